@@ -1,0 +1,72 @@
+"""The Typer application: global options, and every `FaconvError` to its exit code.
+
+Nothing heavy is imported here: commands import what they call inside their bodies.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+import faconv_cli
+from faconv_cli import console
+from faconv_cli.commands import cluster, embed, inspect, sample, train
+from faconv_cli.errors import FaconvError
+
+app = typer.Typer(
+    name="faconv",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Climate data cubes to per-timestep embeddings and weather regimes.",
+)
+app.command("inspect")(inspect.command)
+app.command("train")(train.command)
+app.command("embed")(embed.command)
+app.command("cluster")(cluster.command)
+app.add_typer(sample.app, name="sample")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.result(f"faconv {faconv_cli.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print results and errors only.", envvar="FACONV_QUIET")
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log as one JSON object a line.", envvar="FACONV_LOG_JSON")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    console.terminal.quiet, console.terminal.json_log = quiet, log_json
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 ok, else the code of the error's kind (see `faconv_cli.errors`)."""
+    try:
+        code = _run(arguments)
+    except FaconvError as error:
+        console.fail(str(error), error.exit_code)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        console.fail("interrupted; nothing half-written is left behind", 130)
+        code = 130
+    except BrokenPipeError:
+        # whoever read our output closed it (| head): not our error, and Python must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> Any:
+    return app(args=arguments, standalone_mode=True)

@@ -1,0 +1,212 @@
+"""What a run is made of: strict, frozen models, read from TOML and options, kept in the checkpoint.
+
+A field's description is the help text of its command-line option: one place says what it means.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from faconv_cli.errors import UsageError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Config):
+    """Which part of the files is used and what is taken off it."""
+
+    variables: tuple[str, ...] | None = Field(
+        None,
+        description="Variables to take, in this order; CHANNEL=NAME gives the file's NAME the checkpoint's "
+        "CHANNEL. Default: every variable on the grid.",
+    )
+    levels: tuple[float, ...] | None = Field(
+        None, description="Levels to take, in the file's units. Default: all."
+    )
+    time_range: str | None = Field(
+        None, description="FIRST:LAST, each a date such as 1979, 1979-12 or 1979-12-31. Default: all."
+    )
+    time_dim: str | None = Field(None, description="Name of the time coordinate, where it cannot be told.")
+    validation: str = Field(
+        "0.2",
+        description="Held out for early stopping: a share at the end of the record (0.2), or FIRST:LAST; 0 for none.",
+    )
+    anomaly: Literal["auto", "none", "monthly", "daily"] = Field(
+        "auto",
+        description="Seasonal cycle of the training period to subtract: none, monthly means, or smoothed daily "
+        "(mean and four harmonics of the year). auto: daily for steps up to a day, monthly for months, where "
+        "training covers two years; else none.",
+    )
+    detrend: bool = Field(False, description="Subtract the linear trend of the training period at each point.")
+
+
+class TilingConfig(_Config):
+    """How a cube is cut into windows in time and tiles in space."""
+
+    window: PositiveInt = Field(24, description="Time steps the encoder sees at once.")
+    stride: PositiveInt | None = Field(
+        None, description="Steps from one window to the next. Default: window less burn-in."
+    )
+    burn_in: NonNegativeInt = Field(
+        8, description="First steps of a window that only warm the state up; also how far back z looks."
+    )
+    tile: PositiveInt | None = Field(
+        None, description="Largest side of a tile, in grid points. Default: 512, so most grids are one tile."
+    )
+    halo: NonNegativeInt = Field(16, description="Grid points that neighbouring tiles share.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.burn_in >= self.window:
+            raise ValueError(f"burn_in {self.burn_in} leaves nothing of a window of {self.window} steps")
+        if self.stride is not None and self.stride > self.window - self.burn_in:
+            raise ValueError(
+                f"stride {self.stride} would skip steps: a window of {self.window} with burn_in {self.burn_in} "
+                f"gives at most {self.window - self.burn_in}"
+            )
+        if self.tile is not None and 2 * self.halo >= self.tile:
+            raise ValueError(f"halo {self.halo} leaves nothing of a tile of {self.tile}")
+        return self
+
+
+Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season"]
+
+
+class EncoderConfig(_Config):
+    """The network; every mechanism of FAConvLSTM can be switched off."""
+
+    encoder: Literal["faconvlstm"] = Field("faconvlstm", description="Recurrent layer.")
+    hidden: PositiveInt = Field(32, description="Hidden channels F.")
+    bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
+    kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the depthwise kernels.")
+    dilations: tuple[PositiveInt, ...] = Field((1, 2, 4), description="Dilations of the shared depthwise mix.")
+    attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
+    attention_heads: PositiveInt = Field(2, description="Heads of the axial and the temporal attention.")
+    attention_pool: PositiveInt | None = Field(
+        None, description="Axial attention on a grid this much coarser. Default: its longest side is at most 64."
+    )
+    embedding: PositiveInt = Field(16, description="Numbers d per time step.")
+    patch: Literal[1, 2, 4] | None = Field(
+        None,
+        description="Grid points per side that one hidden point covers. Default: 1 up to 16,384 points, "
+        "2 up to 131,072, else 4.",
+    )
+    without: tuple[Mechanism, ...] = Field((), description="Mechanisms to switch off, for ablation.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.bottleneck % self.attention_heads:
+            raise ValueError(f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads")
+        if self.embedding % self.attention_heads:
+            raise ValueError(f"embedding {self.embedding} is not a multiple of {self.attention_heads} heads")
+        return self
+
+
+class FitConfig(_Config):
+    """How the network is trained."""
+
+    objective: Literal["reconstruct", "forecast", "both"] = Field(
+        "both", description="What z must give back: the field now, the field at the leads, or both."
+    )
+    lead: tuple[PositiveInt, ...] = Field((1,), description="Leads of the forecast objective, in time steps.")
+    epochs: NonNegativeInt = Field(
+        12, description="Passes over the training period; 0 keeps the EOFs the network starts from."
+    )
+    batch: PositiveInt = Field(8, description="Windows per optimiser step.")
+    lr: Annotated[float, Field(gt=0)] = Field(3e-3, description="Highest learning rate of the cosine schedule.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's weight decay.")
+    points: PositiveInt = Field(512, description="Grid points decoded per frame and step of training.")
+    patience: PositiveInt = Field(5, description="Epochs without a better validation loss before stopping.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic of the network; bfloat16 is automatic mixed precision."
+    )
+    seed: NonNegativeInt = Field(0, description="Seed of everything random.")
+
+
+class RunConfig(_Config):
+    """All that `faconv train` needs to know besides the data and the machine."""
+
+    data: DataConfig = DataConfig()
+    tiling: TilingConfig = TilingConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    fit: FitConfig = FitConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        stride, every = self.tiling.stride, self.encoder.attention_every
+        if stride is not None and stride % every:
+            raise ValueError(
+                f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in one "
+                "window and not in the next"
+            )
+        return self
+
+    @classmethod
+    def build(cls, toml: Path | None, options: Mapping[str, Any]) -> Self:
+        """Merge defaults, a TOML file and given options (``None`` means not given), the later winning.
+
+        A flat option or TOML key goes to the section that has a field of its name; TOML may also use the
+        sections' names as tables.
+
+        Raises:
+            UsageError: an unknown key, a value of the wrong kind, or values that contradict each other.
+        """
+        merged: dict[str, dict[str, Any]] = {name: {} for name in cls.model_fields}
+        origin = str(toml) if toml else "options"
+        for key, value in (_read_toml(toml) if toml else {}).items():
+            if key in merged and isinstance(value, dict):
+                merged[key].update(value)
+            else:
+                merged[cls.section_of(key, origin)][key] = value
+        for key, value in options.items():
+            if value is not None:
+                merged[cls.section_of(key, "options")][key] = value
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise UsageError(
+                f"{origin}: {_first_complaint(error)}",
+                wanted="the settings must be of their kinds and fit together",
+                do="correct it (faconv train --help lists them)",
+            ) from None
+
+    @classmethod
+    def section_of(cls, key: str, origin: str) -> str:
+        """Name the section that has a field called ``key``."""
+        for name, info in cls.model_fields.items():
+            section = info.annotation
+            assert isinstance(section, type)
+            assert issubclass(section, BaseModel)
+            if key in section.model_fields:
+                return name
+        raise UsageError(
+            f"{origin}: unknown setting {key!r}",
+            wanted="settings are named as the options, with underscores",
+            do="correct or remove it",
+        )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"{path}: {error}", wanted="the configuration must be a TOML file", do="correct it"
+        ) from None
+
+
+def _first_complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

@@ -1,0 +1,135 @@
+"""The only room that prints: results on stdout; log, tables of progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass
+class Terminal:
+    """Where and how to print, set once by the global options."""
+
+    quiet: bool = False
+    json_log: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def out(self) -> Console:
+        """Console for results."""
+        return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    @property
+    def err(self) -> Console:
+        """Console for everything else."""
+        return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+terminal = Terminal()
+
+
+def result(text: str) -> None:
+    """Print a line that is a result."""
+    terminal.out.print(text, markup=False)
+
+
+def result_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def note(text: str, **fields: Any) -> None:
+    """Print a line of the log on stderr; as a JSON object where the log is JSON."""
+    if terminal.quiet:
+        return
+    if terminal.json_log:
+        sys.stderr.write(json.dumps({"message": text, **fields}, default=str) + "\n")
+    else:
+        terminal.err.print(text, markup=False)
+
+
+def fail(text: str, exit_code: int) -> None:
+    """Print an error on stderr, quiet or not."""
+    if terminal.json_log:
+        sys.stderr.write(json.dumps({"error": text, "exit_code": exit_code}) + "\n")
+    else:
+        terminal.err.print(f"[bold red]error:[/] {_escape(text)}", soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table of results; the first column is text, the others are aligned right."""
+    shown = Table(title=title or None, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        shown.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*(_escape(str(cell)) for cell in row))
+    console = terminal.out
+    console.print(shown, width=None if sys.stdout.isatty() else 120)
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[ProgressLine]:
+    """Show how far a loop is: a bar on a terminal, else a line each few seconds."""
+    line = ProgressLine(label, total)
+    with line:
+        yield line
+
+
+class ProgressLine:
+    """What `progress` yields; call `advance` once per piece of work."""
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self._label, self._total, self._done = label, total, 0
+        self._started = self._printed = time.monotonic()
+        self._bar: Progress | None = None
+        if sys.stderr.isatty() and not terminal.quiet and not terminal.json_log:
+            columns: tuple[ProgressColumn, ...] = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} {task.fields[text]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=terminal.err)
+            self._task = self._bar.add_task(label, total=total, text="")
+
+    def __enter__(self) -> ProgressLine:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, text: str = "", **fields: Any) -> None:
+        """Count one piece of work; ``text`` and ``fields`` say how it went."""
+        self._done += 1
+        if self._bar:
+            self._bar.update(self._task, advance=1, text=text)
+            return
+        now = time.monotonic()
+        if now - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = now
+            per_second = self._done / (now - self._started)
+            left = f", {(self._total - self._done) / per_second:.0f} s left" if self._total else ""
+            note(
+                f"{self._label} {self._done}/{self._total or '?'} {text} ({per_second:.2f}/s{left})",
+                done=self._done,
+                total=self._total,
+                **fields,
+            )
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")

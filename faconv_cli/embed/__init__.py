@@ -1,0 +1,1 @@
+"""A trained encoder over a cube, to an embedding file."""

@@ -1,0 +1,56 @@
+"""Everything that may go wrong for a user, each with its exit code.
+
+A message says three things: what was found, what was wanted, what to do.
+"""
+
+
+class FaconvError(Exception):
+    """Base of all errors shown to a user as one message, without a traceback.
+
+    Parameters are the three parts of the message, without a full stop at the end:
+    ``FaconvError("era5.nc: no time coordinate (dims: lat, lon)", wanted="faconv needs one",
+    do="name it with --time-dim")`` reads
+    *"era5.nc: no time coordinate (dims: lat, lon). faconv needs one; name it with --time-dim."*
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, *, wanted: str, do: str) -> None:
+        self.found, self.wanted, self.do = found, wanted, do
+        super().__init__(f"{found}. {wanted}; {do}.")
+
+
+class UsageError(FaconvError):
+    """Options that contradict each other or have no meaning."""
+
+    exit_code = 2
+
+
+class InputError(FaconvError):
+    """Input data that cannot be read or understood."""
+
+    exit_code = 3
+
+
+class CheckpointError(FaconvError):
+    """A foreign or damaged checkpoint, or one that does not match the data."""
+
+    exit_code = 4
+
+
+class OutputError(FaconvError):
+    """An output that exists or cannot be written."""
+
+    exit_code = 5
+
+
+class DeviceError(FaconvError):
+    """A device that was asked for and is not there."""
+
+    exit_code = 6
+
+
+class InterruptedRunError(FaconvError):
+    """A run that was stopped from outside and can be taken up again."""
+
+    exit_code = 75

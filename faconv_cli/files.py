@@ -1,0 +1,79 @@
+"""Output files that are whole or absent, and the one lock around netCDF4."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from faconv_cli.errors import OutputError
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse early an output that exists (unless ``overwrite``) or whose folder cannot be written.
+
+    Raises:
+        OutputError: the path exists, is a folder, or its folder is missing or read-only.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", wanted="the output must be a file", do="add a file name")
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} already exists",
+            wanted="faconv never replaces a file unasked",
+            do="choose another name or pass --overwrite",
+        )
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is not a folder", wanted="the output needs one", do="create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{folder} cannot be written",
+            wanted=f"{path.name} must be created there",
+            do="choose another folder or change its permissions",
+        )
+
+
+@contextmanager
+def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success sync it and rename it to ``path``.
+
+    Whatever goes wrong inside, ``path`` is untouched and the temporary file is removed, so that a killed
+    job never looks finished.
+
+    Raises:
+        OutputError: as `check_output`; also where the disk is full.
+    """
+    check_output(path, overwrite=overwrite)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: {error.strerror or error}",
+            wanted="the file could not be written",
+            do="make room or choose another folder",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def netcdf_lock() -> AbstractContextManager[object]:
+    """Return the lock that xarray holds around netCDF4.
+
+    The HDF5 inside the netCDF4 wheel is not thread-safe, and xarray's lock is private: without it a lock of
+    our own would not keep its reads and our writes apart, so every reader then has to be single-threaded.
+    """
+    try:
+        from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+    except ImportError:  # pragma: no cover - a future xarray that renamed it
+        return _FALLBACK_LOCK
+    return NETCDF4_PYTHON_LOCK  # type: ignore[no-any-return,unused-ignore]
+
+
+_FALLBACK_LOCK = threading.RLock()

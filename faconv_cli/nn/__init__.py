@@ -1,0 +1,1 @@
+"""3. Tensors to states and embeddings; torch only."""

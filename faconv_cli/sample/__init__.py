@@ -1,0 +1,1 @@
+"""Generated cubes with a known truth."""

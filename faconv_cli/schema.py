@@ -1,0 +1,34 @@
+"""Names and flags in the files faconv writes: the one place that spells them."""
+
+from typing import Final
+
+CONVENTIONS: Final = "CF-1.11"
+
+EMBEDDING: Final = "embedding"
+TILE_EMBEDDING: Final = "tile_embedding"
+EMBEDDING_FLAG: Final = "embedding_flag"
+ATTENTION: Final = "attention"
+TEMPORAL_ATTENTION: Final = "temporal_attention"
+TELECONNECTION: Final = "teleconnection"
+TIME: Final = "time"
+MODE: Final = "mode"
+LAG: Final = "lag"
+QUERY: Final = "query"
+TILE: Final = "tile"
+ATTENTION_TIME: Final = "attention_time"
+
+# embedding_flag(time)
+OK: Final = 0
+COLD_START: Final = 1
+MISSING_INPUT: Final = 2
+FLAG_MEANINGS: Final = {OK: "ok", COLD_START: "cold_start", MISSING_INPUT: "missing_input"}
+
+REGIME: Final = "regime"
+REGIME_TRUE: Final = "regime_true"
+REGIME_DISTANCE: Final = "regime_distance"
+REGIME_PROBABILITY: Final = "regime_probability"
+CENTROID: Final = "centroid"
+TRANSITION: Final = "transition_probability"
+COMPOSITE: Final = "composite"
+CLUSTER: Final = "cluster"
+NEXT_CLUSTER: Final = "next_cluster"

@@ -1,0 +1,1 @@
+"""2. A cube to tensors: windows in time, tiles in space, normalised."""
