@@ -47,7 +47,9 @@ class DataConfig(_Config):
         "(mean and four harmonics of the year). auto: daily for steps up to a day, monthly for months, where "
         "training covers two years; else none.",
     )
-    detrend: bool = Field(False, description="Subtract the linear trend of the training period at each point.")
+    detrend: bool = Field(
+        False, description="Subtract the linear trend of the training period at each point."
+    )
 
 
 class TilingConfig(_Config):
@@ -89,11 +91,14 @@ class EncoderConfig(_Config):
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the depthwise kernels.")
-    dilations: tuple[PositiveInt, ...] = Field((1, 2, 4), description="Dilations of the shared depthwise mix.")
+    dilations: tuple[PositiveInt, ...] = Field(
+        (1, 2, 4), description="Dilations of the shared depthwise mix."
+    )
     attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
     attention_heads: PositiveInt = Field(2, description="Heads of the axial and the temporal attention.")
     attention_pool: PositiveInt | None = Field(
-        None, description="Axial attention on a grid this much coarser. Default: its longest side is at most 64."
+        None,
+        description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
     )
     embedding: PositiveInt = Field(16, description="Numbers d per time step.")
     patch: Literal[1, 2, 4] | None = Field(
@@ -106,7 +111,9 @@ class EncoderConfig(_Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.bottleneck % self.attention_heads:
-            raise ValueError(f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads")
+            raise ValueError(
+                f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"
+            )
         if self.embedding % self.attention_heads:
             raise ValueError(f"embedding {self.embedding} is not a multiple of {self.attention_heads} heads")
         return self
@@ -123,7 +130,9 @@ class FitConfig(_Config):
         12, description="Passes over the training period; 0 keeps the EOFs the network starts from."
     )
     batch: PositiveInt = Field(8, description="Windows per optimiser step.")
-    lr: Annotated[float, Field(gt=0)] = Field(3e-3, description="Highest learning rate of the cosine schedule.")
+    lr: Annotated[float, Field(gt=0)] = Field(
+        3e-3, description="Highest learning rate of the cosine schedule."
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's weight decay.")
     points: PositiveInt = Field(512, description="Grid points decoded per frame and step of training.")
     patience: PositiveInt = Field(5, description="Epochs without a better validation loss before stopping.")
