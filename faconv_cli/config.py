@@ -39,12 +39,13 @@ class DataConfig(_Config):
     time_dim: str | None = Field(None, description="Name of the time coordinate, where it cannot be told.")
     validation: str = Field(
         "0.2",
-        description="Held out for early stopping: a share at the end of the record (0.2), or FIRST:LAST; 0 for none.",
+        description="Held out for early stopping: a share at the end of the record (0.2), or FIRST:LAST; "
+        "0 for none.",
     )
     anomaly: Literal["auto", "none", "monthly", "daily"] = Field(
         "auto",
-        description="Seasonal cycle of the training period to subtract: none, monthly means, or smoothed daily "
-        "(mean and four harmonics of the year). auto: daily for steps up to a day, monthly for months, where "
+        description="Seasonal cycle of the training period to subtract: none, monthly means, or smoothed "
+        "daily (mean and four harmonics of the year). auto: daily for steps up to a day, monthly for months, where "
         "training covers two years; else none.",
     )
     detrend: bool = Field(
@@ -73,8 +74,8 @@ class TilingConfig(_Config):
             raise ValueError(f"burn_in {self.burn_in} leaves nothing of a window of {self.window} steps")
         if self.stride is not None and self.stride > self.window - self.burn_in:
             raise ValueError(
-                f"stride {self.stride} would skip steps: a window of {self.window} with burn_in {self.burn_in} "
-                f"gives at most {self.window - self.burn_in}"
+                f"stride {self.stride} would skip steps: a window of {self.window} with burn_in "
+                f"{self.burn_in} gives at most {self.window - self.burn_in}"
             )
         if self.tile is not None and 2 * self.halo >= self.tile:
             raise ValueError(f"halo {self.halo} leaves nothing of a tile of {self.tile}")
@@ -155,8 +156,8 @@ class RunConfig(_Config):
         stride, every = self.tiling.stride, self.encoder.attention_every
         if stride is not None and stride % every:
             raise ValueError(
-                f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in one "
-                "window and not in the next"
+                f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in "
+                "one window and not in the next"
             )
         return self
 

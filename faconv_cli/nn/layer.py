@@ -30,7 +30,7 @@ class LayerOutput(NamedTuple):
 
 
 class Recurrence(Protocol):
-    """One recurrent layer; its state holds the index of its next step, so any split of a sequence is the same."""
+    """One recurrent layer; its state holds the index of its next step, so a split sequence gives the same."""
 
     def init_state(self, x: Tensor) -> Any:
         """Give the zero state for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
