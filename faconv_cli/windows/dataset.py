@@ -1,0 +1,95 @@
+"""Windows of a cube as tensors: read, made anomalies, normalised, and fetched one batch ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.cube import Cube
+from faconv_cli.windows.normalize import Normalizer
+from faconv_cli.windows.plan import Window
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Windows of equal length; steps past the end of a window's segment are empty.
+
+    Attributes:
+        x: (b, t, c, h, w) normalised anomalies, 0 where missing.
+        valid: (b, t, c, h, w) where x holds a value.
+        year_fraction: (b, t) place in the year, in [0, 1).
+        day_fraction: (b, t) place in the day, in [0, 1).
+        windows: what the rows of the batch are; shorter than b where the batch is filled up.
+    """
+
+    x: Float[Tensor, "b t c h w"]
+    valid: Bool[Tensor, "b t c h w"]
+    year_fraction: Float[Tensor, "b t"]
+    day_fraction: Float[Tensor, "b t"]
+    windows: tuple[Window, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy the tensors to a device."""
+        tensors = (self.x, self.valid, self.year_fraction, self.day_fraction)
+        x, valid, year, day = (tensor.to(device, non_blocking=True) for tensor in tensors)
+        return Batch(x, valid, year, day, self.windows)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowReader:
+    """Reads windows of ``steps`` time steps of a cube, as anomalies in units of their standard deviation.
+
+    Every batch has ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their
+    order of summation by shape, and a row must not change with the company it is computed in.
+    """
+
+    cube: Cube
+    climatology: Climatology
+    normalizer: Normalizer
+    steps: int
+    batch: int
+
+    def read(self, windows: Sequence[Window]) -> Batch:
+        """Read at most ``batch`` windows."""
+        _, c, h, w = self.cube.shape
+        x = np.full((self.batch, self.steps, c, h, w), np.nan, np.float32)
+        phases = np.zeros((2, self.batch, self.steps), np.float32)
+        for row, window in enumerate(windows):
+            start, stop = window.start, min(window.start + self.steps, window.segment_stop)
+            time = self.cube.time.slice(start, stop)
+            fields = self.climatology.subtract(self.cube.read(start, stop), time)
+            x[row, : stop - start] = self.normalizer.apply(fields)
+            phases[0, row, : stop - start] = time.year_fraction
+            phases[1, row, : stop - start] = time.day_fraction
+        valid = np.isfinite(x)
+        np.copyto(x, 0.0, where=~valid)
+        year, day = torch.from_numpy(phases)
+        return Batch(torch.from_numpy(x), torch.from_numpy(valid), year, day, tuple(windows))
+
+    def batches(self, windows: Sequence[Window]) -> Iterator[Batch]:
+        """Read ``windows`` in order, each batch while the one before it is being worked on."""
+        groups = [windows[i : i + self.batch] for i in range(0, len(windows), self.batch)]
+        yield from prefetched(self.read, groups)
+
+
+def prefetched(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """Yield ``make(item)`` for each item, making the next in one thread while the last is in use."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="faconv-read") as pool:
+        ahead = None
+        for item in items:
+            current, ahead = ahead, pool.submit(make, item)
+            if current is not None:
+                yield current.result()
+        if ahead is not None:
+            yield ahead.result()

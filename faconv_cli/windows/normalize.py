@@ -1,0 +1,84 @@
+"""Per-channel statistics of the training anomalies, gathered in one streaming pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.cube import Cube
+from faconv_cli.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Normalizer:
+    """Scaling of each channel to zero mean and unit variance, area-weighted over its valid points.
+
+    Attributes:
+        mean: (c,) float64, in the channel's units.
+        std: (c,) float64, in the channel's units, above zero.
+        valid: (c, h, w) float32 share of the training steps at which a point holds a value.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    valid: np.ndarray
+
+    def apply(self, fields: np.ndarray) -> np.ndarray:
+        """Scale ``fields`` (..., c, h, w); missing values stay NaN; float32 comes back."""
+        scaled: np.ndarray = (fields - self.mean[:, None, None]) / self.std[:, None, None]
+        return scaled.astype(np.float32, copy=False)
+
+    def invert(self, scaled: np.ndarray) -> np.ndarray:
+        """Give back physical units from ``scaled`` (..., c, h, w)."""
+        fields: np.ndarray = scaled * self.std[:, None, None] + self.mean[:, None, None]
+        return fields
+
+
+def fit_normalizer(cube: Cube, climatology: Climatology) -> Normalizer:
+    """Compute the statistics of the anomalies of ``cube``, the training period, block by block in float64.
+
+    Blocks are merged by Chan, Golub and LeVeque's update (1979), so that 1e-5 survives beside 1e5.
+
+    Raises:
+        InputError: a channel holds no value, or one value only.
+    """
+    steps, channels, *shape = cube.shape
+    area = cube.grid.area
+    counts = np.zeros((channels, *shape))
+    weight, mean, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    for start, stop in cube.blocks():
+        fields = climatology.subtract(cube.read(start, stop), cube.time.slice(start, stop)).astype(np.float64)
+        valid = np.isfinite(fields)
+        counts += valid.sum(axis=0)
+        w = np.where(valid, area, 0.0)
+        block_weight = w.sum(axis=(0, 2, 3))
+        fields = np.where(valid, fields, 0.0)
+        block_mean = (w * fields).sum(axis=(0, 2, 3)) / np.maximum(block_weight, 1e-300)
+        deviations = fields - block_mean[:, None, None]
+        delta, total = block_mean - mean, np.maximum(weight + block_weight, 1e-300)
+        squares += (w * deviations**2).sum(axis=(0, 2, 3)) + delta**2 * weight * block_weight / total
+        mean += delta * block_weight / total
+        weight += block_weight
+    std = np.sqrt(squares / np.maximum(weight, 1e-300))
+    _check_channels(cube, weight, mean, std)
+    return Normalizer(mean, std, (counts / steps).astype(np.float32))
+
+
+def _check_channels(cube: Cube, weight: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
+    for number, channel in enumerate(cube.channels):
+        where = f"{', '.join(cube.sources)}: {channel.name}"
+        if weight[number] == 0:
+            raise InputError(
+                f"{where} holds no valid value in the training period",
+                wanted="every channel needs some",
+                do="check the file, or leave the variable out with --variables",
+            )
+        # float32 fields of one value still vary by rounding once a climatology has been taken off
+        if std[number] <= 1e-6 * abs(mean[number]) or std[number] < 1e-30:
+            raise InputError(
+                f"{where} is constant in the training period (standard deviation {std[number]:.3g})",
+                wanted="there is nothing to embed in a constant field",
+                do="leave the variable out with --variables",
+            )
