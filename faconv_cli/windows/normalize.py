@@ -47,10 +47,12 @@ def fit_normalizer(cube: Cube, climatology: Climatology) -> Normalizer:
     steps, channels, *shape = cube.shape
     area = cube.grid.area
     counts = np.zeros((channels, *shape))
-    weight, mean, squares = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    weight, mean, squares, largest = np.zeros((4, channels))
     for start, stop in cube.blocks():
-        fields = climatology.subtract(cube.read(start, stop), cube.time.slice(start, stop)).astype(np.float64)
-        valid = np.isfinite(fields)
+        raw = cube.read(start, stop)
+        valid = np.isfinite(raw)
+        largest = np.maximum(largest, np.abs(raw).max(axis=(0, 2, 3), where=valid, initial=0.0))
+        fields = climatology.subtract(raw, cube.time.slice(start, stop)).astype(np.float64)
         counts += valid.sum(axis=0)
         w = np.where(valid, area, 0.0)
         block_weight = w.sum(axis=(0, 2, 3))
@@ -62,11 +64,11 @@ def fit_normalizer(cube: Cube, climatology: Climatology) -> Normalizer:
         mean += delta * block_weight / total
         weight += block_weight
     std = np.sqrt(squares / np.maximum(weight, 1e-300))
-    _check_channels(cube, weight, mean, std)
+    _check_channels(cube, weight, largest, std)
     return Normalizer(mean, std, (counts / steps).astype(np.float32))
 
 
-def _check_channels(cube: Cube, weight: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
+def _check_channels(cube: Cube, weight: np.ndarray, largest: np.ndarray, std: np.ndarray) -> None:
     for number, channel in enumerate(cube.channels):
         where = f"{', '.join(cube.sources)}: {channel.name}"
         if weight[number] == 0:
@@ -75,8 +77,8 @@ def _check_channels(cube: Cube, weight: np.ndarray, mean: np.ndarray, std: np.nd
                 wanted="every channel needs some",
                 do="check the file, or leave the variable out with --variables",
             )
-        # float32 fields of one value still vary by rounding once a climatology has been taken off
-        if std[number] <= 1e-6 * abs(mean[number]) or std[number] < 1e-30:
+        # a constant in float32 still varies by rounding once a climatology has been taken off
+        if std[number] <= 1e-6 * largest[number]:
             raise InputError(
                 f"{where} is constant in the training period (standard deviation {std[number]:.3g})",
                 wanted="there is nothing to embed in a constant field",

@@ -1,0 +1,219 @@
+"""The checkpoint: one file with all that `embed` needs, readable without running anything in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from faconv_cli.config import RunConfig
+from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.cube import Channel
+from faconv_cli.errors import CheckpointError
+from faconv_cli.files import atomic_output
+from faconv_cli.windows.normalize import Normalizer
+
+FORMAT = "faconv checkpoint"
+VERSION = 1
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A trained encoder with everything that was done to its data.
+
+    Attributes:
+        config: the settings of the run, every default resolved.
+        channels: what the network reads, in order, with units.
+        lat: latitudes of the grid, as in `Grid`.
+        lon: longitudes of the grid, as in `Grid`.
+        periodic: the grid closes the circle.
+        time_step: usual step of the training data, as in `TimeAxis`.
+        climatology: seasonal cycle and trend that are taken off.
+        normalizer: scaling of the anomalies.
+        encoder: weights (the moving average, where one was kept).
+        decoder: weights of the decoder the encoder was trained with.
+        record: what it was trained on and how it went: strings and numbers.
+        resume: state of an unfinished training, or nothing.
+        sha256: of the file it was read from.
+    """
+
+    config: RunConfig
+    channels: tuple[Channel, ...]
+    lat: np.ndarray
+    lon: np.ndarray
+    periodic: bool
+    time_step: str
+    climatology: Climatology
+    normalizer: Normalizer
+    encoder: Weights
+    decoder: Weights
+    record: Mapping[str, Any]
+    resume: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return self.normalizer.valid.shape[-2], self.normalizer.valid.shape[-1]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> None:
+    """Write a checkpoint whole or not at all; the same contents give the same bytes.
+
+    Raises:
+        OutputError: the file exists or cannot be written.
+    """
+    climatology, normalizer = checkpoint.climatology, checkpoint.normalizer
+    about = {
+        "config": checkpoint.config.model_dump(mode="json"),
+        "channels": [asdict(channel) for channel in checkpoint.channels],
+        "periodic": checkpoint.periodic,
+        "time_step": checkpoint.time_step,
+        "climatology": {
+            "kind": climatology.kind,
+            "detrend": climatology.detrend,
+            "centre_years": climatology.centre_years,
+            "period": list(climatology.period),
+        },
+        "record": dict(checkpoint.record),
+    }
+    arrays = {
+        "lat": checkpoint.lat,
+        "lon": checkpoint.lon,
+        "climatology": climatology.coefficients,
+        "mean": normalizer.mean,
+        "std": normalizer.std,
+        "valid": normalizer.valid,
+    }
+    contents = {
+        "format": FORMAT,
+        "version": VERSION,
+        "about": json.dumps(about, sort_keys=True),
+        "arrays": {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()},
+        "encoder": checkpoint.encoder,
+        "decoder": checkpoint.decoder,
+        "resume": dict(checkpoint.resume),
+    }
+    # a buffer, because torch writes the name of a file it opens itself into the archive
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in the file is executed.
+
+    Raises:
+        CheckpointError: no such file, or it is foreign, damaged or from a newer faconv.
+    """
+    contents, sha256 = _load(path)
+    try:
+        about, arrays = json.loads(contents["about"]), contents["arrays"]
+        array = {name: tensor.numpy() for name, tensor in arrays.items()}
+        cycle = about["climatology"]
+        return Checkpoint(
+            config=RunConfig.model_validate(about["config"]),
+            channels=tuple(Channel(**channel) for channel in about["channels"]),
+            lat=array["lat"],
+            lon=array["lon"],
+            periodic=about["periodic"],
+            time_step=about["time_step"],
+            climatology=Climatology(
+                kind=cycle["kind"],
+                detrend=cycle["detrend"],
+                coefficients=array["climatology"],
+                centre_years=cycle["centre_years"],
+                period=tuple(cycle["period"]),
+            ),
+            normalizer=Normalizer(array["mean"], array["std"], array["valid"]),
+            encoder=contents["encoder"],
+            decoder=contents["decoder"],
+            record=about["record"],
+            resume=contents["resume"],
+            sha256=sha256,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+        raise _damaged(path, f"a part is missing or wrong ({error})") from None
+
+
+def without_resume(checkpoint: Checkpoint) -> Checkpoint:
+    """Leave out the state of the optimiser: what `embed` needs."""
+    return replace(checkpoint, resume={})
+
+
+def _load(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: {error.strerror}", wanted="a checkpoint was wanted", do="name one written by faconv train"
+        ) from None
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise _damaged(path, "not a checkpoint, or a truncated one")
+    try:
+        contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        raise _damaged(path, str(error).splitlines()[0][:160]) from None
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        raise _damaged(path, "a torch file that faconv did not write")
+    if contents.get("version") != VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format {contents.get('version')}",
+            wanted=f"this faconv reads format {VERSION}",
+            do="use the faconv that wrote it, or train again",
+        )
+    return contents, hashlib.sha256(data).hexdigest()
+
+
+def _damaged(path: Path, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: {found}", wanted="a checkpoint written by faconv train was wanted", do="check the file's name"
+    )
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, object]:
+    """Tell what a checkpoint is, label by label, for people and for JSON."""
+    encoder = checkpoint.config.encoder
+    count = sum(tensor.numel() for tensor in checkpoint.encoder.values())
+    normalizer = checkpoint.normalizer
+    return {
+        "encoder": encoder.model_dump(mode="json"),
+        "parameters": count,
+        "recurrent parameters": sum(
+            tensor.numel() for name, tensor in checkpoint.encoder.items() if name.startswith("layer.")
+        ),
+        "channels": [
+            {
+                "name": channel.name,
+                "units": channel.units,
+                "mean of anomalies": float(normalizer.mean[number]),
+                "standard deviation": float(normalizer.std[number]),
+            }
+            for number, channel in enumerate(checkpoint.channels)
+        ],
+        "grid": {
+            "shape": list(checkpoint.grid_shape),
+            "lat": [float(checkpoint.lat.min()), float(checkpoint.lat.max())],
+            "lon": [float(checkpoint.lon.min()), float(checkpoint.lon.max())],
+            "closes the circle": checkpoint.periodic,
+        },
+        "time step": checkpoint.time_step,
+        "anomalies": checkpoint.climatology.kind + (", detrended" if checkpoint.climatology.detrend else ""),
+        "windows": checkpoint.config.tiling.model_dump(mode="json"),
+        **{key.replace("_", " "): value for key, value in checkpoint.record.items()},
+        "sha256": checkpoint.sha256,
+    }

@@ -1,0 +1,197 @@
+"""From settings and a grid to the modules and constants of a network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.config import EncoderConfig, RunConfig
+from faconv_cli.errors import UsageError
+from faconv_cli.nn.decoder import PointDecoder
+from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.padding import Padding
+from faconv_cli.nn.seasonal import TemporalAttention
+from faconv_cli.windows.plan import Tiles, default_patch, default_pool, default_stride, plan_tiles
+
+MOST_NODES = (64, 128)
+COORDINATE_FEATURES = 5
+
+
+def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
+    """Replace the defaults that depend on the grid by what they stand for.
+
+    Raises:
+        UsageError: a patch that does not divide the longitudes of a grid that closes the circle.
+    """
+    tiling, encoder = config.tiling, config.encoder
+    patch = encoder.patch or default_patch(shape, periodic=periodic)
+    if periodic and shape[1] % patch:
+        raise UsageError(
+            f"--patch {patch} does not divide {shape[1]} longitudes",
+            wanted="on a grid that closes the circle it must",
+            do="choose another --patch",
+        )
+    stride = tiling.stride or default_stride(tiling.window, tiling.burn_in, encoder.attention_every)
+    tiles = plan_tiles(
+        padded(shape, patch), tile=tiling.tile, halo=tiling.halo, periodic=periodic, multiple=patch
+    )
+    hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
+    pool = encoder.attention_pool or default_pool(hidden)
+    return config.model_copy(
+        update={
+            "tiling": tiling.model_copy(update={"stride": stride}),
+            "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
+        }
+    )
+
+
+def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:
+    """Round a grid up to whole patches."""
+    return math.ceil(shape[0] / patch) * patch, math.ceil(shape[1] / patch) * patch
+
+
+def tiles_of(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Tiles:
+    """Plan the tiles of a resolved configuration on a grid."""
+    patch = config.encoder.patch or 1
+    return plan_tiles(
+        padded(shape, patch),
+        tile=config.tiling.tile,
+        halo=config.tiling.halo,
+        periodic=periodic,
+        multiple=patch,
+    )
+
+
+def build_encoder(
+    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool
+) -> SubspaceEncoder:
+    """Build the encoder of a resolved configuration for a grid of ``shape``."""
+    encoder = config.encoder
+    patch = encoder.patch or 1
+    whole = periodic and len(tiles_of(config, shape, periodic=periodic).columns) == 1
+    layer = _faconvlstm(
+        encoder, channels + 1 if patch == 1 else encoder.bottleneck, "longitude" if whole else "zeros"
+    )
+    temporal = None
+    if "temporal" not in encoder.without:
+        temporal = TemporalAttention(
+            encoder.embedding,
+            heads=encoder.attention_heads,
+            span=config.tiling.burn_in,
+            season="season" not in encoder.without,
+        )
+    return SubspaceEncoder(
+        layer,
+        channels,
+        encoder.embedding,
+        nodes_of(shape),
+        temporal,
+        patch=patch,
+        stem=encoder.bottleneck,
+    )
+
+
+def _faconvlstm(encoder: EncoderConfig, in_channels: int, padding: Padding) -> FAConvLSTM2d:
+    return FAConvLSTM2d(
+        in_channels,
+        encoder.hidden,
+        encoder.kernel_size,
+        padding=padding,
+        bottleneck=encoder.bottleneck,
+        dilations=encoder.dilations,
+        squeeze_excitation="squeeze-excitation" not in encoder.without,
+        peephole="peephole" not in encoder.without,
+        axial="axial" not in encoder.without,
+        attention_every=encoder.attention_every,
+        attention_heads=encoder.attention_heads,
+        attention_pool=encoder.attention_pool or 1,
+    )
+
+
+def build_decoder(config: RunConfig, channels: int, shape: tuple[int, int]) -> PointDecoder:
+    """Build the decoder of a configuration for a grid of ``shape``."""
+    return PointDecoder(
+        config.encoder.embedding, channels, len(targets_of(config)), nodes_of(shape), COORDINATE_FEATURES
+    )
+
+
+def targets_of(config: RunConfig) -> tuple[int, ...]:
+    """Leads that z must give back, in steps; 0 is the field now."""
+    now = () if config.fit.objective == "forecast" else (0,)
+    later = () if config.fit.objective == "reconstruct" else config.fit.lead
+    return (*now, *later)
+
+
+def nodes_of(shape: tuple[int, int]) -> tuple[int, int]:
+    """Nodes of the spatial patterns: the grid itself where it is small enough."""
+    return min(shape[0], MOST_NODES[0]), min(shape[1], MOST_NODES[1])
+
+
+def build_domain(
+    config: RunConfig, area: np.ndarray, lat: np.ndarray, lon: np.ndarray, valid: np.ndarray, *, periodic: bool
+) -> Domain:
+    """Build the constants of a grid.
+
+    Args:
+        config: resolved.
+        area: (h, w) share of the area.
+        lat: (h,) or (h, w) degrees north.
+        lon: (w,) or (h, w) degrees east.
+        valid: (c, h, w) share of the training steps at which a point holds a value.
+        periodic: the grid closes the circle.
+    """
+    shape = (area.shape[0], area.shape[1])
+    tiles = tiles_of(config, shape, periodic=periodic)
+    weights = np.zeros(tiles.shape)
+    weights[: shape[0], : shape[1]] = np.where(valid.max(axis=0) > 0, area, 0.0)
+    nodes = nodes_of(shape)
+    node_y = _node_places(shape[0], nodes[0], tiles.shape[0], wrap=False)
+    node_x = _node_places(shape[1], nodes[1], tiles.shape[1], wrap=periodic)
+    index = [tiles.index(number) for number in range(len(tiles))]
+    return Domain(
+        area=torch.from_numpy(weights / weights.sum()).float(),
+        node_y=torch.from_numpy(node_y).float(),
+        node_x=torch.from_numpy(node_x).float(),
+        coordinates=torch.from_numpy(_coordinates(lat, lon, shape, tiles.shape)).float(),
+        tile_rows=torch.from_numpy(np.stack([rows for rows, _ in index])),
+        tile_columns=torch.from_numpy(np.stack([columns for _, columns in index])),
+        blend=torch.from_numpy(tiles.blend()).float(),
+    )
+
+
+def _node_places(points: int, nodes: int, padded_points: int, *, wrap: bool) -> np.ndarray:
+    """Place ``points`` evenly between ``nodes``; points of the padding lie on the last node."""
+    step = nodes / points if wrap else (nodes - 1) / max(points - 1, 1)
+    places: np.ndarray = np.minimum(np.arange(padded_points), points - 1) * step
+    return places
+
+
+def _coordinates(
+    lat: np.ndarray, lon: np.ndarray, shape: tuple[int, int], padded_shape: tuple[int, int]
+) -> np.ndarray:
+    """Features (h, w, 5) of each point: its place on the unit sphere, and in the domain from -1 to 1."""
+    lat2d, lon2d = (lat, lon) if lat.ndim == 2 else np.meshgrid(lat, lon, indexing="ij")
+    phi, lam = np.deg2rad(lat2d), np.deg2rad(lon2d)
+    v, u = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
+    features = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi), u, v], axis=-1)
+    extra = [(0, padded_shape[axis] - shape[axis]) for axis in range(2)]
+    return np.pad(features, [*extra, (0, 0)])
+
+
+def load_encoder(checkpoint: Checkpoint) -> nn.Module:
+    """Build the encoder of a checkpoint with its weights, ready for inference.
+
+    Raises:
+        CheckpointError: the weights are not those of the settings.
+    """
+    encoder = build_encoder(
+        checkpoint.config, len(checkpoint.channels), checkpoint.grid_shape, periodic=checkpoint.periodic
+    )
+    encoder.load_state_dict(checkpoint.encoder)
+    return encoder.eval()

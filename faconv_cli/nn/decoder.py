@@ -1,0 +1,57 @@
+"""From z_t alone back to fields, at the grid points asked for."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from faconv_cli.nn.domain import Domain, at_points
+
+
+class PointDecoder(nn.Module):
+    """x(p, t + lead) = sum over modes of z_t Q_lead(p) + Q0_lead(p) + mlp([z_t ; coordinates of p]).
+
+    The linear part starts from the EOFs (`start_from`); the last layer of the perceptron starts at zero.
+
+    Args:
+        embedding: numbers d of z.
+        channels: channels c of the field.
+        targets: number of leads, the field now counting as one.
+        nodes: rows and columns of the nodes Q is given on.
+        features: features of a point's coordinates, as in `Domain`.
+        width: hidden units of the perceptron.
+    """
+
+    def __init__(
+        self,
+        embedding: int,
+        channels: int,
+        targets: int,
+        nodes: tuple[int, int],
+        features: int,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        self.patterns = nn.Parameter(torch.zeros(targets, channels, embedding + 1, *nodes))
+        self.from_z = nn.Linear(embedding, width)
+        self.from_point = nn.Linear(features, width, bias=False)
+        self.out = nn.Linear(width, targets * channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    @torch.no_grad()
+    def start_from(self, patterns: Tensor) -> None:
+        """Set Q and, as the last of its modes, Q0: (targets, c, d + 1, gh, gw)."""
+        self.patterns.copy_(patterns)
+
+    def forward(
+        self, z: Float[Tensor, "b t d"], points: Int[Tensor, "b t p"], domain: Domain
+    ) -> Float[Tensor, "b t s c p"]:
+        """Decode each frame at its own points (flat indices into the grid)."""
+        q = at_points(self.patterns, domain, points.flatten()).unflatten(-1, points.shape)
+        one = torch.cat([z, z.new_ones(*z.shape[:2], 1)], dim=-1)
+        linear = torch.einsum("btm,scmbtp->btscp", one, q)
+        place = self.from_point(domain.coordinates.flatten(0, 1)[points])
+        correction = self.out(torch.relu(self.from_z(z)[:, :, None] + place))
+        return linear + correction.unflatten(-1, linear.shape[2:4]).permute(0, 1, 3, 4, 2)

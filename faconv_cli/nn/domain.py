@@ -1,0 +1,104 @@
+"""The domain a network works on: areas, tiles, and where its grid points lie between the pattern nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Constants of a grid of h x w points, both multiples of the patch; tensors only.
+
+    Attributes:
+        area: share of the domain each point stands for; 0 where a point is never valid; sums to 1.
+        node_y: place of each row between the rows of pattern nodes, in nodes (0 is the first).
+        node_x: the same for columns; where the grid closes the circle the last node is the first again.
+        coordinates: features of latitude and longitude of each point, free of the grid's size.
+        tile_rows: rows of the grid in each tile.
+        tile_columns: columns of the grid in each tile.
+        blend: weights of each tile's points that add up to 1 at every point of the grid.
+    """
+
+    area: Float[Tensor, "h w"]
+    node_y: Float[Tensor, " h"]
+    node_x: Float[Tensor, " w"]
+    coordinates: Float[Tensor, "h w k"]
+    tile_rows: Int[Tensor, "n th"]
+    tile_columns: Int[Tensor, "n tw"]
+    blend: Float[Tensor, "n th tw"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return self.area.shape[0], self.area.shape[1]
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.blend.shape[0]
+
+    def to(self, device: torch.device) -> Domain:
+        """Copy the tensors to a device."""
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    def cut(self, x: Tensor, tile: int) -> Tensor:
+        """Take a tile (..., th, tw) out of ``x`` (..., h, w)."""
+        if self.tiles == 1:
+            return x
+        return x.index_select(-2, self.tile_rows[tile]).index_select(-1, self.tile_columns[tile])
+
+
+def pool_sum(x: Tensor, patch: int) -> Tensor:
+    """Add ``x`` (n, h, w) up over patches: (n, h / patch, w / patch)."""
+    return x if patch == 1 else F.avg_pool2d(x, patch) * patch**2
+
+
+def node_basis(place: Float[Tensor, " n"], nodes: int) -> Float[Tensor, "n m"]:
+    """Weights that interpolate linearly from ``nodes`` nodes to points at ``place`` (in nodes).
+
+    A place beyond the last node lies between it and the first again: the nodes of a closed circle.
+    """
+    below = place.floor().clamp(0, nodes - 1)
+    above_weight = (place - below).to(place.dtype)
+    basis = torch.zeros(len(place), nodes, dtype=place.dtype, device=place.device)
+    rows = torch.arange(len(place), device=place.device)
+    basis[rows, below.long()] = 1 - above_weight
+    basis[rows, (below.long() + 1) % nodes] += above_weight
+    return basis
+
+
+def interpolate(patterns: Tensor, domain: Domain, patch: int = 1) -> Tensor:
+    """Interpolate ``patterns`` (..., gh, gw) from their nodes to the grid, or to its patches."""
+    basis_y, basis_x = patch_bases(domain, (patterns.shape[-2], patterns.shape[-1]), patch)
+    return basis_y @ patterns @ basis_x.T
+
+
+def patch_bases(domain: Domain, nodes: tuple[int, int], patch: int = 1) -> tuple[Tensor, Tensor]:
+    """Give the interpolation matrices (h / patch, gh) and (w / patch, gw); a patch is the mean of its points."""
+    bases = [
+        node_basis(place, count) for place, count in zip((domain.node_y, domain.node_x), nodes, strict=True)
+    ]
+    if patch > 1:
+        bases = [basis.unflatten(0, (-1, patch)).mean(1) for basis in bases]
+    return bases[0], bases[1]
+
+
+def at_points(patterns: Tensor, domain: Domain, points: Int[Tensor, " n"]) -> Tensor:
+    """Interpolate ``patterns`` (..., gh, gw) from their nodes to flat grid indices: (..., n)."""
+    gh, gw = patterns.shape[-2:]
+    y, x = domain.node_y[points // domain.shape[1]], domain.node_x[points % domain.shape[1]]
+    below_y, below_x = y.floor().clamp(0, gh - 1), x.floor().clamp(0, gw - 1)
+    share_y, share_x = y - below_y, x - below_x
+    rows = (below_y.long(), (below_y.long() + 1) % gh)
+    columns = (below_x.long(), (below_x.long() + 1) % gw)
+    flat = patterns.flatten(-2)
+    total = flat.new_zeros(())
+    for row, weight_y in zip(rows, (1 - share_y, share_y), strict=True):
+        for column, weight_x in zip(columns, (1 - share_x, share_x), strict=True):
+            total = total + flat.index_select(-1, row * gw + column) * (weight_y * weight_x)
+    return total
