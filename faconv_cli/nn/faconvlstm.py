@@ -1,0 +1,224 @@
+"""FAConvLSTM: a ConvLSTM whose gates share one bottlenecked, multi-scale, recalibrated spatial mix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faconv_cli.errors import UsageError
+from faconv_cli.nn.axial import AxialAttention
+from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
+from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation
+from faconv_cli.nn.padding import Padding
+
+
+class FAConvLSTMState(NamedTuple):
+    """h and c (b, f, h, w), and the number of steps done: the absolute index of the next one."""
+
+    h: Tensor
+    c: Tensor
+    steps: int
+
+
+class FAConvLSTMCell(nn.Module):
+    """One FAConvLSTM layer: our reading of the abstract of Nji & Wang 2026 (arXiv 2601.10914).
+
+        u = Px*x + Ph*h'                    1×1, C + F → R
+        m = Σ_{d∈D} DW_d(u)                 depthwise k×k; one mix for the four gates
+        m̃ = σ(W2 relu(W1 mean_hw m)) ⊙ m    area-weighted, masked mean
+        ai, af, ag, ao = Pg m̃ + b           1×1, R → 4F
+        i = σ(ai + wci⊙c')   f = σ(af + wcf⊙c')   c = f⊙c' + i⊙tanh(ag)
+        o = σ(ao + wco⊙c)    h = o⊙tanh(c)
+        each K-th step:  h ← h + γ·Up(Col(Row(Down(h))))
+
+    The K-th step counts from the absolute step index, 0 included.
+
+    Args:
+        in_channels: C.
+        hidden_channels: F.
+        kernel_size: k.
+        padding: what the mix sees beyond the edge.
+        bottleneck: R.
+        dilations: D.
+        squeeze_excitation: m̃ as above, else m̃ = m.
+        peephole: with wci, wcf, wco (per channel), else without.
+        axial: with the attended steps, else without.
+        attention_every: K.
+        attention_heads: heads of the axial attention.
+        attention_pool: side of the blocks the axial attention works on, in cells.
+
+    Raises:
+        UsageError: an argument that has no meaning.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        kernel_size: int = 3,
+        *,
+        padding: Padding = "zeros",
+        bottleneck: int = 16,
+        dilations: Sequence[int] = (1, 2, 4),
+        squeeze_excitation: bool = True,
+        peephole: bool = True,
+        axial: bool = True,
+        attention_every: int = 4,
+        attention_heads: int = 2,
+        attention_pool: int = 1,
+    ) -> None:
+        super().__init__()
+        if attention_every < 1:
+            raise UsageError(
+                f"attention at each {attention_every}-th step", wanted="it counts steps", do="take 1 or more"
+            )
+        self.hidden_channels, self.attention_every = hidden_channels, attention_every
+        self.Px = nn.Linear(in_channels, bottleneck, bias=False)
+        self.Ph = nn.Linear(hidden_channels, bottleneck, bias=False)
+        self.mix = DilatedMix(bottleneck, kernel_size, dilations=dilations, padding=padding)
+        self.recalibrate = SqueezeExcitation(bottleneck) if squeeze_excitation else None
+        self.Pg = nn.Linear(bottleneck, 4 * hidden_channels)
+        self.peepholes = nn.Parameter(torch.zeros(3, hidden_channels)) if peephole else None
+        self.axial = (
+            AxialAttention(hidden_channels, bottleneck, heads=attention_heads, pool=attention_pool)
+            if axial
+            else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start remembering (forget bias 1), with saturation-free gates and without peepholes."""
+        nn.init.xavier_uniform_(self.Px.weight)
+        nn.init.orthogonal_(self.Ph.weight)
+        for gate in self.Pg.weight.data.chunk(4):
+            nn.init.xavier_uniform_(gate)
+        nn.init.zeros_(self.Pg.bias)
+        nn.init.ones_(self.Pg.bias.data.chunk(4)[1])
+
+    def init_state(self, x: Tensor) -> FAConvLSTMState:
+        """Give zeros (b, f, h, w) at step 0 for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        zeros = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[-2:])
+        return FAConvLSTMState(zeros, zeros, 0)
+
+    def step(
+        self, x_t: Tensor, state: FAConvLSTMState, weights: Tensor | None = None
+    ) -> tuple[Tensor, FAConvLSTMState]:
+        """Advance by one step, as the equations are written: ``x_t`` (b, c, h, w) to h_t (b, f, h, w)."""
+        h, c = self._recur(x_t, state, weights)
+        if self.axial is not None and state.steps % self.attention_every == 0:
+            h = self.axial(h, weights)
+        return h, FAConvLSTMState(h, c, state.steps + 1)
+
+    def run(
+        self,
+        x: Tensor,
+        state: FAConvLSTMState | None = None,
+        weights: Tensor | None = None,
+        *,
+        attention: bool = False,
+        queries: Tensor | None = None,
+    ) -> LayerOutput:
+        """Run over ``x`` (b, t, c, h, w); see `RecurrentLayer2d.run`."""
+        state = state or self.init_state(x)
+        hs, maps = [], []
+        for x_t in x.unbind(1):
+            h, c = self._recur(x_t, state, weights)
+            if self.axial is not None and state.steps % self.attention_every == 0:
+                if attention:
+                    maps.append(self.axial.maps(h, weights, queries))
+                h = self.axial(h, weights)
+            state = FAConvLSTMState(h, c, state.steps + 1)
+            hs.append(h)
+        return LayerOutput(torch.stack(hs, 1), state, _join(maps))
+
+    def _recur(self, x_t: Tensor, state: FAConvLSTMState, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        u = _conv1x1(x_t, self.Px) + _conv1x1(state.h, self.Ph)
+        m = self.mix(u)
+        if self.recalibrate is not None:
+            m = self.recalibrate(m, weights)
+        ai, af, ag, ao = _conv1x1(m, self.Pg).chunk(4, 1)
+        w = self.peepholes
+        wci, wcf, wco = (0, 0, 0) if w is None else w[..., None, None]
+        i = torch.sigmoid(ai + wci * state.c)
+        f = torch.sigmoid(af + wcf * state.c)
+        c = f * state.c + i * torch.tanh(ag)
+        o = torch.sigmoid(ao + wco * c)
+        return o * torch.tanh(c), c
+
+
+class FAConvLSTM2d(RecurrentLayer2d):
+    """A stack of `FAConvLSTMCell` layers with the signature of `ConvLSTM2d`, free of batch and grid size.
+
+    Args:
+        in_channels: C of the input (b, t, C, h, w).
+        hidden_channels: F of the hidden states (b, t, F, h, w).
+        kernel_size: k of the depthwise branches, odd.
+        num_layers: layers; each after the first is y <- norm(y + layer(y)).
+        padding: "zeros", "circular", or "longitude" (circular in x only).
+        return_sequences: give every hidden state, else the last.
+        return_state: give (y, state), else y alone.
+        bottleneck, dilations, squeeze_excitation, peephole, axial, attention_every, attention_heads,
+            attention_pool: as for `FAConvLSTMCell`.
+
+    Raises:
+        UsageError: an argument that has no meaning.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        kernel_size: int = 3,
+        *,
+        num_layers: int = 1,
+        padding: Padding = "zeros",
+        return_sequences: bool = True,
+        return_state: bool = True,
+        bottleneck: int = 16,
+        dilations: Sequence[int] = (1, 2, 4),
+        squeeze_excitation: bool = True,
+        peephole: bool = True,
+        axial: bool = True,
+        attention_every: int = 4,
+        attention_heads: int = 2,
+        attention_pool: int = 1,
+    ) -> None:
+        layers = [
+            FAConvLSTMCell(
+                in_channels if number == 0 else hidden_channels,
+                hidden_channels,
+                kernel_size,
+                padding=padding,
+                bottleneck=bottleneck,
+                dilations=dilations,
+                squeeze_excitation=squeeze_excitation,
+                peephole=peephole,
+                axial=axial,
+                attention_every=attention_every,
+                attention_heads=attention_heads,
+                attention_pool=attention_pool,
+            )
+            for number in range(num_layers)
+        ]
+        super().__init__(
+            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+        )
+
+
+def _conv1x1(x: Tensor, linear: nn.Linear) -> Tensor:
+    """Apply ``linear`` to the channels of ``x`` (b, c, h, w)."""
+    return F.conv2d(x, linear.weight[..., None, None], linear.bias)
+
+
+def _join(maps: list[AttentionMaps]) -> AttentionMaps | None:
+    """Put the maps of the attended steps in a row."""
+    if not maps:
+        return None
+    received, teleconnection = zip(*maps, strict=True)
+    return AttentionMaps(
+        torch.cat(received, 1), None if teleconnection[0] is None else torch.cat(teleconnection, 1)
+    )
