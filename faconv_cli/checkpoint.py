@@ -160,7 +160,9 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"{path}: {error.strerror}", wanted="a checkpoint was wanted", do="name one written by faconv train"
+            f"{path}: {error.strerror}",
+            wanted="a checkpoint was wanted",
+            do="name one written by faconv train",
         ) from None
     if not zipfile.is_zipfile(io.BytesIO(data)):
         raise _damaged(path, "not a checkpoint, or a truncated one")
@@ -181,7 +183,9 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
 
 def _damaged(path: Path, found: str) -> CheckpointError:
     return CheckpointError(
-        f"{path}: {found}", wanted="a checkpoint written by faconv train was wanted", do="check the file's name"
+        f"{path}: {found}",
+        wanted="a checkpoint written by faconv train was wanted",
+        do="check the file's name",
     )
 
 

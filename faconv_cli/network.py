@@ -134,7 +134,13 @@ def nodes_of(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def build_domain(
-    config: RunConfig, area: np.ndarray, lat: np.ndarray, lon: np.ndarray, valid: np.ndarray, *, periodic: bool
+    config: RunConfig,
+    area: np.ndarray,
+    lat: np.ndarray,
+    lon: np.ndarray,
+    valid: np.ndarray,
+    *,
+    periodic: bool,
 ) -> Domain:
     """Build the constants of a grid.
 

@@ -50,26 +50,29 @@ class Batch:
 class WindowReader:
     """Reads windows of ``steps`` time steps of a cube, as anomalies in units of their standard deviation.
 
-    Every batch has ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their
+    Grids are filled up with missing points to ``shape``, a whole number of patches. Every batch has ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their
     order of summation by shape, and a row must not change with the company it is computed in.
     """
 
     cube: Cube
     climatology: Climatology
     normalizer: Normalizer
+    shape: tuple[int, int]
     steps: int
     batch: int
 
+    def fields(self, start: int, stop: int) -> np.ndarray:
+        """Read steps [start, stop) as normalised anomalies (t, c, h, w), 0 where missing."""
+        return np.nan_to_num(self._normalised(start, stop), copy=False)
+
     def read(self, windows: Sequence[Window]) -> Batch:
         """Read at most ``batch`` windows."""
-        _, c, h, w = self.cube.shape
-        x = np.full((self.batch, self.steps, c, h, w), np.nan, np.float32)
+        x = np.full((self.batch, self.steps, self.cube.shape[1], *self.shape), np.nan, np.float32)
         phases = np.zeros((2, self.batch, self.steps), np.float32)
         for row, window in enumerate(windows):
             start, stop = window.start, min(window.start + self.steps, window.segment_stop)
             time = self.cube.time.slice(start, stop)
-            fields = self.climatology.subtract(self.cube.read(start, stop), time)
-            x[row, : stop - start] = self.normalizer.apply(fields)
+            x[row, : stop - start] = self._normalised(start, stop)
             phases[0, row, : stop - start] = time.year_fraction
             phases[1, row, : stop - start] = time.day_fraction
         valid = np.isfinite(x)
@@ -79,8 +82,19 @@ class WindowReader:
 
     def batches(self, windows: Sequence[Window]) -> Iterator[Batch]:
         """Read ``windows`` in order, each batch while the one before it is being worked on."""
-        groups = [windows[i : i + self.batch] for i in range(0, len(windows), self.batch)]
-        yield from prefetched(self.read, groups)
+        return self.grouped([windows[i : i + self.batch] for i in range(0, len(windows), self.batch)])
+
+    def grouped(self, groups: Sequence[Sequence[Window]]) -> Iterator[Batch]:
+        """Read groups of at most ``batch`` windows, each while the one before it is being worked on."""
+        return prefetched(self.read, groups)
+
+    def _normalised(self, start: int, stop: int) -> np.ndarray:
+        time = self.cube.time.slice(start, stop)
+        fields = self.normalizer.apply(self.climatology.subtract(self.cube.read(start, stop), time))
+        below, right = (self.shape[axis] - fields.shape[2 + axis] for axis in range(2))
+        if below or right:
+            fields = np.pad(fields, [(0, 0), (0, 0), (0, below), (0, right)], constant_values=np.nan)
+        return fields
 
 
 def prefetched(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:

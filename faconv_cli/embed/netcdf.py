@@ -1,0 +1,348 @@
+"""The embedding file: CF NetCDF, written row by row, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+import faconv_cli
+from faconv_cli import schema
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.cube import Cube
+from faconv_cli.embed.run import Rows
+from faconv_cli.errors import OutputError
+from faconv_cli.files import atomic_output, netcdf_lock
+
+FILL = np.float32(netCDF4.default_fillvals["f4"])
+ROWS_PER_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file holds besides the embedding.
+
+    Attributes:
+        attention: maps of the attention received, where the encoder has axial attention.
+        temporal_lags: lags of the temporal attention, in steps back; empty for none.
+        queries: (lat, lon) of the points whose teleconnections are kept.
+        tile_centres: (lat, lon) of each tile; empty for one tile.
+    """
+
+    attention: bool
+    temporal_lags: tuple[int, ...]
+    queries: tuple[tuple[float, float], ...]
+    tile_centres: tuple[tuple[float, float], ...]
+
+
+@contextmanager
+def create_embedding_file(
+    path: Path, checkpoint: Checkpoint, cube: Cube, layout: Layout, *, command: str, overwrite: bool
+) -> Iterator[EmbeddingWriter]:
+    """Open a new file for rows; it appears under its name only when all went well.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        with netcdf_lock():
+            file = netCDF4.Dataset(temporary, "w", format="NETCDF4")
+        try:
+            with netcdf_lock():
+                _define(file, checkpoint, cube, layout, command)
+            yield EmbeddingWriter(file, cube)
+        finally:
+            with netcdf_lock():
+                file.close()
+
+
+@contextmanager
+def append_embedding_file(
+    path: Path, checkpoint: Checkpoint, cube: Cube, start: int, *, command: str
+) -> Iterator[EmbeddingWriter]:
+    """Open a copy of a file for more rows; it takes the place of the old one only when all went well.
+
+    Raises:
+        OutputError: the file is not an embedding of the beginning of this record by this checkpoint.
+    """
+    done = rows_done(path, checkpoint, cube, start)
+    with atomic_output(path, overwrite=True) as temporary:
+        shutil.copyfile(path, temporary)
+        with netcdf_lock():
+            file = netCDF4.Dataset(temporary, "a")
+        try:
+            with netcdf_lock():
+                file.history = f"{_history(command)}\n{file.history}"
+            yield EmbeddingWriter(file, cube, rows=done)
+        finally:
+            with netcdf_lock():
+                file.close()
+
+
+def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int = 0) -> int:
+    """Count the rows of a file, after checking that they are the first steps of ``cube`` from ``start``.
+
+    Raises:
+        OutputError: another checkpoint or other times.
+    """
+    with _open(path) as file:
+        sha256 = file.attrs.get("faconv_checkpoint_sha256")
+        if schema.EMBEDDING not in file or sha256 != checkpoint.sha256:
+            raise OutputError(
+                f"{path} was not written by this checkpoint",
+                wanted="--append goes on with the checkpoint that began the file",
+                do="name that checkpoint, or choose another output",
+            )
+        rows = int(file.sizes[schema.TIME])
+        encoding = file[schema.TIME].encoding
+        written = _encode_time(cube, start, min(start + rows, len(cube.time)), encoding["units"])
+        kept = _encode(file[schema.TIME].variable, encoding["units"], encoding["calendar"])
+    if len(written) < rows or not np.allclose(written, kept, rtol=0, atol=1e-6):
+        raise OutputError(
+            f"the {rows} time steps in {path} are not the first ones of the data",
+            wanted="--append needs the whole record, old steps included, to warm the state up",
+            do="give all files of the record, or choose another output",
+        )
+    return rows
+
+
+def layout_of(path: Path) -> Layout:
+    """Read the layout of a file, to go on with it."""
+    with _open(path) as file:
+        queries, tiles = (
+            tuple(zip(file[f"{kind}_lat"].values.tolist(), file[f"{kind}_lon"].values.tolist(), strict=True))
+            if f"{kind}_lat" in file
+            else ()
+            for kind in (schema.QUERY, schema.TILE)
+        )
+        lags = tuple(file[schema.LAG].values.tolist()) if schema.LAG in file else ()
+        return Layout(schema.ATTENTION in file, lags, queries, tiles)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[xr.Dataset]:
+    try:
+        file = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: {error}", wanted="--append needs an embedding file", do="choose another output"
+        ) from None
+    with file:
+        yield file
+
+
+class EmbeddingWriter:
+    """Appends rows to an open file."""
+
+    def __init__(self, file: netCDF4.Dataset, cube: Cube, rows: int = 0) -> None:
+        self._file, self._cube = file, cube
+        self.rows = rows
+
+    def write(self, rows: Rows) -> None:
+        """Append rows that follow those already there."""
+        at = slice(self.rows, self.rows + len(rows.embedding))
+        units = self._file[schema.TIME].units
+        with netcdf_lock():
+            self._file[schema.TIME][at] = _encode_time(
+                self._cube, rows.start, rows.start + len(rows.embedding), units
+            )
+            self._put(schema.EMBEDDING, at, rows.embedding)
+            self._put(schema.EMBEDDING_FLAG, at, rows.flag)
+            self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
+            self._put(schema.TILE_EMBEDDING, at, rows.tiles)
+            self._write_maps(rows, units)
+        self.rows = at.stop
+
+    def _write_maps(self, rows: Rows, units: str) -> None:
+        if schema.ATTENTION not in self._file.variables or not len(rows.attended):
+            return
+        begin = len(self._file.dimensions[schema.ATTENTION_TIME])
+        for number, step in enumerate(rows.attended):
+            self._file[schema.ATTENTION_TIME][begin + number] = _encode_time(
+                self._cube, step, step + 1, units
+            )[0]
+        at = slice(begin, begin + len(rows.attended))
+        grid = self._cube.grid
+        if rows.attention is not None:
+            self._put(schema.ATTENTION, at, grid.to_file_order(rows.attention))
+        if rows.teleconnection is not None:
+            self._put(schema.TELECONNECTION, (slice(None), at), grid.to_file_order(rows.teleconnection))
+
+    def _put(self, name: str, at: Any, values: np.ndarray | None) -> None:
+        if name in self._file.variables and values is not None:
+            filled = np.where(np.isnan(values), FILL, values) if values.dtype.kind == "f" else values
+            self._file[name][at] = filled
+
+
+def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: Layout, command: str) -> None:
+    """Write dimensions, coordinates, attributes and empty variables."""
+    file.setncatts(_global_attributes(checkpoint, cube, command))
+    modes = checkpoint.config.encoder.embedding
+    file.createDimension(schema.TIME, None)
+    _define_time(file, cube, schema.TIME, "time")
+    _coordinate(file, schema.MODE, np.arange(1, modes + 1, dtype=np.int32), "number of the embedding's mode")
+    _variable(
+        file,
+        schema.EMBEDDING,
+        (schema.TIME, schema.MODE),
+        (ROWS_PER_CHUNK, modes),
+        long_name="subspace embedding of the fields",
+        units="1",
+        ancillary_variables=schema.EMBEDDING_FLAG,
+    )
+    _define_flag(file)
+    if layout.temporal_lags:
+        lags = np.array(layout.temporal_lags, np.int32)
+        _coordinate(file, schema.LAG, lags, "time steps looked back")
+        _variable(
+            file,
+            schema.TEMPORAL_ATTENTION,
+            (schema.TIME, schema.LAG),
+            (ROWS_PER_CHUNK, len(lags)),
+            long_name="weight of earlier time steps in the embedding",
+            units="1",
+        )
+    if layout.tile_centres:
+        _define_places(file, schema.TILE, layout.tile_centres, "centre of the tile")
+        _variable(
+            file,
+            schema.TILE_EMBEDDING,
+            (schema.TIME, schema.TILE, schema.MODE),
+            (ROWS_PER_CHUNK // len(layout.tile_centres) + 1, len(layout.tile_centres), modes),
+            long_name="what each tile adds to the embedding, before the temporal attention",
+            units="1",
+        )
+    if layout.attention:
+        _define_maps(file, cube, layout)
+
+
+def _define_flag(file: netCDF4.Dataset) -> None:
+    flag = file.createVariable(schema.EMBEDDING_FLAG, "i1", (schema.TIME,), chunksizes=(ROWS_PER_CHUNK,))
+    flag.setncatts(
+        {
+            "long_name": "how the embedding of the step came about",
+            "standard_name": "status_flag",
+            "flag_values": np.array(list(schema.FLAG_MEANINGS), np.int8),
+            "flag_meanings": " ".join(schema.FLAG_MEANINGS.values()),
+        }
+    )
+
+
+def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
+    file.createDimension(schema.ATTENTION_TIME, None)
+    _define_time(file, cube, schema.ATTENTION_TIME, "time of the attended steps")
+    for name, coordinate in cube.grid.coordinates().items():
+        for dim, size in coordinate.sizes.items():
+            if dim not in file.dimensions:
+                file.createDimension(dim, size)
+        variable = file.createVariable(name, coordinate.dtype, coordinate.dims)
+        variable.setncatts(coordinate.attrs)
+        variable[:] = coordinate.values
+    regular = cube.grid.regular
+    dims = ("lat", "lon") if regular else (cube.grid.y_name, cube.grid.x_name)
+    extra = {} if regular else {"coordinates": "lat lon"}
+    _variable(
+        file,
+        schema.ATTENTION,
+        (schema.ATTENTION_TIME, *dims),
+        (1, *cube.grid.shape),
+        long_name="attention received, relative to an even spread over the valid area",
+        units="1",
+        comment="area-weighted mean over valid points is 1",
+        **extra,
+    )
+    if layout.queries:
+        _define_places(file, schema.QUERY, layout.queries, "query point")
+        _variable(
+            file,
+            schema.TELECONNECTION,
+            (schema.QUERY, schema.ATTENTION_TIME, *dims),
+            (1, 1, *cube.grid.shape),
+            long_name="where the query point attends, relative to an even spread over the valid area",
+            units="1",
+            comment="area-weighted mean over valid points is 1",
+            coordinates=" ".join([f"{schema.QUERY}_lat", f"{schema.QUERY}_lon", *extra.values()]),
+        )
+
+
+def _define_places(file: netCDF4.Dataset, dim: str, places: Sequence[tuple[float, float]], what: str) -> None:
+    file.createDimension(dim, len(places))
+    for number, (name, units) in enumerate((("latitude", "degrees_north"), ("longitude", "degrees_east"))):
+        variable = file.createVariable(f"{dim}_{name[:3]}", "f8", (dim,))
+        variable.setncatts({"standard_name": name, "long_name": f"{name} of the {what}", "units": units})
+        variable[:] = [place[number] for place in places]
+
+
+def _define_time(file: netCDF4.Dataset, cube: Cube, name: str, long_name: str) -> None:
+    encoded = xr.conventions.encode_cf_variable(cube.time.to_variable().variable, name=name)
+    variable = file.createVariable(name, "f8", (name,), chunksizes=(ROWS_PER_CHUNK,))
+    variable.setncatts(
+        {
+            "standard_name": "time",
+            "long_name": long_name,
+            "units": encoded.attrs["units"],
+            "calendar": encoded.attrs["calendar"],
+            "axis": "T",
+        }
+    )
+
+
+def _coordinate(file: netCDF4.Dataset, name: str, values: np.ndarray, long_name: str) -> None:
+    file.createDimension(name, len(values))
+    variable = file.createVariable(name, values.dtype, (name,))
+    variable.setncatts({"long_name": long_name, "units": "1"})
+    variable[:] = values
+
+
+def _variable(
+    file: netCDF4.Dataset, name: str, dims: tuple[str, ...], chunks: tuple[int, ...], **attributes: str
+) -> None:
+    variable = file.createVariable(
+        name, "f4", dims, zlib=True, complevel=1, chunksizes=chunks, fill_value=FILL
+    )
+    variable.setncatts(attributes)
+
+
+def _encode_time(cube: Cube, start: int, stop: int, units: str) -> np.ndarray:
+    return _encode(cube.time.slice(start, stop).to_variable().variable, units, cube.time.calendar)
+
+
+def _encode(times: xr.Variable, units: str, calendar: str) -> np.ndarray:
+    plain = xr.Variable(
+        times.dims, times.values, encoding={"units": units, "calendar": calendar, "dtype": "f8"}
+    )
+    encoded: np.ndarray = xr.conventions.encode_cf_variable(plain, name=schema.TIME).values
+    return encoded
+
+
+def _global_attributes(checkpoint: Checkpoint, cube: Cube, command: str) -> dict[str, Any]:
+    channels = ", ".join(channel.name for channel in cube.channels)
+    record = checkpoint.record
+    return {
+        "Conventions": schema.CONVENTIONS,
+        "title": f"Subspace embedding of {channels}",
+        "institution": "not given",
+        "source": f"faconv {faconv_cli.__version__}, encoder {checkpoint.config.encoder.encoder}",
+        "references": "arXiv:2601.10914 (FAConvLSTM)",
+        "comment": f"Trained on {', '.join(record['training']['sources'])}, "
+        f"{' to '.join(record['training']['period'])}",
+        "history": _history(command),
+        "faconv_version": faconv_cli.__version__,
+        "faconv_checkpoint_sha256": checkpoint.sha256,
+        "faconv_config": checkpoint.config.model_dump_json(),
+        "faconv_training": json.dumps(record["training"]),
+        "faconv_sources": ", ".join(cube.sources),
+    }
+
+
+def _history(command: str) -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}"

@@ -1,0 +1,241 @@
+"""A checkpoint over a cube: a stream of rows, one batch of windows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faconv_cli import schema
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.cube import Cube
+from faconv_cli.errors import CheckpointError
+from faconv_cli.network import build_domain, load_encoder, tiles_of
+from faconv_cli.nn.encoder import Encoding
+from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.plan import Window, plan_windows
+
+LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel
+GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Consecutive rows of an embedding.
+
+    Attributes:
+        start: step of the first row.
+        embedding: (n, d), NaN where it could not be computed.
+        flag: (n,) of `schema.FLAG_MEANINGS`.
+        temporal: (n, lag) weights of the temporal attention, or None.
+        tiles: (n, tile, d) share of each tile, or None for one tile.
+        attended: (k,) steps the maps belong to.
+        attention: (k, h, w) in canonical order, or None.
+        teleconnection: (q, k, h, w), or None.
+    """
+
+    start: int
+    embedding: np.ndarray
+    flag: np.ndarray
+    temporal: np.ndarray | None
+    tiles: np.ndarray | None
+    attended: np.ndarray
+    attention: np.ndarray | None
+    teleconnection: np.ndarray | None
+
+
+def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
+    """Pick the checkpoint's channels out of a cube and check that it is of the same kind.
+
+    Raises:
+        CheckpointError: channels, units, time step or grid differ; names the difference.
+    """
+    names = [channel.name for channel in cube.channels]
+    missing = [channel.name for channel in checkpoint.channels if channel.name not in names]
+    if missing:
+        raise CheckpointError(
+            f"the data have no {', '.join(missing)} (they have {', '.join(names)})",
+            wanted=f"the checkpoint reads {', '.join(c.name for c in checkpoint.channels)}",
+            do="add the file that holds it, or name it with --variables CHANNEL=NAME",
+        )
+    cube = cube.pick([names.index(channel.name) for channel in checkpoint.channels])
+    for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
+        if ours.units != theirs.units:
+            raise CheckpointError(
+                f"{ours.name} is in {ours.units or 'no units'}",
+                wanted=f"the checkpoint was trained on {theirs.units or 'no units'}",
+                do="convert the data, or correct the units attribute",
+            )
+    if cube.time.step != checkpoint.time_step:
+        raise CheckpointError(
+            f"the data have a time step of {cube.time.step}",
+            wanted=f"the checkpoint was trained on steps of {checkpoint.time_step}",
+            do="aggregate the data to that step, or train on these",
+        )
+    _check_grid(checkpoint, cube)
+    return cube
+
+
+def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
+    if cube.grid.shape != checkpoint.grid_shape:
+        raise CheckpointError(
+            f"the data have a grid of {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
+            wanted=f"the checkpoint was trained on {checkpoint.grid_shape[0]} x {checkpoint.grid_shape[1]}",
+            do="regrid the data, or train on these",
+        )
+    for name, ours, theirs in (
+        ("latitudes", cube.grid.lat, checkpoint.lat),
+        ("longitudes", cube.grid.lon, checkpoint.lon),
+    ):
+        difference = np.abs(ours - theirs) if ours.shape == theirs.shape else np.array([np.inf])
+        if name == "longitudes":
+            difference = np.minimum(difference, np.abs(difference - 360))
+        if difference.max() > GRID_TOLERANCE_DEG:
+            raise CheckpointError(
+                f"the data's {name} run from {ours.min():g} to {ours.max():g}",
+                wanted=f"the checkpoint's from {theirs.min():g} to {theirs.max():g}",
+                do="regrid the data, or train on these",
+            )
+
+
+class Embedder:
+    """Runs a checkpoint over a cube that `match_cube` has passed; memory is bounded by one batch.
+
+    Args:
+        checkpoint: what to run.
+        cube: what to run it on.
+        device: where to compute.
+        batch: windows at a time; rows agree between batch sizes to float tolerance, and bit for bit at one.
+        attention: also give attention maps and weights.
+        queries: points (y, x) of the canonical grid for teleconnection maps.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        cube: Cube,
+        device: torch.device,
+        *,
+        batch: int,
+        attention: bool,
+        queries: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        config, grid = checkpoint.config, cube.grid
+        self._checkpoint, self._cube, self._device = checkpoint, cube, device
+        self._attention = attention
+        self._queries = torch.tensor(queries, device=device) if queries else None
+        self._encoder = load_encoder(checkpoint).to(device)
+        self._domain = build_domain(
+            config, grid.area, grid.lat, grid.lon, checkpoint.normalizer.valid, periodic=grid.periodic
+        ).to(device)
+        self._tiling = config.tiling
+        self._reader = WindowReader(
+            cube,
+            checkpoint.climatology,
+            checkpoint.normalizer,
+            tiles_of(config, grid.shape, periodic=grid.periodic).shape,
+            config.tiling.window,
+            batch,
+        )
+        self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self._domain.tiles
+
+    @property
+    def windows(self) -> list[Window]:
+        """Windows that cover the record."""
+        tiling = self._tiling
+        return plan_windows(
+            self._cube.time.segments,
+            window=tiling.window,
+            stride=tiling.stride or tiling.window,
+            burn_in=tiling.burn_in,
+        )
+
+    def batches(self, start: int, stop: int) -> list[list[Window]]:
+        """Group the windows that give rows in [start, stop); a window keeps its place in its batch.
+
+        Rows then do not depend on which part of a record is asked for.
+        """
+        windows, size = self.windows, self._reader.batch
+        groups = [windows[i : i + size] for i in range(0, len(windows), size)]
+        return [group for group in groups if group[0].first_row < stop and group[-1].stop > start]
+
+    @torch.inference_mode()
+    def run(self, start: int, stop: int) -> Iterator[Rows]:
+        """Yield the rows of steps [start, stop), one `Rows` for each window, in order."""
+        for batch in self._reader.grouped(self.batches(start, stop)):
+            moved = batch.to(self._device)
+            encoding = self._encoder(
+                moved.x,
+                moved.valid,
+                moved.year_fraction,
+                moved.day_fraction,
+                self._domain,
+                attention=self._attention,
+                queries=self._queries,
+            )
+            missing = self._missing(batch)
+            for number, window in enumerate(batch.windows):
+                first, last = max(window.first_row, start), min(window.stop, stop)
+                if first < last:
+                    yield self._rows(encoding, missing[number], number, window, first, last)
+
+    def _missing(self, batch: Batch) -> np.ndarray:
+        """Mark the steps (b, t) of which too little is there in some channel."""
+        h, w = self._cube.grid.shape
+        area = torch.from_numpy(self._cube.grid.area).float()
+        share = (batch.valid[..., :h, :w] * area).sum((-2, -1)).numpy()
+        missing: np.ndarray = (share < LEAST_VALID_SHARE * self._expected).any(-1)
+        return missing
+
+    def _rows(
+        self, encoding: Encoding, missing: np.ndarray, number: int, window: Window, first: int, last: int
+    ) -> Rows:
+        rows = slice(first - window.start, last - window.start)
+        missing = missing[rows]
+        flag = np.where(np.arange(first, last) < window.warm_from, schema.COLD_START, schema.OK)
+        flag[missing] = schema.MISSING_INPUT
+        embedding = _numpy(encoding.z[number, rows])
+        embedding[missing] = np.nan
+        temporal = None if encoding.temporal is None else _numpy(encoding.temporal[number, rows])
+        if temporal is not None:
+            temporal[missing] = np.nan
+        tiles = _numpy(encoding.tiles[number, rows]) if self.tiles > 1 else None
+        if tiles is not None:
+            tiles[missing] = np.nan
+        every = self._checkpoint.config.encoder.attention_every
+        steps = np.arange(window.start, window.start + encoding.z.shape[1], every)
+        kept = (steps >= first) & (steps < last)
+        return Rows(
+            first,
+            embedding,
+            flag.astype(np.int8),
+            temporal,
+            tiles,
+            steps[kept],
+            self._maps(encoding.received, number, kept),
+            self._maps(encoding.teleconnection, number, kept, queries_first=True),
+        )
+
+    def _maps(
+        self, maps: Tensor | None, number: int, kept: np.ndarray, *, queries_first: bool = False
+    ) -> np.ndarray | None:
+        """Take the maps of a window that are kept, cropped to the grid, NaN where it is never valid."""
+        if maps is None:
+            return None
+        h, w = self._cube.grid.shape
+        fields = _numpy(maps[number][torch.from_numpy(kept)][..., :h, :w])
+        fields[..., self._domain.area[:h, :w].cpu().numpy() == 0] = np.nan
+        return fields.swapaxes(0, 1) if queries_first else fields
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.float().cpu().numpy().copy()
+    return array

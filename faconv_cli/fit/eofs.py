@@ -1,0 +1,141 @@
+"""Empirical orthogonal functions on the pattern nodes: where the subspace head starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA, IncrementalPCA
+
+from faconv_cli.errors import InputError
+from faconv_cli.nn.domain import Domain, patch_bases
+from faconv_cli.windows.dataset import WindowReader
+from faconv_cli.windows.plan import Segments
+
+EXACT_NUMBERS = 64_000_000  # float32: 256 MB; longer records are decomposed in one streaming pass
+RIDGE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Eofs:
+    """EOFs of normalised anomalies, in units in which the principal components have a mean variance of 1.
+
+    Attributes:
+        patterns: (d, c, gh, gw) U on the nodes; a field is mean + sum of PC_d U_d.
+        mean: (c, gh, gw) mean field.
+        mean_projection: (d,) the patterns applied to the mean field.
+        scale: factor from a principal component to the embedding.
+        variance_share: (d,) share of the total variance.
+        components: (n, d) principal components of the training steps.
+        steps: (n,) which steps those are.
+    """
+
+    patterns: np.ndarray
+    mean: np.ndarray
+    mean_projection: np.ndarray
+    scale: float
+    variance_share: np.ndarray
+    components: np.ndarray
+    steps: np.ndarray
+
+    def propagator(self, lead: int, segments: Segments) -> np.ndarray:
+        """Fit PC(t + lead) = PC(t) A by ridge regression over pairs without a gap: A (d, d).
+
+        The linear inverse model of Penland and Sardeshmukh (1995).
+        """
+        row_of = {int(step): row for row, step in enumerate(self.steps)}
+        pairs = [
+            (row_of[step], row_of[step + lead])
+            for begin, end in segments
+            for step in range(begin, end - lead)
+            if step in row_of and step + lead in row_of
+        ]
+        now, later = np.array(pairs or [(0, 0)]).T
+        x, y = self.components[now], self.components[later]
+        gram = x.T @ x
+        ridge = RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+        propagator: np.ndarray = np.linalg.solve(gram + ridge, x.T @ y)
+        return propagator
+
+
+def fit_eofs(
+    reader: WindowReader, domain: Domain, nodes: tuple[int, int], segments: Segments, *, count: int, seed: int
+) -> Eofs:
+    """Fit ``count`` EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
+
+    Raises:
+        InputError: fewer steps or valid points than EOFs asked for.
+    """
+    basis_y, basis_x = (basis.double().numpy() for basis in patch_bases(domain, nodes))
+    area = basis_y.T @ domain.area.double().numpy() @ basis_x
+    used = area > 0
+    root = np.sqrt(area[used])
+
+    def blocks() -> Iterator[np.ndarray]:
+        for fields in _fields(reader, segments):
+            pooled = basis_y.T @ (fields * domain.area.numpy()) @ basis_x
+            weighted = pooled[..., used] / root
+            yield weighted.reshape(len(fields), -1).astype(np.float32)
+
+    steps = np.concatenate([np.arange(*segment) for segment in segments])
+    channels = reader.cube.shape[1]
+    features = channels * int(used.sum())
+    if count > min(len(steps), features):
+        raise InputError(
+            f"{len(steps)} training steps of {features} valid numbers each",
+            wanted=f"an embedding of {count} numbers needs at least as many",
+            do="pass a smaller --embedding",
+        )
+    pca, components = _decompose(blocks, len(steps) * features, count, seed)
+    patterns = np.zeros((count, channels, *nodes))
+    mean = np.zeros((channels, *nodes))
+    patterns[:, :, used] = pca.components_.reshape(count, channels, -1) / root
+    mean[:, used] = pca.mean_.reshape(channels, -1) / root
+    scale = float(1 / np.sqrt(components.var(axis=0).mean()))
+    projection = pca.components_ @ pca.mean_
+    return Eofs(
+        patterns,
+        mean,
+        projection,
+        scale,
+        np.asarray(pca.explained_variance_ratio_[:count]),
+        components,
+        steps,
+    )
+
+
+def _decompose(
+    blocks: Callable[[], Iterator[np.ndarray]], numbers: int, count: int, seed: int
+) -> tuple[PCA | IncrementalPCA, np.ndarray]:
+    if numbers <= EXACT_NUMBERS:
+        matrix = np.concatenate(list(blocks()))
+        pca = PCA(count, svd_solver="auto", random_state=seed).fit(matrix)
+        return pca, pca.transform(matrix)
+    pca = IncrementalPCA(2 * count + 8)
+    for block in _at_least(blocks(), 2 * count + 8):
+        pca.partial_fit(block)
+    pca.components_ = pca.components_[:count]
+    return pca, np.concatenate([(block - pca.mean_) @ pca.components_.T for block in blocks()])
+
+
+def _at_least(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """Join blocks until each has ``rows`` rows; a shorter remainder joins the last one."""
+    held: np.ndarray | None = None
+    ready: np.ndarray | None = None
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block])
+        if len(held) >= rows:
+            if ready is not None:
+                yield ready
+            ready, held = held, None
+    last = [part for part in (ready, held) if part is not None]
+    if last:
+        yield np.concatenate(last)
+
+
+def _fields(reader: WindowReader, segments: Segments) -> Iterator[np.ndarray]:
+    """Read normalised anomalies (t, c, h, w), 0 where missing, block by block."""
+    for begin, end in segments:
+        for start, stop in reader.cube.blocks(start=begin, stop=end):
+            yield reader.fields(start, stop)

@@ -1,0 +1,321 @@
+"""The training loop: a generator of reports that neither prints nor parses."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+import faconv_cli
+from faconv_cli.checkpoint import Checkpoint, write_checkpoint
+from faconv_cli.config import FitConfig
+from faconv_cli.errors import CheckpointError
+from faconv_cli.fit.eofs import Eofs, fit_eofs
+from faconv_cli.fit.objective import Objective
+from faconv_cli.fit.prepare import Prepared
+from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of, tiles_of
+from faconv_cli.nn.decoder import PointDecoder
+from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.windows.dataset import WindowReader
+
+LEAST_STEPS_PER_EPOCH = 8
+WARM_UP_SHARE = 0.1
+LARGEST_GRADIENT_NORM = 1.0
+SLOWEST_AVERAGE = 0.99
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step of the optimiser."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One pass over the training period; epoch 0 is the start from the EOFs."""
+
+    epoch: int
+    training_loss: float | None
+    validation_loss: float | None
+    terms: dict[str, float]
+    best: bool
+    seconds: float
+
+
+Report = StepReport | EpochReport
+
+
+def last_path(path: Path) -> Path:
+    """Name the file that keeps the state of a training beside its best checkpoint."""
+    return path.with_name(f"{path.stem}.last{path.suffix}")
+
+
+class _Model(nn.Module):
+    """Encoder and decoder, averaged and saved together."""
+
+    def __init__(self, encoder: SubspaceEncoder, decoder: PointDecoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+
+class Training:
+    """A training that can be run, stopped and taken up again; same seed and machine, same bytes.
+
+    Args:
+        prepared: the data.
+        path: where the best checkpoint goes; the last one goes beside it (`last_path`).
+        device: where to compute.
+
+    Raises:
+        InputError: the data cannot carry an embedding of this size.
+    """
+
+    def __init__(self, prepared: Prepared, path: Path, device: torch.device) -> None:
+        self._prepared, self._path, self._device = prepared, path, device
+        config, cube = prepared.config, prepared.cube
+        self._fit = config.fit
+        shape, channels, periodic = cube.grid.shape, cube.shape[1], cube.grid.periodic
+        torch.manual_seed(self._fit.seed)
+        self._objective = Objective(targets_of(config), self._fit.points, config.tiling.window)
+        self._domain = build_domain(
+            config, cube.grid.area, cube.grid.lat, cube.grid.lon, prepared.normalizer.valid, periodic=periodic
+        )
+        self._reader = WindowReader(
+            cube,
+            prepared.climatology,
+            prepared.normalizer,
+            tiles_of(config, shape, periodic=periodic).shape,
+            self._objective.steps,
+            self._fit.batch,
+        )
+        encoder = build_encoder(config, channels, shape, periodic=periodic)
+        self._model = _Model(encoder, build_decoder(config, channels, shape))
+        self._start_from_eofs()
+        self._model.to(device)
+        self._domain = self._domain.to(device)
+        self._average = AveragedModel(self._model, multi_avg_fn=_average_weights)
+        windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._fit.batch)
+        self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._fit.batch))
+        self._optimizer = AdamW(_parameter_groups(self._model, self._fit), lr=self._fit.lr)
+        self._schedule = LambdaLR(self._optimizer, self._rate)
+        self._epoch, self._best, self._best_epoch = 0, math.inf, 0
+        self._history: list[float] = []
+
+    def run(self) -> Iterator[Report]:
+        """Train to the end or until the validation loss stops falling, keeping best and last.
+
+        Yields:
+            A report for each step and each epoch.
+        """
+        if self._epoch == 0 and not self._history:
+            yield self._end_epoch(None, time.monotonic())
+        while self._epoch < self._fit.epochs and self._epoch - self._best_epoch < self._fit.patience:
+            started, losses = time.monotonic(), []
+            self._epoch += 1
+            for report in self._train_epoch():
+                losses.append(report.loss)
+                yield report
+            yield self._end_epoch(float(np.mean(losses)), started)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from the last checkpoint of the same training.
+
+        Raises:
+            CheckpointError: it is not one of this training.
+        """
+        ours, theirs = self._prepared.config.model_dump(), checkpoint.config.model_dump()
+        different = [
+            f"{section}.{name}"
+            for section in ours
+            for name in ours[section]
+            if ours[section][name] != theirs[section][name]
+        ]
+        if different or checkpoint.record["training"] != self._record()["training"] or not checkpoint.resume:
+            raise CheckpointError(
+                f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
+                wanted="--resume goes on with the same data and settings",
+                do="repeat them, or start anew with --overwrite",
+            )
+        state = checkpoint.resume
+        self._model.load_state_dict(state["model"])
+        self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._epoch, self._best_epoch, self._best = state["epoch"], state["best_epoch"], state["best"]
+        self._history = list(state["history"])
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return self._epoch
+
+    def _start_from_eofs(self) -> None:
+        config = self._prepared.config
+        nodes = nodes_of(self._prepared.cube.grid.shape)
+        training = self._prepared.split.training
+        eofs = fit_eofs(
+            self._reader,
+            self._domain,
+            nodes,
+            training,
+            count=config.encoder.embedding,
+            seed=self._fit.seed,
+        )
+        patterns, scale = torch.from_numpy(eofs.patterns).float(), eofs.scale
+        self._model.encoder.patterns.start_from(patterns * scale, self._eof_mean(eofs))
+        decoded = np.empty(
+            (len(self._objective.targets), *self._model.decoder.patterns.shape[1:]), np.float32
+        )
+        for number, lead in enumerate(self._objective.targets):
+            step = eofs.propagator(lead, training) if lead else np.eye(len(eofs.patterns))
+            decoded[number, :, :-1] = np.einsum("ij,jcyx->ciyx", step, eofs.patterns) / scale
+            decoded[number, :, -1] = eofs.mean
+        self._model.decoder.start_from(torch.from_numpy(decoded))
+
+    def _eof_mean(self, eofs: Eofs) -> Tensor:
+        """Give what the untrained patterns make of the mean field."""
+        return torch.from_numpy(eofs.mean_projection * eofs.scale).float()
+
+    def _train_epoch(self) -> Iterator[StepReport]:
+        rng = np.random.default_rng([self._fit.seed, self._epoch])
+        points = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        windows = self._prepared.training_windows(rng, LEAST_STEPS_PER_EPOCH * self._fit.batch)
+        steps = math.ceil(len(windows) / self._fit.batch)
+        self._model.train()
+        for step, batch in enumerate(self._reader.batches(windows), start=1):
+            self._optimizer.zero_grad(set_to_none=True)
+            with self._autocast():
+                loss = self._loss(self._model, batch.to(self._device), points).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
+            self._optimizer.step()
+            self._schedule.step()
+            self._average.update_parameters(self._model)
+            yield StepReport(self._epoch, step, steps, float(loss.detach()))
+
+    def _loss(self, model: nn.Module, batch: Any, points: torch.Generator) -> Tensor:
+        return self._objective(model.encoder, model.decoder, batch, self._domain, points)  # type: ignore[arg-type]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self._device.type, dtype=torch.bfloat16, enabled=self._fit.precision == "bfloat16"
+        )
+
+    def _rate(self, step: int) -> float:
+        """Warm up linearly, then fall along a cosine to zero at the last planned step."""
+        total = self._planned_steps
+        warm_up = max(1, round(WARM_UP_SHARE * total))
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
+
+    @torch.no_grad()
+    def _validate(self) -> Tensor | None:
+        windows = self._prepared.validation_windows()
+        if not windows:
+            return None
+        model = self._average.module.eval()
+        points = torch.Generator().manual_seed(self._fit.seed)
+        total, rows = torch.zeros(len(self._objective.targets)), 0
+        for batch in self._reader.batches(windows):
+            count = sum(window.stop - window.first_row for window in batch.windows)
+            with self._autocast():
+                total += count * self._loss(model, batch.to(self._device), points).float().cpu()
+            rows += count
+        return total / rows
+
+    def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
+        losses = self._validate()
+        validation = None if losses is None else float(losses.mean())
+        best = validation is None or validation < self._best
+        if best:
+            self._best, self._best_epoch = validation if validation is not None else math.inf, self._epoch
+        self._history.append(validation if validation is not None else math.nan)
+        if best:
+            write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
+        write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
+        names = [f"lead {lead}" if lead else "now" for lead in self._objective.targets]
+        terms = {} if losses is None else dict(zip(names, losses.tolist(), strict=True))
+        return EpochReport(self._epoch, training_loss, validation, terms, best, time.monotonic() - started)
+
+    def _checkpoint(self, *, resume: bool) -> Checkpoint:
+        prepared, averaged = self._prepared, self._average.module
+        state = {
+            "model": _on_cpu(self._model.state_dict()),
+            "average": _on_cpu(self._average.state_dict()),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epoch": self._epoch,
+            "best_epoch": self._best_epoch,
+            "best": self._best,
+            "history": self._history,
+        }
+        return Checkpoint(
+            config=prepared.config,
+            channels=prepared.cube.channels,
+            lat=prepared.cube.grid.lat,
+            lon=prepared.cube.grid.lon,
+            periodic=prepared.cube.grid.periodic,
+            time_step=prepared.cube.time.step,
+            climatology=prepared.climatology,
+            normalizer=prepared.normalizer,
+            encoder=_on_cpu(averaged.encoder.state_dict()),
+            decoder=_on_cpu(averaged.decoder.state_dict()),
+            record=self._record(),
+            resume=state if resume else {},
+        )
+
+    def _record(self) -> dict[str, Any]:
+        cube, split = self._prepared.cube, self._prepared.split
+        labels = cube.time.labels
+        begin, end = split.validation
+        first, last = split.training[0][0], split.training[-1][1] - 1
+        return {
+            "training": {
+                "sources": list(cube.sources),
+                "steps": len(split.training_steps),
+                "period": [labels[first], labels[last]],
+                "validation period": [labels[begin], labels[end - 1]] if end > begin else None,
+                "calendar": cube.time.calendar,
+            },
+            "epochs": self._epoch,
+            "best_epoch": self._best_epoch,
+            "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
+            "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
+        }
+
+
+def _average_weights(average: Any, current: Any, updates: Any) -> None:
+    """Move the average towards the weights: fast at first, at last by one part in a hundred a step."""
+    decay = min(SLOWEST_AVERAGE, (1 + float(updates)) / (10 + float(updates)))
+    torch._foreach_lerp_(average, current, 1 - decay)
+
+
+def _parameter_groups(model: _Model, fit: FitConfig) -> list[dict[str, Any]]:
+    """Decay weights of convolutions and linear layers, not patterns (they are EOFs), norms or biases."""
+    decayed, kept = [], []
+    for name, parameter in model.named_parameters():
+        patterns = name.startswith(("encoder.patterns", "decoder.patterns"))
+        (kept if patterns or parameter.ndim < 2 else decayed).append(parameter)
+    return [
+        {"params": decayed, "weight_decay": fit.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}

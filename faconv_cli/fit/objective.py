@@ -1,0 +1,84 @@
+"""What training asks for: the field now and at the leads, from z alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faconv_cli.nn.decoder import PointDecoder
+from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.windows.dataset import Batch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Mean squared error of the decoded field, in variances of each channel.
+
+    Points are drawn with a probability in proportion to the area they stand for, so the plain mean over
+    them is area-weighted, and its cost does not grow with the grid. Missing values carry no weight;
+    channels and targets carry the same.
+
+    Attributes:
+        targets: leads in steps, 0 for the field now.
+        points: grid points drawn per frame.
+        window: steps of a window; a batch holds the steps of the longest lead beside them.
+    """
+
+    targets: tuple[int, ...]
+    points: int
+    window: int
+
+    @property
+    def steps(self) -> int:
+        """Steps to read for one window and its targets."""
+        return self.window + max(self.targets)
+
+    def __call__(
+        self,
+        encoder: SubspaceEncoder,
+        decoder: PointDecoder,
+        batch: Batch,
+        domain: Domain,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Give the loss of each target (s,); their mean is what is minimised."""
+        seen = slice(0, self.window)
+        z = encoder(
+            batch.x[:, seen],
+            batch.valid[:, seen],
+            batch.year_fraction[:, seen],
+            batch.day_fraction[:, seen],
+            domain,
+        ).z
+        points = self._draw(domain, z.shape[0], generator)
+        decoded = decoder(z, points, domain)
+        counted = _counted_rows(batch, self.window).to(z.device)
+        losses = []
+        for number, lead in enumerate(self.targets):
+            truth = _gather(batch.x[:, lead : lead + self.window], points)
+            weight = _gather(batch.valid[:, lead : lead + self.window], points) * counted[..., None, None]
+            squares = ((decoded[:, :, number] - truth) ** 2 * weight).sum((0, 1, 3))
+            losses.append((squares / weight.sum((0, 1, 3)).clamp_min(1.0)).mean())
+        return torch.stack(losses)
+
+    def _draw(self, domain: Domain, windows: int, generator: torch.Generator) -> Tensor:
+        count = windows * self.window * self.points
+        drawn = torch.multinomial(domain.area.flatten().cpu(), count, replacement=True, generator=generator)
+        return drawn.view(windows, self.window, self.points).to(domain.area.device)
+
+
+def _gather(field: Tensor, points: Tensor) -> Tensor:
+    """Take ``points`` (b, t, p) of ``field`` (b, t, c, h, w): (b, t, c, p)."""
+    index = points[:, :, None].expand(-1, -1, field.shape[2], -1)
+    return field.flatten(-2).gather(-1, index)
+
+
+def _counted_rows(batch: Batch, window: int) -> Tensor:
+    """Mark the rows (b, t) that belong to their window: past its warm-up, before its end."""
+    counted = torch.zeros(batch.x.shape[0], window)
+    for row, span in enumerate(batch.windows):
+        counted[row, span.first_row - span.start : span.stop - span.start] = 1
+    return counted

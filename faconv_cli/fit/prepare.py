@@ -1,0 +1,145 @@
+"""Before training: the split, the climatology, the scaling; all from the training period alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from faconv_cli.config import RunConfig
+from faconv_cli.cube.climatology import Climatology, fit_climatology, resolve_anomaly
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.errors import UsageError
+from faconv_cli.network import resolve
+from faconv_cli.windows.normalize import Normalizer, fit_normalizer
+from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
+
+Segment = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Steps to train on and steps held out.
+
+    Attributes:
+        training: runs [start, stop) without a gap.
+        validation: [start, stop), empty where nothing is held out.
+    """
+
+    training: tuple[Segment, ...]
+    validation: Segment
+
+    @property
+    def training_steps(self) -> np.ndarray:
+        """Indices of the training steps, in order."""
+        return np.concatenate([np.arange(*segment) for segment in self.training])
+
+
+def split_time(time: TimeAxis, validation: str) -> Split:
+    """Hold out a share at the end of the record ("0.2"), a range ("2001:2003") or nothing ("0").
+
+    Raises:
+        UsageError: neither a share from 0 up to 1 nor a range, or nothing is left to train on.
+    """
+    begin, end = _validation_range(time, validation)
+    training = (*clip_segments(time.segments, 0, begin), *clip_segments(time.segments, end, len(time)))
+    if not training:
+        raise UsageError(
+            f"--validation {validation} holds out the whole record",
+            wanted="some of it must be left to train on",
+            do="hold out less",
+        )
+    return Split(training, (begin, end))
+
+
+def _validation_range(time: TimeAxis, validation: str) -> Segment:
+    if ":" in validation:
+        return time.indices_of(validation)
+    try:
+        share = float(validation)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise UsageError(
+            f"--validation {validation}",
+            wanted="a share from 0 up to 1 such as 0.2, or a range such as 2001:2003",
+            do="correct it",
+        )
+    return len(time) - round(share * len(time)), len(time)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A cube ready to be trained on.
+
+    Attributes:
+        cube: all steps, training and validation.
+        split: which are which.
+        config: with every default resolved.
+        climatology: of the training period.
+        normalizer: of the training period.
+    """
+
+    cube: Cube
+    split: Split
+    config: RunConfig
+    climatology: Climatology
+    normalizer: Normalizer
+
+    def validation_windows(self) -> list[Window]:
+        """List the windows an embedding would use for the validation steps; their rows are counted only."""
+        begin, end = self.split.validation
+        tiling = self.config.tiling
+        windows = plan_windows(
+            self.cube.time.segments,
+            window=tiling.window,
+            stride=tiling.stride or tiling.window,
+            burn_in=tiling.burn_in,
+        )
+        cut = [
+            replace(w, first_row=max(w.first_row, begin), stop=min(w.stop, end), segment_stop=w.segment_stop)
+            for w in windows
+        ]
+        return [w for w in cut if w.first_row < w.stop]
+
+    def training_windows(self, generator: np.random.Generator, at_least: int) -> list[Window]:
+        """Draw the windows of one epoch in random order, from the training steps alone.
+
+        Each pass over the period starts at another offset, a multiple of the attended steps; a short
+        record is passed over until there are ``at_least`` windows or every offset has had its turn.
+        """
+        tiling, every = self.config.tiling, self.config.encoder.attention_every
+        stride = tiling.stride or tiling.window
+        windows: list[Window] = []
+        for offset in generator.permutation(np.arange(0, stride, every)):
+            windows += training_windows(
+                self.split.training,
+                window=tiling.window,
+                stride=stride,
+                burn_in=tiling.burn_in,
+                offset=int(offset),
+            )
+            if len(windows) >= at_least:
+                break
+        return [windows[i] for i in generator.permutation(len(windows))]
+
+
+def prepare(cube: Cube, config: RunConfig) -> Prepared:
+    """Split a cube, and fit climatology and scaling to its training period in two streaming passes.
+
+    Raises:
+        UsageError: options that contradict the data.
+        InputError: a record shorter than a window; a channel without values or without variation.
+    """
+    config = resolve(config, cube.grid.shape, periodic=cube.grid.periodic)
+    split = split_time(cube.time, config.data.validation)
+    tiling = config.tiling
+    training_windows(
+        split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
+    )  # refuses a short record before anything is read
+    training = cube.take(split.training_steps)
+    anomaly = resolve_anomaly(config.data.anomaly, training.time)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
+    climatology = fit_climatology(training, anomaly, config.data.detrend)
+    return Prepared(cube, split, config, climatology, fit_normalizer(training, climatology))
