@@ -1,0 +1,190 @@
+"""ConvGRU, as a fast path and as its equations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from faconv_cli.nn.featureslast import (
+    Halo,
+    StepInput,
+    any_requires_grad,
+    bias_gradient,
+    convolve,
+    convolve_backward,
+    fold_time,
+    glorot_,
+    tanh,
+    unfold_time,
+    zero_state,
+)
+from faconv_cli.nn.layer import LayerOutput, RecurrentLayer2d
+from faconv_cli.nn.padding import Padding, pad2d
+
+
+class ConvGRUCell(nn.Module):
+    """One layer of ConvGRU (Ballas, Yao, Pal, Courville 2016, arXiv 1511.06432).
+
+        z = σ(Wz*[x, h'] + bz)       r = σ(Wr*[x, h'] + br)
+        n = tanh(Wn*[x, r⊙h'] + bn)  h = (1 - z)⊙h' + z⊙n
+
+    Starts as Keras's recurrent layers do: glorot uniform on x, orthogonal on h. The state is h.
+
+    Args:
+        in_channels: C.
+        hidden_channels: F.
+        kernel_size: k of all convolutions, odd.
+        padding: what they see beyond the edge.
+
+    Raises:
+        UsageError: an even kernel size.
+    """
+
+    def __init__(
+        self, in_channels: int, hidden_channels: int, kernel_size: int = 3, *, padding: Padding = "zeros"
+    ) -> None:
+        super().__init__()
+        self.halo = Halo.of_kernel(kernel_size, padding)
+        self.hidden_channels = hidden_channels
+        kernel = (kernel_size, kernel_size)
+        self.input_weight = nn.Parameter(torch.empty(3 * hidden_channels, in_channels, *kernel))
+        self.recurrent_weight = nn.Parameter(torch.empty(3 * hidden_channels, hidden_channels, *kernel))
+        self.bias = nn.Parameter(torch.zeros(3 * hidden_channels))
+        glorot_(self.input_weight)
+        nn.init.orthogonal_(self.recurrent_weight)
+
+    def init_state(self, x: Tensor) -> Tensor:
+        """Give zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        return zero_state(x, self.hidden_channels)
+
+    def step(self, x_t: Tensor, state: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Advance by one step, as the equations are written; ``weights`` is not used."""
+        weight = torch.cat([self.input_weight, self.recurrent_weight], 1)
+        gate_weight, new_weight = weight.split([2 * self.hidden_channels, self.hidden_channels])
+        gate_bias, new_bias = self.bias.split([2 * self.hidden_channels, self.hidden_channels])
+
+        def convolve_with(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            seen = pad2d(torch.cat([x_t, h.to(x_t.dtype)], 1), self.halo.cells, self.halo.padding)
+            return F.conv2d(seen, weight, bias).to(state.dtype)
+
+        z, r = convolve_with(state, gate_weight, gate_bias).sigmoid().chunk(2, 1)
+        n = convolve_with(r * state, new_weight, new_bias).tanh()
+        h = (1 - z) * state + z * n
+        return h, h
+
+    def run(
+        self,
+        x: Tensor,
+        state: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        attention: bool = False,
+        queries: Tensor | None = None,
+    ) -> LayerOutput:
+        """Run over ``x`` (b, t, c, h, w): `step` repeated, but faster; gives no maps."""
+        h0 = (self.init_state(x) if state is None else state).movedim(1, -1)
+        weight = torch.cat([self.input_weight, self.recurrent_weight], 1)
+        y = unfold_time(_recur(fold_time(x), weight, self.bias, h0, self.halo))
+        return LayerOutput(y, y[:, -1])
+
+
+class ConvGRU2d(RecurrentLayer2d):
+    """A stack of `ConvGRUCell` layers with the signature of `ConvLSTM2d`, free of batch and grid size.
+
+    Args:
+        in_channels: C of the input (b, t, C, h, w).
+        hidden_channels: F of the hidden states (b, t, F, h, w).
+        kernel_size: k, odd.
+        num_layers: layers; each after the first is y <- norm(y + layer(y)).
+        padding: "zeros", "circular", or "longitude" (circular in x only).
+        return_sequences: give every hidden state, else the last.
+        return_state: give (y, state), else y alone.
+
+    Raises:
+        UsageError: an even kernel size.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        kernel_size: int = 3,
+        *,
+        num_layers: int = 1,
+        padding: Padding = "zeros",
+        return_sequences: bool = True,
+        return_state: bool = True,
+    ) -> None:
+        widths = [in_channels] + [hidden_channels] * (num_layers - 1)
+        layers = [ConvGRUCell(width, hidden_channels, kernel_size, padding=padding) for width in widths]
+        super().__init__(
+            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+        )
+
+
+def _recur(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> Tensor:
+    """Give h_1 … h_T (t, b, h, w, f) for ``x`` (t, b, h, w, c) and ``h0`` (b, h, w, f), features last."""
+    if any_requires_grad((x, weight, bias, h0)):
+        return _Recurrence.apply(x, weight, bias, h0, halo)  # type: ignore[no-any-return, no-untyped-call]
+    return _forward(x, weight, bias, h0, halo, None)[1:]
+
+
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, kept: Tensor | None
+) -> Tensor:
+    """Give h_0 … h_T; write z, r, n to ``kept`` (t, 3, b, h, w, f) where given."""
+    hidden = h0.shape[-1]
+    (gate_weight, new_weight), (gate_bias, new_bias) = (v.split([2 * hidden, hidden]) for v in (weight, bias))
+    h = h0.new_empty(len(x) + 1, *h0.shape)
+    h[0] = h0
+    seen = StepInput(x, hidden, halo)
+    for t, x_t in enumerate(x):
+        pre_z, pre_r = convolve(seen.fill(x_t, h[t]), gate_weight, gate_bias, 2, h0.dtype)
+        z, r = (pre_z, pre_r) if kept is None else kept[t, :2]
+        torch.sigmoid(pre_z, out=z)
+        torch.sigmoid(pre_r, out=r)
+        (pre_n,) = convolve(seen.fill(x_t, r * h[t]), new_weight, new_bias, 1, h0.dtype)
+        n = tanh(pre_n, out=pre_n if kept is None else kept[t, 2])
+        torch.lerp(h[t], n, z, out=h[t + 1])
+    return h
+
+
+class _Recurrence(torch.autograd.Function):
+    """Keeps z, r, n and h; goes back through time by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> Tensor:
+        kept = h0.new_empty(len(x), 3, *h0.shape)
+        h = _forward(x, weight, bias, h0, halo, kept)
+        ctx.save_for_backward(x, weight, kept, h)
+        ctx.halo = halo
+        return h[1:]
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, kept, h = ctx.saved_tensors
+        parts = [2 * h.shape[-1], h.shape[-1]]
+        grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
+        (gate_weight, new_weight), (of_gates, of_new) = weight.split(parts), grad_weight.split(parts)
+        seen = StepInput(x, h.shape[-1], ctx.halo)
+        carry = torch.zeros_like(h[0])
+        for t in reversed(range(len(x))):
+            z, r, n = kept[t]
+            adjoint = carry + grad_h[t]
+            grad_n = torch.ops.aten.tanh_backward(adjoint * z, n)
+            grad_z = torch.ops.aten.sigmoid_backward((n - h[t]).mul_(adjoint), z)
+            grad_new = convolve_backward([grad_n], seen.fill(x[t], r * h[t]), new_weight, of_new)
+            grad_x_new, grad_reset = seen.split(grad_new)
+            grad_r = torch.ops.aten.sigmoid_backward(grad_reset * h[t], r)
+            grad_gates = convolve_backward([grad_z, grad_r], seen.fill(x[t], h[t]), gate_weight, of_gates)
+            grad_x_gates, grad_h_gates = seen.split(grad_gates)
+            torch.add(grad_x_new, grad_x_gates, out=grad_x[t])
+            carry = (adjoint * (1 - z)).addcmul_(grad_reset, r).add_(grad_h_gates)
+            grad_bias += bias_gradient([grad_z, grad_r, grad_n])
+        return grad_x, grad_weight, grad_bias, carry, None

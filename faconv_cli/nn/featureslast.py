@@ -1,0 +1,201 @@
+"""Convolutions and time blocks in the layout of the fast paths: features last, (n, h, w, c).
+
+There a convolution needs no reordering, each gate lies in one piece, and one padded buffer can hold
+what a step reads. Blocks of steps are cut so that one gate of a block stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faconv_cli.errors import UsageError
+from faconv_cli.nn.padding import Padding
+
+CPU_BLOCK_NUMBERS = 2**18  # 1 MiB in float32: the gates of a block stay in a core's second-level cache
+GPU_BLOCK_NUMBERS = 2**26  # 256 MiB in float32: few launches, bounded memory
+
+
+@dataclass(frozen=True)
+class Halo:
+    """The rim a k × k kernel sees beyond the grid: ``cells`` = k // 2 on each side, filled by ``padding``."""
+
+    cells: int
+    padding: Padding
+
+    @classmethod
+    def of_kernel(cls, kernel_size: int, padding: Padding) -> Halo:
+        """Give the halo that keeps the grid's size.
+
+        Raises:
+            UsageError: an even kernel size has no centre.
+        """
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise UsageError(
+                f"kernel size {kernel_size}", wanted="an odd number keeps the grid in place", do="give 1, 3, 5, ..."
+            )
+        return cls(kernel_size // 2, padding)
+
+    def buffer(self, n: int, h: int, w: int, c: int, like: Tensor) -> Tensor:
+        """Give zeros (n, h + 2 cells, w + 2 cells, c)."""
+        return like.new_zeros(n, h + 2 * self.cells, w + 2 * self.cells, c)
+
+    def interior(self, padded: Tensor) -> Tensor:
+        """Give the view (n, h, w, c) of a buffer without its rim."""
+        p, (_, height, width, _) = self.cells, padded.shape
+        return padded[:, p : height - p, p : width - p]
+
+    def wrap_(self, padded: Tensor) -> Tensor:
+        """Fill the rim of a buffer from its interior, in place; zeros stay."""
+        for axis in self._wrapped_axes():
+            rim, source = self._rim(padded, axis)
+            padded.index_copy_(axis, rim, padded.index_select(axis, source))
+        return padded
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Give ``x`` (n, h, w, c) in a buffer with its rim; the twin of `pad2d`."""
+        if self.cells == 0:
+            return x
+        n, h, w, c = x.shape
+        padded = self.buffer(n, h, w, c, x)
+        self.interior(padded).copy_(x)
+        return self.wrap_(padded)
+
+    def fold_(self, grad: Tensor) -> Tensor:
+        """Apply the adjoint of `pad` to ``grad``, a padded buffer that is used up: (n, h, w, c)."""
+        for axis in reversed(self._wrapped_axes()):
+            rim, source = self._rim(grad, axis)
+            grad.index_add_(axis, source, grad.index_select(axis, rim))
+        return self.interior(grad)
+
+    def _wrapped_axes(self) -> tuple[int, ...]:
+        """Axes of (n, h, w, c) that close a circle; longitude first, as its rim is part of the next."""
+        return {"zeros": (), "longitude": (2,), "circular": (2, 1)}[self.padding] if self.cells else ()
+
+    def _rim(self, padded: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        p, size = self.cells, padded.shape[axis] - 2 * self.cells
+        beyond = torch.cat([torch.arange(-p, 0), torch.arange(size, size + p)]).to(padded.device)
+        return beyond + p, beyond % size + p
+
+
+class StepInput:
+    """What the gates of one step see: [x_t ; h_{t-1}] in one padded buffer, used again for each step.
+
+    One convolution of both is no slower in this layout than a hoisted one of x for all steps beside one of
+    h, and saves adding the two.
+
+    Args:
+        x: (t, b, h, w, c), all steps; the buffer takes its type.
+        hidden: f.
+        halo: the rim.
+    """
+
+    def __init__(self, x: Tensor, hidden: int, halo: Halo) -> None:
+        self.channels, self.halo = x.shape[-1], halo
+        self.padded = halo.buffer(*x.shape[1:4], self.channels + hidden, like=x)
+
+    def fill(self, x_t: Tensor, h: Tensor) -> Tensor:
+        """Give the buffer (b, H, W, c + f) holding ``x_t`` (b, h, w, c) and ``h`` (b, h, w, f)."""
+        seen = self.halo.interior(self.padded)
+        seen[..., : self.channels] = x_t
+        seen[..., self.channels :] = h
+        return self.halo.wrap_(self.padded)
+
+    def split(self, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the gradients of x_t and h from that of the buffer, which is used up."""
+        seen = self.halo.fold_(grad)
+        return seen[..., : self.channels], seen[..., self.channels :]
+
+
+def convolve(padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dtype: torch.dtype) -> list[Tensor]:
+    """Convolve a padded buffer once per gate, so that each gate lies in one piece.
+
+    Args:
+        padded: (n, H, W, c).
+        weight: (gates f, c, k, k).
+        bias: (gates f,).
+        gates: number of equal parts of the weight.
+        dtype: of the answer; the convolution runs in that of ``padded``.
+
+    Returns:
+        One contiguous (n, h, w, f) per gate.
+    """
+    seen = padded.permute(0, 3, 1, 2)
+    weights = weight.to(padded.dtype).chunk(gates)
+    biases = [None] * gates if bias is None else bias.to(padded.dtype).chunk(gates)
+    parts = (F.conv2d(seen, w, b) for w, b in zip(weights, biases, strict=True))
+    return [part.permute(0, 2, 3, 1).to(dtype).contiguous() for part in parts]
+
+
+def convolve_backward(
+    grads: Sequence[Tensor], padded: Tensor, weight: Tensor, grad_weight: Tensor, *, need_input: bool = True
+) -> Tensor | None:
+    """Go back through `convolve`: add to ``grad_weight``, give the gradient of ``padded`` where needed."""
+    seen, total = padded.permute(0, 3, 1, 2), None
+    parts = zip(grads, weight.to(padded.dtype).chunk(len(grads)), grad_weight.chunk(len(grads)), strict=True)
+    for grad, w, grad_w in parts:
+        options = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1, [need_input, True, False])
+        g = grad.to(padded.dtype).permute(0, 3, 1, 2)
+        of_seen, of_weight, _ = torch.ops.aten.convolution_backward(g, seen, w, None, *options)
+        grad_w.add_(of_weight)
+        if need_input:
+            total = of_seen if total is None else total.add_(of_seen)
+    return None if total is None else total.permute(0, 2, 3, 1)
+
+
+def bias_gradient(grads: Sequence[Tensor]) -> Tensor:
+    """Sum the gradients (..., f) of each gate over all points: (gates f,)."""
+    return torch.cat([grad.flatten(0, -2).sum(0) for grad in grads])
+
+
+def time_blocks(steps: int, like: Tensor) -> list[slice]:
+    """Cut ``steps`` into blocks whose states, each of the size of ``like``, fit the cache together."""
+    numbers = CPU_BLOCK_NUMBERS if like.device.type == "cpu" else GPU_BLOCK_NUMBERS
+    length = max(1, numbers // max(1, like.numel()))
+    return [slice(start, min(start + length, steps)) for start in range(0, steps, length)]
+
+
+def tanh(x: Tensor, out: Tensor) -> Tensor:
+    """Write tanh as 1 - 2σ(-2x), several times faster than ATen's on a processor; ``out`` may be ``x``."""
+    torch.mul(x, -2, out=out).sigmoid_()
+    return torch.sub(out.new_ones(()), out, alpha=2, out=out)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Give the type convolutions of ``x`` run in: autocast's where it is on."""
+    device = x.device.type
+    narrow = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if narrow else x.dtype
+
+
+def zero_state(x: Tensor, channels: int) -> Tensor:
+    """Give zeros (b, channels, h, w) for ``x`` (b, ..., h, w), in float32 at least: rounding adds up."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.new_zeros(x.shape[0], channels, *x.shape[-2:], dtype=dtype)
+
+
+def fold_time(x: Tensor) -> Tensor:
+    """Put ``x`` (b, t, c, h, w) time first, features last (t, b, h, w, c), in the type of convolutions."""
+    return x.permute(1, 0, 3, 4, 2).to(compute_dtype(x))
+
+
+def unfold_time(y: Tensor) -> Tensor:
+    """Undo the order of `fold_time`."""
+    return y.permute(1, 0, 4, 2, 3)
+
+
+def glorot_(weight: Tensor) -> Tensor:
+    """Initialise (f, c, k, k) as Keras does its kernels: uniform, by the fans of all gates together."""
+    fan = (weight.shape[0] + weight.shape[1]) * math.prod(weight.shape[2:])
+    bound = math.sqrt(6 / fan)
+    return torch.nn.init.uniform_(weight, -bound, bound)
+
+
+def any_requires_grad(tensors: Sequence[Tensor | None]) -> bool:
+    """Tell whether autograd will want a backward pass over ``tensors``."""
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
