@@ -1,7 +1,224 @@
-"""The grid: where the points are, how much area each stands for, and which are ever valid."""
+"""The grid: where the points are and how much area each stands for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Horizontal grid in canonical order, and how the file's order differs.
+
+    Latitudes and longitudes ascend. A grid that closes the circle starts at its first longitude from 0 on, any
+    other at its western edge in [-180, 180), so that the same region is the same grid whatever the file's order.
+    A grid with 2-D coordinates keeps the order of its file.
+
+    Attributes:
+        lat: (h,) degrees north, ascending; (h, w) for 2-D coordinates.
+        lon: (w,) degrees east, ascending, may run past 180 or 360; (h, w) for 2-D coordinates.
+        periodic: whether the longitudes close the circle.
+        y_flip, x_flip, x_roll: canonical = roll(flip(file), -x_roll along x).
+        y_name, x_name: the file's names of the dimensions.
+        file_lat, file_lon: the coordinates as in the file.
+    """
+
+    lat: Floats
+    lon: Floats
+    periodic: bool
+    y_flip: bool
+    x_roll: int
+    y_name: str
+    x_name: str
+    file_lat: npt.NDArray[Any]
+    file_lon: npt.NDArray[Any]
+    x_flip: bool = False
+
+    @classmethod
+    def from_coordinates(
+        cls, lat: npt.ArrayLike, lon: npt.ArrayLike, y_name: str = "lat", x_name: str = "lon"
+    ) -> Grid:
+        """Make the canonical grid of a file's coordinates, both 1-D or both (h, w).
+
+        Raises:
+            InputError: latitudes beyond the poles, coordinates that are missing, repeated or in no order.
+        """
+        file_lat, file_lon = np.asarray(lat), np.asarray(lon)
+        north, east = file_lat.astype(np.float64), file_lon.astype(np.float64)
+        if (np.abs(north[np.isfinite(north)]) > 90.001).any():
+            raise _disorder(f"latitude {y_name!r} goes beyond the poles")
+        if north.ndim == 2:
+            return cls(north, east, False, False, 0, y_name, x_name, file_lat, file_lon)
+        if not (np.isfinite(north).all() and np.isfinite(east).all()):
+            raise _disorder(f"coordinate {y_name!r} or {x_name!r} has missing values")
+        y_flip = bool(north[0] > north[-1])
+        north = north[::-1] if y_flip else north
+        if not (np.diff(north) > 0).all():
+            raise _disorder(f"latitude {y_name!r} neither increases nor decreases")
+        east, periodic, x_flip, x_roll = _canonical_longitude(east, x_name)
+        return cls(north, east, periodic, y_flip, x_roll, y_name, x_name, file_lat, file_lon, x_flip)
+
+    @property
+    def regular(self) -> bool:
+        """Whether latitude and longitude are the axes."""
+        return self.lat.ndim == 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Points along y and x."""
+        return (len(self.lat), len(self.lon)) if self.regular else (self.lat.shape[0], self.lat.shape[1])
+
+    @cached_property
+    def area(self) -> Floats:
+        """(h, w) share of the area of all points; sums to 1.
+
+        Regular grids: cells between the midpoints, exact on the sphere (difference of sin latitude). 2-D
+        coordinates: cosine of the latitude; 0 where a coordinate is missing.
+        """
+        if self.regular:
+            north = np.clip(_cell_edges(self.lat), -90, 90)
+            area = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
+        else:
+            area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
+        return np.asarray(area / area.sum(), np.float64)
+
+    def _cell_widths(self) -> Floats:
+        if not self.periodic:
+            return np.diff(_cell_edges(self.lon))
+        around = np.concatenate([self.lon[-1:] - 360, self.lon, self.lon[:1] + 360])
+        return (around[2:] - around[:-2]) / 2
+
+    def to_canonical(self, array: npt.NDArray[Any], y_axis: int = -2, x_axis: int = -1) -> npt.NDArray[Any]:
+        """Bring an array from the file's order of points into the canonical one."""
+        flips = tuple(axis for axis, flip in ((y_axis, self.y_flip), (x_axis, self.x_flip)) if flip)
+        flipped = np.flip(array, flips) if flips else array
+        return np.roll(flipped, -self.x_roll, x_axis) if self.x_roll else flipped
+
+    def to_file_order(self, array: npt.NDArray[Any], y_axis: int = -2, x_axis: int = -1) -> npt.NDArray[Any]:
+        """Bring an array from the canonical order of points back into the file's."""
+        rolled = np.roll(array, self.x_roll, x_axis) if self.x_roll else array
+        flips = tuple(axis for axis, flip in ((y_axis, self.y_flip), (x_axis, self.x_flip)) if flip)
+        return np.flip(rolled, flips) if flips else rolled
+
+    def nearest(self, lat: float, lon: float) -> tuple[int, int]:
+        """Return the canonical (y, x) index of the point nearest to a place.
+
+        Raises:
+            InputError: the place lies outside the grid by more than a cell.
+        """
+        away = self._central_angle(lat, lon)
+        y, x = (int(i) for i in np.unravel_index(np.nanargmin(away), away.shape))
+        ys, xs = self._neighbours(y, x)
+        lats, lons = (np.broadcast_to(a, self.shape) for a in self._mesh())
+        spacing = np.nanmax(_central_angle(lats[y, x], lons[y, x], lats[ys, xs], lons[ys, xs]))
+        if away[y, x] > spacing:
+            raise InputError(
+                f"the place {lat:g},{lon:g} (latitude, longitude) lies outside the grid",
+                wanted=f"latitudes run from {np.nanmin(self.lat):g} to {np.nanmax(self.lat):g}, longitudes from "
+                f"{np.nanmin(self.lon):g} to {np.nanmax(self.lon):g}",
+                do="choose a place inside",
+            )
+        return y, x
+
+    def _mesh(self) -> tuple[Floats, Floats]:
+        return (self.lat[:, None], self.lon[None, :]) if self.regular else (self.lat, self.lon)
+
+    def _central_angle(self, lat: float, lon: float) -> Floats:
+        """(h, w) degrees between a place and each point; NaN where a coordinate is missing."""
+        return _central_angle(lat, lon, *self._mesh())
+
+    def _neighbours(self, y: int, x: int) -> tuple[list[int], list[int]]:
+        h, w = self.shape
+        around = [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        inside = [(j, i) for j, i in around if 0 <= j < h and 0 <= i < w]
+        return [j for j, _ in inside], [i for _, i in inside]
+
+    def coordinates(self) -> dict[str, xr.DataArray]:
+        """Return CF latitude and longitude in the order of the file: 1-D ``lat``, ``lon``, or on (y, x)."""
+        dims = (("lat",), ("lon",)) if self.regular else (("y", "x"), ("y", "x"))
+        north = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
+        east = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
+        if self.regular:
+            north, east = {**north, "axis": "Y"}, {**east, "axis": "X"}
+        return {
+            "lat": xr.DataArray(self.file_lat, dims=dims[0], name="lat", attrs=north),
+            "lon": xr.DataArray(self.file_lon, dims=dims[1], name="lon", attrs=east),
+        }
+
+    def signature(self) -> dict[str, Any]:
+        """Return what tells two grids apart, as JSON."""
+        return {
+            "shape": list(self.shape),
+            "lat": [round(float(f(self.lat)), 3) for f in (np.nanmin, np.nanmax)],
+            "lon": [round(float(f(self.lon)), 3) for f in (np.nanmin, np.nanmax)],
+            "periodic": self.periodic,
+            "regular": self.regular,
+        }
+
+    def same_points(self, other: Grid) -> bool:
+        """Whether both have the same points in canonical order, to a hundredth of a cell."""
+        if self.lat.shape != other.lat.shape or self.lon.shape != other.lon.shape:
+            return False
+        cell = min(_typical_spacing(self.lat), _typical_spacing(self.lon))
+        return bool(
+            np.allclose(self.lat, other.lat, rtol=0, atol=0.01 * cell, equal_nan=True)
+            and np.allclose(self.lon, other.lon, rtol=0, atol=0.01 * cell, equal_nan=True)
+        )
+
+
+def _canonical_longitude(lon: Floats, name: str) -> tuple[Floats, bool, bool, int]:
+    """Return ascending longitudes, whether they close the circle, were flipped, and how far rolled."""
+    flip = bool(np.median((np.diff(lon) + 180) % 360 - 180) < 0)
+    east = lon[::-1] if flip else lon
+    steps = np.diff(east) % 360
+    if np.isclose(steps.sum(), 360) and (steps > 0).all():  # the first meridian repeated at the end
+        return _from_west(east, 0.0), False, flip, 0
+    around = np.append(steps, (east[0] - east[-1]) % 360)
+    if not (around > 0).all() or not np.isclose(around.sum(), 360):
+        raise _disorder(f"longitude {name!r} goes neither east nor west throughout")
+    periodic = len(lon) > 2 and bool(around.max() < 1.5 * np.median(around))
+    if periodic:
+        start = int(np.argmin((east + 1e-6) % 360))
+        return _from_west(np.roll(east, -start), 0.0), True, flip, start
+    start = (int(np.argmax(around)) + 1) % len(east)
+    return _from_west(np.roll(east, -start), -180.0), False, flip, start
+
+
+def _from_west(east: Floats, lowest: float) -> Floats:
+    """Unwrap longitudes that go east so that the first lies in [lowest, lowest + 360)."""
+    first = (east[0] - lowest + 1e-6) % 360 - 1e-6 + lowest
+    return np.concatenate([[first], first + np.cumsum(np.diff(east) % 360)])
+
+
+def _cell_edges(centres: Floats) -> Floats:
+    middles = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def _typical_spacing(coordinate: Floats) -> float:
+    return float(np.nanmedian(np.abs(np.diff(coordinate))) or 1.0)
+
+
+def _central_angle(lat: Any, lon: Any, lats: Floats, lons: Floats) -> Floats:
+    """Degrees on the great circle (haversine, exact for small angles)."""
+    phi, phis = np.radians(lat), np.radians(lats)
+    half = np.sin((phis - phi) / 2) ** 2
+    half = half + np.cos(phi) * np.cos(phis) * np.sin(np.radians(lons - lon) / 2) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))), np.float64)
+
+
+def _disorder(found: str) -> InputError:
+    return InputError(
+        found,
+        wanted="latitude and longitude must be degrees in order",
+        do="correct the coordinate in the file",
+    )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import cftime
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.errors import InputError
 
-@dataclass(frozen=True)
+_DAY = 86400.0  # s
+_SHORTEST_MONTH = 27 * _DAY  # s; less than any month of any calendar
+_UNITS = (("day", _DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
+_STAMP = r"\d{1,5}(?:-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::\d{2}(?::\d{2})?)?)?)?)?"
+_RANGE = re.compile(rf"({_STAMP})?:({_STAMP})?")
+
+
+@dataclass(frozen=True, eq=False)
 class TimeAxis:
     """Time stamps of a cube, strictly increasing.
 
@@ -21,7 +32,257 @@ class TimeAxis:
         segments: runs [start, stop) of indices without a gap, in order, covering the axis.
     """
 
-    values: np.ndarray
+    values: npt.NDArray[Any]
     calendar: str
     step: str
     segments: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def from_values(cls, values: npt.ArrayLike, calendar: str | None = None) -> TimeAxis:
+        """Infer step and gaps from stamps in order.
+
+        The step is in months where the month advances evenly, however long the months are; otherwise in days,
+        hours, minutes or seconds. A gap is more than one such month step, or more than 1.5 steps.
+
+        Args:
+            values: (t,) datetime64 or cftime objects.
+            calendar: CF name, where datetime64 stamps came from another than ``standard``.
+
+        Raises:
+            InputError: fewer than two stamps, or stamps that do not increase.
+        """
+        stamps = np.asarray(values)
+        if stamps.dtype.kind == "M":
+            stamps = stamps.astype("datetime64[ns]")
+        elif len(stamps):
+            calendar = stamps[0].calendar
+        if len(stamps) < 2:
+            raise InputError(
+                "there is one time step" if len(stamps) else "there is no time step",
+                wanted="faconv learns from how fields follow each other",
+                do="give it a record, or all files of it at once",
+            )
+        axis = cls(stamps, _canonical_calendar(calendar), "", ((0, len(stamps)),))
+        axis._check_increasing()
+        step, jumps = _infer_step(np.diff(axis.seconds), np.diff(axis._month_index))
+        edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(stamps)]
+        return cls(stamps, axis.calendar, step, tuple(zip(edges[:-1], edges[1:], strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def _components(self) -> npt.NDArray[np.int64]:
+        """(t, 6): year, month, day, hour, minute, second."""
+        if self.values.dtype.kind != "M":
+            return np.array(
+                [(v.year, v.month, v.day, v.hour, v.minute, v.second) for v in self.values], np.int64
+            ).reshape(-1, 6)
+        years, months, days = (self.values.astype(f"datetime64[{unit}]") for unit in "YMD")
+        second = (self.values - days).astype("timedelta64[s]").astype(np.int64)
+        return np.stack(
+            [
+                years.astype(np.int64) + 1970,
+                months.astype(np.int64) % 12 + 1,
+                (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
+                second // 3600,
+                second // 60 % 60,
+                second % 60,
+            ],
+            axis=1,
+        )
+
+    @property
+    def _month_index(self) -> npt.NDArray[np.int64]:
+        return self._components[:, 0] * 12 + self._components[:, 1]
+
+    @cached_property
+    def seconds(self) -> npt.NDArray[np.float64]:
+        """(t,) seconds since the first stamp."""
+        if self.values.dtype.kind == "M":
+            return (self.values - self.values[:1]).astype(np.int64) / 1e9
+        return np.array([(value - self.values[0]).total_seconds() for value in self.values], np.float64)
+
+    @cached_property
+    def year_fraction(self) -> npt.NDArray[np.float64]:
+        """(t,) in [0, 1): days since the year began over the length of that year, both of the calendar."""
+        if self.values.dtype.kind == "M":
+            start = self.values.astype("datetime64[Y]")
+            length = (start + 1).astype("datetime64[ns]") - start
+            return (self.values - start) / length  # type: ignore[no-any-return]
+        length = {int(year): self._year_length(int(year)) for year in np.unique(self._components[:, 0])}
+        days = np.array([value.dayofyr - 1 for value in self.values], np.float64)
+        return (days + self.day_fraction) / [length[int(year)] for year in self._components[:, 0]]
+
+    def _year_length(self, year: int) -> int:
+        if self.calendar == "360_day":
+            return 360
+        has_zero = self.values[0].has_year_zero
+        return int(cftime.datetime(year, 12, 31, calendar=self.calendar, has_year_zero=has_zero).dayofyr)
+
+    @cached_property
+    def day_fraction(self) -> npt.NDArray[np.float64]:
+        """(t,) in [0, 1): time of the day."""
+        if self.values.dtype.kind == "M":
+            return (self.values - self.values.astype("datetime64[D]")) / np.timedelta64(1, "D")  # type: ignore[no-any-return]
+        hours, minutes, seconds = self._components[:, 3:].T
+        micro = np.array([value.microsecond for value in self.values], np.float64)
+        return (hours * 3600 + minutes * 60 + seconds + micro / 1e6) / _DAY
+
+    @property
+    def month(self) -> npt.NDArray[np.int64]:
+        """(t,) 1 to 12."""
+        return self._components[:, 1]
+
+    @property
+    def years(self) -> npt.NDArray[np.float64]:
+        """(t,) decimal years."""
+        return self._components[:, 0] + self.year_fraction
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """(t,) ISO 8601 stamps, to the second; dates only where every stamp is at midnight."""
+        date = "{:04d}-{:02d}-{:02d}"
+        pattern = date if not self._components[:, 3:].any() else date + "T{:02d}:{:02d}:{:02d}"
+        return [pattern.format(*map(int, row)) for row in self._components]
+
+    @property
+    def step_months(self) -> int | None:
+        """The step in months where it is made of months or years, else ``None``."""
+        count, unit = self.step.split()
+        factor = {"month": 1, "year": 12}.get(unit.rstrip("s"))
+        return None if factor is None else int(count) * factor
+
+    @property
+    def step_days(self) -> float:
+        """The step in days; a month counts as a twelfth of 365.2425 days."""
+        count, unit = self.step.split()
+        if self.step_months is not None:
+            return self.step_months * 365.2425 / 12
+        return float(count) * dict(_UNITS)[unit.rstrip("s")] / _DAY
+
+    @property
+    def sub_daily(self) -> bool:
+        """Whether the step is shorter than a day, so that the time of the day matters."""
+        return self.step_days < 1
+
+    @cached_property
+    def irregular_steps(self) -> int:
+        """How many steps inside segments differ from the usual one by more than a tenth."""
+        if self.step_months is not None:
+            odd = np.diff(self._month_index) != self.step_months
+        else:
+            odd = np.abs(np.diff(self.seconds) / (self.step_days * _DAY) - 1) > 0.1
+        inside = np.ones(len(self) - 1, bool)
+        inside[[stop - 1 for _, stop in self.segments[:-1]]] = False
+        return int((odd & inside).sum())
+
+    def slice(self, start: int, stop: int) -> TimeAxis:
+        """Return steps [start, stop) with the step of the whole axis."""
+        start, stop, _ = slice(start, stop).indices(len(self))
+        cut = ((max(a, start) - start, min(b, stop) - start) for a, b in self.segments)
+        return TimeAxis(
+            self.values[start:stop], self.calendar, self.step, tuple((a, b) for a, b in cut if a < b)
+        )
+
+    def indices_of(self, time_range: str) -> tuple[int, int]:
+        """Return [start, stop) of ``FIRST:LAST``, each such as 1979, 1979-12, 1979-12-31 or 1979-12-31T06.
+
+        LAST is inclusive of its whole period: ``1979:1980`` ends with December 1980. Either may be left out.
+
+        Raises:
+            InputError: not such a range, or no step within it.
+        """
+        match = _RANGE.fullmatch(time_range.strip())
+        bounds = [_parse_stamp(text) for text in match.groups()] if match else [None]
+        if not match or None in bounds:
+            raise InputError(
+                f"time range {time_range!r} is not FIRST:LAST",
+                wanted="each is a date such as 1979, 1979-12 or 1979-12-31",
+                do="correct it",
+            )
+        first, last = (tuple(bound or ()) for bound in bounds)
+        rows = [tuple(map(int, row)) for row in self._components]
+        inside = [i for i, row in enumerate(rows) if row[: len(first)] >= first and row[: len(last)] <= last]
+        if not inside:
+            raise InputError(
+                f"no time step lies in {time_range}",
+                wanted=f"the record runs from {self.labels[0]} to {self.labels[-1]}",
+                do="choose a range within it",
+            )
+        return inside[0], inside[-1] + 1
+
+    def to_variable(self) -> xr.DataArray:
+        """Return the axis as a CF coordinate ``time`` whose encoding writes units and calendar back."""
+        hours, minutes, seconds = self._components[:, 3:].T
+        finest = (seconds | (self.seconds % 1 != 0), minutes, hours)
+        units = next(
+            (u for u, part in zip(("seconds", "minutes", "hours"), finest, strict=True) if part.any()), "days"
+        )
+        year, month, day = self._components[0, :3]
+        attributes = {"standard_name": "time", "long_name": "time", "axis": "T"}
+        variable = xr.DataArray(self.values, dims="time", name="time", attrs=attributes)
+        variable.encoding = {
+            "units": f"{units} since {year:04d}-{month:02d}-{day:02d} 00:00:00",
+            "calendar": self.calendar,
+            "dtype": "float64",
+        }
+        return variable
+
+    def _check_increasing(self) -> None:
+        steps = np.diff(self.seconds)
+        if (steps > 0).all():
+            return
+        at = int(np.argmax(steps <= 0))
+        same = steps[at] == 0
+        raise InputError(
+            f"time stamp {self.labels[at + 1]} " + ("occurs twice" if same else f"follows {self.labels[at]}"),
+            wanted="time must increase",
+            do="remove duplicates" if same else "sort the record in time",
+        )
+
+
+def _infer_step(
+    seconds: npt.NDArray[np.float64], months: npt.NDArray[np.int64]
+) -> tuple[str, npt.NDArray[np.bool_]]:
+    """Return the usual step as text, and which steps (t - 1,) jump over a gap."""
+    usual, usual_months = _lower_median(seconds), int(_lower_median(months))
+    even = np.abs(seconds - usual) <= 0.01 * usual
+    even_months = months == usual_months
+    # two stamps may lie in neighbouring months by chance; three that do are monthly however they are placed
+    by_month = usual_months >= 1 and (usual >= _SHORTEST_MONTH or (len(months) > 1 and even_months.all()))
+    if by_month and even_months.sum() >= even.sum():
+        count, unit = (usual_months // 12, "year") if usual_months % 12 == 0 else (usual_months, "month")
+        return _plural(count, unit), months > usual_months
+    return _name_step(usual), seconds > 1.5 * usual
+
+
+def _lower_median(values: npt.NDArray[Any]) -> Any:
+    """Middle value, the lower of two: a step that occurs, where a mean of two would not."""
+    return np.sort(values)[(len(values) - 1) // 2]
+
+
+def _name_step(seconds: float) -> str:
+    for unit, size in _UNITS:
+        count = round(seconds / size)
+        if count and abs(seconds / size - count) <= 0.01 * count:
+            return _plural(count, unit)
+    return f"{seconds:g} seconds"
+
+
+def _plural(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
+def _canonical_calendar(name: str | None) -> str:
+    aliases = {"gregorian": "standard", "365_day": "noleap", "366_day": "all_leap", "": "standard"}
+    lowered = (name or "").lower()
+    return aliases.get(lowered, lowered)
+
+
+def _parse_stamp(text: str | None) -> tuple[int, ...] | None:
+    """Split 1979-12-31T06:00 into numbers; ``None`` where one is out of its range, () where there is none."""
+    numbers = tuple(int(part) for part in re.split(r"[-T :]", text)) if text else ()
+    limits = ((0, 99999), (1, 12), (1, 31), (0, 23), (0, 59), (0, 59))
+    inside = all(low <= number <= high for number, (low, high) in zip(numbers, limits, strict=False))
+    return numbers if inside else None

@@ -1,0 +1,205 @@
+"""What kind of file a path is, whether it is whole, and its data sets, opened lazily."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+import xarray as xr
+
+from faconv_cli.cube.lazy import first_line
+from faconv_cli.errors import InputError
+
+_GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
+_FOREIGN = {
+    b"PK\x03\x04": ("a zip archive", "unpack it first"),
+    b"\x1f\x8b": ("compressed with gzip", "unpack it first"),
+    b"BZh": ("compressed with bzip2", "unpack it first"),
+    b"\x0e\x03\x13\x01": ("an HDF4 file", "convert it to NetCDF first"),
+}
+
+
+def open_datasets(path: Path) -> list[xr.Dataset]:
+    """Open a file lazily, times still encoded; a GRIB file gives one data set per variable and hypercube.
+
+    Raises:
+        InputError: no such file, not one, empty, of another format, or cut short.
+    """
+    opener = _opener(path)
+    try:
+        return opener(path)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a library meets in a damaged file
+        raise _damaged(path, first_line(error)) from error
+
+
+def _opener(path: Path) -> Callable[[Path], list[xr.Dataset]]:
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", wanted="faconv reads files", do="name the files in it")
+        with path.open("rb") as file:
+            head = file.read(_GRIB_PREAMBLE)
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror or error}", wanted="the file must be readable", do="check the path"
+        ) from None
+    if not head:
+        raise InputError(f"{path} is empty", wanted="faconv reads NetCDF and GRIB", do="fetch it again")
+    if head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
+        return _open_classic
+    if head[:4] == b"\x89HDF" or b"\x89HDF" in (head[512:516], head[1024:1028], head[2048:2052]):
+        return _open_netcdf
+    for magic, (what, do) in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InputError(f"{path} is {what}", wanted="faconv reads NetCDF and GRIB", do=do)
+    if b"GRIB" in head:
+        return _open_grib
+    raise InputError(
+        f"{path} is neither NetCDF nor GRIB (it begins with {head[:12]!r})",
+        wanted="the content decides, not the name",
+        do="check that the download succeeded",
+    )
+
+
+def _open_netcdf(path: Path) -> list[xr.Dataset]:
+    with warnings.catch_warnings():
+        # attributes that contradict each other or name what is not there: conventions.py judges them
+        warnings.simplefilter("ignore")
+        return [xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)]
+
+
+def _open_classic(path: Path) -> list[xr.Dataset]:
+    """NetCDF-3, whose library reads zeros past the end of a file that was cut short."""
+    with path.open("rb") as file:
+        expected = classic_size(file)
+    size = path.stat().st_size
+    if expected is not None and size < expected:
+        raise _damaged(path, f"{size} bytes of {expected}")
+    return _open_netcdf(path)
+
+
+def _open_grib(path: Path) -> list[xr.Dataset]:
+    from cfgrib.xarray_store import open_variable_datasets
+
+    _check_grib_end(path)
+    backend = {"indexpath": _grib_index(path), "errors": "raise", "squeeze": False}
+    with _quiet_cfgrib(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of cfgrib's, about defaults of xarray's to come
+        datasets = open_variable_datasets(
+            str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
+        )
+    return list(datasets)
+
+
+def _check_grib_end(path: Path) -> None:
+    """Refuse a file whose last message lacks its end, which eccodes would pass over in silence."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _GRIB_PREAMBLE))
+        tail = file.read().rstrip(b"\0\r\n \x03")  # padding, or the end of a bulletin
+    if not tail.endswith(b"7777"):
+        raise _damaged(path, "its last GRIB message has no end")
+
+
+def _grib_index(path: Path) -> str:
+    """Name the index of a GRIB file under the user's cache: its folder may be read-only.
+
+    Keyed by full path, size and time of change, so that a file that changed gets a new one.
+    """
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_mtime_ns}|{status.st_size}"
+    folder = platformdirs.user_cache_path("faconv") / "grib"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""  # no cache can be written: the index is made anew each time
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return str(folder).replace("{", "{{").replace("}", "}}") + f"/{name}.{{short_hash}}.idx"
+
+
+@contextmanager
+def _quiet_cfgrib() -> Iterator[None]:
+    """Keep cfgrib from logging tracebacks of what is raised, or handled, anyway."""
+    logger = logging.getLogger("cfgrib")
+    before, logger.disabled = logger.disabled, True
+    children = [logging.getLogger(f"cfgrib.{name}") for name in ("messages", "dataset", "xarray_store")]
+    states = [child.disabled for child in children]
+    for child in children:
+        child.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+        for child, state in zip(children, states, strict=True):
+            child.disabled = state
+
+
+def classic_size(file: BinaryIO) -> int | None:
+    """Compute from its header how long a NetCDF-3 file is at least, in bytes; ``None`` while it is streamed.
+
+    Format: NetCDF User's Guide, appendix "File Format Specifications" (CDF-1, CDF-2 and CDF-5).
+
+    Raises:
+        struct.error: the header itself is cut short.
+    """
+    version = file.read(4)[3]
+    count_format, offset_format = (">q" if version == 5 else ">i"), (">i" if version == 1 else ">q")
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
+
+    def number(layout: str = count_format) -> int:
+        return int(struct.unpack(layout, file.read(struct.calcsize(layout)))[0])
+
+    def skip(length: int) -> None:
+        file.seek(-(-length // 4) * 4, 1)
+
+    def skip_attributes() -> None:
+        number(">i")
+        for _ in range(number()):
+            skip(number())
+            skip(sizes[number(">i")] * number())
+
+    records = number()
+    number(">i")
+    lengths = []
+    for _ in range(number()):
+        skip(number())
+        lengths.append(number())
+    skip_attributes()
+    number(">i")
+    fixed_end, record_parts = file.tell(), []
+    for _ in range(number()):
+        skip(number())
+        dims = [number() for _ in range(number())]
+        skip_attributes()
+        size = sizes[number(">i")]
+        number()
+        begin = number(offset_format)
+        values = size * math.prod(lengths[dim] for dim in dims if lengths[dim])
+        if dims and lengths[dims[0]] == 0:
+            record_parts.append((begin, values))
+        else:
+            fixed_end = max(fixed_end, begin + values)
+    if records < 0:
+        return None
+    if not record_parts or not records:
+        return fixed_end
+    single = len(record_parts) == 1  # one record variable alone is not padded
+    record_size = sum(values if single else -(-values // 4) * 4 for _, values in record_parts)
+    last_end = max(begin + values for begin, values in record_parts)
+    return max(fixed_end, last_end + (records - 1) * record_size)
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path} cannot be read ({why})",
+        wanted="the file seems damaged or cut short",
+        do="fetch or write it again",
+    )

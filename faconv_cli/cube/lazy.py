@@ -1,0 +1,160 @@
+"""Lazy fields of files: read a run of steps, in canonical order, with one value for missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.grid import Grid
+from faconv_cli.errors import InputError
+
+LARGEST = 1e30  # what lies beyond is a fill value nobody declared, such as NetCDF's 9.97e36
+_DASK_BLOCK_BYTES = 2**24
+
+Fields = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class FileField:
+    """One channel in one file: (t, h, w) of a lazily indexed variable.
+
+    Attributes:
+        path: the file, for messages.
+        name: the variable in the file.
+        variable: the variable, decoded but not loaded.
+        dims: its dimensions of time (``None`` where it has none: one step), y and x.
+        fixed: index along every other dimension.
+        grid: how the order of points differs from the canonical one.
+        steps: number of time steps.
+    """
+
+    path: str
+    name: str
+    variable: xr.Variable
+    dims: tuple[str | None, str, str]
+    fixed: Mapping[str, int]
+    grid: Grid
+    steps: int
+
+    def read(self, start: int, stop: int) -> Fields:
+        """Read steps [start, stop) as (t, h, w) float32 in canonical order, NaN where missing.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        time, y, x = self.dims
+        index: dict[str, Any] = dict(self.fixed)
+        if time is not None:
+            index[time] = slice(start, stop)
+        try:
+            part = self.variable.isel(index)
+            raw = part.transpose(*(dim for dim in (time, y, x) if dim is not None)).to_numpy()
+        except Exception as error:  # whatever a library meets in a damaged file
+            raise InputError(
+                f"{self.path}: {self.name} cannot be read ({first_line(error)})",
+                wanted="the file seems damaged",
+                do="fetch or write it again",
+            ) from error
+        raw = raw if time is not None else raw[None]
+        return _clean(self.grid.to_canonical(raw))
+
+    @cached_property
+    def chunk_steps(self) -> int:
+        """Time steps in one chunk of the file; 1 where it is not chunked."""
+        time = self.dims[0]
+        chunks = self.variable.encoding.get("preferred_chunks") or {}
+        return min(int(chunks.get(time, 1)), self.steps) if time is not None else 1
+
+
+def _clean(array: npt.NDArray[Any]) -> Fields:
+    """Copy to float32, NaN where infinite or beyond `LARGEST`."""
+    with np.errstate(over="ignore"):
+        fields = np.ascontiguousarray(array, np.float32)
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(fields) > LARGEST
+    if beyond.any():
+        fields = np.where(beyond, np.float32(np.nan), fields)
+    return fields
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One channel over the whole record, made of steps of one or several files.
+
+    An array in the sense of dask: shape, dtype, and an index of time that reads.
+
+    Attributes:
+        parts: the channel in each file.
+        part: (t,) which of them each step comes from.
+        step: (t,) which step of it.
+    """
+
+    parts: tuple[FileField, ...]
+    part: npt.NDArray[np.int64]
+    step: npt.NDArray[np.int64]
+
+    dtype = np.dtype(np.float32)
+    ndim = 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Steps, points along y and x."""
+        return len(self.step), *self.parts[0].grid.shape
+
+    @cached_property
+    def runs(self) -> list[tuple[int, int]]:
+        """Runs [start, stop) that follow each other in one file."""
+        breaks = (np.diff(self.part) != 0) | (np.diff(self.step) != 1)
+        edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self.step)]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+
+    @property
+    def steps_into_chunk(self) -> int:
+        """How far into a chunk of its file the first step lies."""
+        return int(self.step[0]) % self.parts[int(self.part[0])].chunk_steps if len(self.step) else 0
+
+    def read_into(self, out: Fields, start: int, stop: int) -> None:
+        """Fill ``out`` (t, h, w) with steps [start, stop)."""
+        for begin, end in self.runs:
+            first, last = max(begin, start), min(end, stop)
+            if first < last:
+                field, step = self.parts[int(self.part[first])], int(self.step[first])
+                out[first - start : last - start] = field.read(step, step + last - first)
+
+    def __getitem__(self, key: tuple[slice, slice, slice]) -> Fields:
+        time, y, x = key
+        start, stop, stride = time.indices(len(self.step))
+        out = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
+        self.read_into(out, start, stop)
+        return out[::stride, y, x]
+
+    def slice(self, start: int, stop: int) -> Series:
+        """Return steps [start, stop)."""
+        return replace(self, part=self.part[start:stop], step=self.step[start:stop])
+
+    def to_dask(self, chunk_steps: int) -> da.Array:
+        """Return a dask array (t, h, w) whose chunks are whole file chunks of about 16 MiB."""
+        steps, *shape = self.shape
+        bytes_per_step = 4 * int(np.prod(shape))
+        whole = max(1, _DASK_BLOCK_BYTES // (bytes_per_step * chunk_steps)) * chunk_steps
+        return da.from_array(
+            self,
+            chunks=(min(whole, steps), *shape),
+            name=False,
+            asarray=False,
+            inline_array=True,
+            meta=np.empty((0, 0, 0), np.float32),
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """First line of a library's message, or its kind where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
