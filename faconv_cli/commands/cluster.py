@@ -1,0 +1,193 @@
+"""`faconv cluster`: an embedding file to regimes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from faconv_cli import console
+from faconv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from faconv_cli.regimes.analysis import Regimes
+
+
+def command(
+    embedding: Annotated[
+        Path, typer.Argument(metavar="EMBEDDING.nc", help="Embedding file, as from faconv embed.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Regime file. Default: <stem>_regimes.nc beside the embedding."),
+    ] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(
+            "--clusters",
+            "-k",
+            help="Number of regimes, or LOW:HIGH to choose the one whose partition halves of the record "
+            "reproduce most, beyond red noise. Default: 4.",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["kmeans", "gmm", "ward", "hdbscan"] | None,
+        typer.Option(help="How to cluster; hdbscan finds the number itself. Default: kmeans."),
+    ] = None,
+    season: Annotated[
+        str | None,
+        typer.Option(
+            help="Months to cluster: initials in order (DJF, NDJFM) or numbers (12,1,2). Default: all; with "
+            "--assign those of the regime file."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random. Default: 0.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
+    ] = None,
+    assign: Annotated[
+        Path | None,
+        typer.Option(help="Regime file whose regimes to use instead of new ones; same checkpoint only."),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw composites (with --data) or modes and timeline to this png, pdf or svg."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Cluster embeddings into regimes: shares, durations, transitions, composites.
+
+    Example: faconv cluster m_embedding.nc -k 2:8 --season NDJFM --data slp.nc
+
+    Regimes are numbered by frequency. A small score or a note about red noise means that the regimes cut a
+    continuum; they are still a useful summary of it, but not preferred states.
+    """
+    from faconv_cli.files import check_output
+    from faconv_cli.regimes.figures import check_figure, save_figure
+    from faconv_cli.regimes.netcdf import write_regimes
+    from faconv_cli.regimes.report import summary
+
+    output = output or embedding.with_name(f"{embedding.stem}_regimes.nc")
+    check_output(output, overwrite=overwrite)
+    if figure:
+        check_figure(figure, overwrite=overwrite)
+    found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
+    if data:
+        found = _with_data(found, data)
+    write_regimes(output, found, command=shlex.join(["faconv", *sys.argv[1:]]), overwrite=overwrite)
+    if figure:
+        save_figure(figure, found, overwrite=overwrite)
+    report = {"output": str(output), **summary(found)}
+    console.result_json(report) if json else _show(report)
+
+
+def _regimes(
+    path: Path,
+    assign: Path | None,
+    *,
+    clusters: str | None,
+    method: str | None,
+    season: str | None,
+    seed: int | None,
+) -> Regimes:
+    """Fit, or assign where old regimes are given."""
+    from faconv_cli.regimes.analysis import assign_regimes, find_regimes
+    from faconv_cli.regimes.embedding import read_embedding
+    from faconv_cli.regimes.netcdf import read_known
+    from faconv_cli.regimes.options import parse_clusters, parse_season
+
+    months = parse_season(season)
+    numbers = None if clusters is None else parse_clusters(clusters)
+    if assign is None:
+        return find_regimes(
+            read_embedding(path), method=method or "kmeans", clusters=numbers, season=months, seed=seed or 0
+        )
+    given = {"-k": clusters, "--method": method, "--seed": seed}
+    if extra := [name for name, value in given.items() if value is not None]:
+        raise UsageError(
+            f"--assign with {', '.join(extra)}",
+            wanted="assigned regimes are not fitted anew",
+            do=f"leave out {'--assign' if len(extra) == 3 else ', '.join(extra)}",
+        )
+    return assign_regimes(read_embedding(path), read_known(assign), months if season else None)
+
+
+def _with_data(found: Regimes, paths: list[Path]) -> Regimes:
+    from faconv_cli.cube.source import open_cube
+    from faconv_cli.regimes.analysis import add_data
+
+    cube = open_cube(paths)
+    with console.progress("composites: block", sum(1 for _ in cube.blocks())) as line:
+        return add_data(found, cube, line.advance)
+
+
+def _show(report: dict[str, Any]) -> None:
+    """Print the report as tables."""
+    step = report["time_step"]
+    console.table(
+        f"{report['clusters']} regimes ({report['method']}, season {report['season']}), "
+        f"{report['labelled_steps']} steps",
+        ["regime", "steps", "share", "spells", f"mean duration (steps of {step})", "persistence"],
+        [
+            [
+                row["regime"],
+                row["steps"],
+                _text(row["share"], ".1%"),
+                row["spells"],
+                _text(row["mean_duration"], ".2f"),
+                _text(row["persistence"], ".2f"),
+            ]
+            for row in report["regimes"]
+        ],
+    )
+    numbers = [row["regime"] for row in report["regimes"]]
+    console.table(
+        "Transition probability to the next step's regime",
+        ["from \\ to", *map(str, numbers)],
+        [
+            [number, *(_text(value, ".2f") for value in row)]
+            for number, row in zip(numbers, report["transition"], strict=True)
+        ],
+    )
+    _show_separation(report["separation"])
+    if report["criterion"]:
+        _show_criterion(report["criterion"])
+    for note in report["notes"]:
+        console.note(f"note: {note}")
+    console.result(report["output"])
+
+
+def _show_separation(scores: dict[str, dict[str, Any] | None]) -> None:
+    given = {name: values for name, values in scores.items() if values}
+    names = [name for name in next(iter(given.values()), {}) if name != "every"]
+    console.table(
+        "Separation (on the input: min-max scaled cells)" if "input" in given else "Separation",
+        ["score", *given],
+        [[name.replace("_", " "), *(_text(given[one][name], ".4g") for one in given)] for name in names],
+    )
+
+
+def _show_criterion(criterion: dict[str, Any]) -> None:
+    console.table(
+        "Number of regimes: reproducibility from half of the record",
+        ["k", "reproducibility", "red noise", "excess", "p", ""],
+        [
+            [
+                row["clusters"],
+                *(_text(row[name], ".3f") for name in ("reproducibility", "red_noise", "excess", "p_value")),
+                "chosen" if row["clusters"] == criterion["chosen"] else "",
+            ]
+            for row in criterion["scores"]
+        ],
+    )
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

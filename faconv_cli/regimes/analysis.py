@@ -1,0 +1,316 @@
+"""From an embedding to regimes: the whole of ``faconv cluster`` but reading, writing and printing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from faconv_cli.cube.cube import Cube
+from faconv_cli.errors import CheckpointError, InputError, UsageError
+from faconv_cli.regimes import selection
+from faconv_cli.regimes.cluster import (
+    MAX_TREE_STEPS,
+    NOISE,
+    Fit,
+    RegimeModel,
+    by_frequency,
+    fit_regimes,
+)
+from faconv_cli.regimes.composites import (
+    MAX_INPUT_NUMBERS,
+    Composites,
+    composites,
+    input_separation,
+    match_labels,
+)
+from faconv_cli.regimes.embedding import Embedding
+from faconv_cli.regimes.options import WHOLE_YEAR, Season
+from faconv_cli.regimes.selection import Criterion
+from faconv_cli.regimes.statistics import (
+    MISSING,
+    UNCLASSIFIED,
+    Persistence,
+    Separation,
+    consecutive_steps,
+    persistence,
+    separation,
+)
+
+DEFAULT_CLUSTERS = (4,)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownRegimes:
+    """What ``--assign`` needs of a regime file.
+
+    Attributes:
+        model: labels new steps.
+        season: the months it was fitted to.
+        checkpoint: sha256 of the checkpoint that made the embedding it was fitted to.
+        source: path of the file.
+    """
+
+    model: RegimeModel
+    season: Season
+    checkpoint: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Regimes:
+    """Labels of an embedding's steps and what there is to say about them.
+
+    Attributes:
+        embedding: what was labelled.
+        model: labels new steps; its regime i is label i + 1.
+        labels: (t,) int8 1..k by falling frequency; 0 unclassified (HDBSCAN's noise), -1 not labelled.
+        distance: (t,) Euclidean distance to the own centroid; NaN where there is no regime.
+        probability: (t,) of the own regime, for ``gmm`` and ``hdbscan``; NaN where unknown.
+        season: the months that were labelled.
+        seed: of the fit; None where old centroids were assigned.
+        persistence: shares, spells and transitions.
+        separation: on the embedding; None where fewer than two regimes have members.
+        criterion: where a range of k was asked for.
+        composites: where data were given.
+        input_separation: on the data; None where not given or too large.
+        assigned: the regime file whose centroids were used; empty where fitted here.
+        notes: sentences for the user.
+    """
+
+    embedding: Embedding
+    model: RegimeModel
+    labels: np.ndarray
+    distance: np.ndarray
+    probability: np.ndarray | None
+    season: Season
+    seed: int | None
+    persistence: Persistence
+    separation: Separation | None
+    criterion: Criterion | None = None
+    composites: Composites | None = None
+    input_separation: Separation | None = None
+    assigned: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def k(self) -> int:
+        """Number of regimes."""
+        return len(self.model.centroids)
+
+
+def find_regimes(
+    embedding: Embedding,
+    *,
+    method: str = "kmeans",
+    clusters: tuple[int, ...] | None = None,
+    season: Season = WHOLE_YEAR,
+    seed: int = 0,
+) -> Regimes:
+    """Cluster the steps of a season; several ``clusters`` let `selection.choose` decide.
+
+    Fitted on steps whose state had warmed up; cold-start steps are labelled too, by the nearest centroid
+    (``gmm``: the likeliest component).
+
+    Raises:
+        InputError: no usable steps, fewer than regimes, or all the same.
+        UsageError: HDBSCAN with ``clusters``.
+    """
+    if method == "hdbscan" and clusters is not None:
+        raise UsageError(
+            "--method hdbscan finds the number of regimes itself",
+            wanted="-k has no meaning with it",
+            do="leave -k out",
+        )
+    clusters = clusters or DEFAULT_CLUSTERS
+    rows = season_rows(embedding, season)
+    warm = rows & embedding.warm
+    x = embedding.values[warm]
+    _check_enough(embedding, x, clusters)
+    criterion = selection.choose(method, x, clusters, seed=seed) if len(clusters) > 1 else None
+    fit = fit_regimes(method, x, criterion.chosen if criterion else clusters[0], seed=seed)
+    labels, model = _ordered(_label_steps(embedding, fit, rows, warm), fit.model)
+    regimes = describe(embedding, model, labels, season)
+    if fit.strength is not None:
+        regimes = replace(regimes, probability=_on_rows(fit.strength, warm))
+    notes = [*_fit_notes(method, rows, warm), *_criterion_notes(criterion), *regimes.notes]
+    return replace(regimes, seed=seed, criterion=criterion, notes=tuple(notes))
+
+
+def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | None = None) -> Regimes:
+    """Label the steps of an embedding with regimes found before, keeping their numbers.
+
+    Exactly the labels of the fit for ``kmeans`` and ``gmm``; the nearest centroid for ``ward`` and
+    ``hdbscan``, whose fits have no rule for new steps.
+
+    Args:
+        embedding: made by the checkpoint that made the one ``known`` was fitted to.
+        known: as read from a regime file.
+        season: default: that of ``known``.
+
+    Raises:
+        CheckpointError: another checkpoint, or another number of modes.
+        InputError: no usable steps.
+    """
+    _check_match(embedding, known)
+    season = season or known.season
+    rows = season_rows(embedding, season)
+    labels = np.full(len(rows), MISSING, np.int8)
+    labels[rows] = known.model.predict(embedding.values[rows]) + 1
+    regimes = describe(embedding, known.model, labels, season)
+    return replace(regimes, assigned=known.source)
+
+
+def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, season: Season) -> Regimes:
+    """Gather the statistics of labels (t,)."""
+    has_regime = labels > 0
+    members, own = embedding.values[has_regime], labels[has_regime].astype(int) - 1
+    distance = np.linalg.norm(members - model.centroids[own], axis=1)
+    posterior = model.probabilities(members)
+    probability = None if posterior is None else _on_rows(posterior[np.arange(len(own)), own], has_regime)
+    score = separation(members, own)
+    notes = []
+    if score and score.every > 1:
+        notes.append(f"silhouette and inter-cluster distance are from every {score.every}th step")
+    if unclassified := int((labels == UNCLASSIFIED).sum()):
+        notes.append(f"{unclassified} steps are unclassified: too far from any dense region")
+    return Regimes(
+        embedding=embedding,
+        model=model,
+        labels=labels,
+        distance=_on_rows(distance, has_regime),
+        probability=probability,
+        season=season,
+        seed=None,
+        persistence=persistence(labels, consecutive_steps(embedding.time), len(model.centroids)),
+        separation=score,
+        notes=tuple(notes),
+    )
+
+
+def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda: None) -> Regimes:
+    """Add composites of the data, and the separation on them where they are small enough.
+
+    Raises:
+        InputError: the data have none of the labelled steps.
+    """
+    sources = ", ".join(cube.sources)
+    labels = match_labels(cube.time, regimes.embedding.time, regimes.labels, sources)
+    notes, score = list(regimes.notes), input_separation(cube, labels)
+    absent = int((regimes.labels != MISSING).sum() - (labels != MISSING).sum())
+    if absent:
+        notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
+    if score is None and regimes.separation is not None:
+        notes.append(f"separation on the input is left out above {MAX_INPUT_NUMBERS:,} numbers")
+    spells = persistence(labels, consecutive_steps(cube.time), regimes.k).spells
+    fields = composites(cube, labels, spells, advance)
+    return replace(regimes, composites=fields, input_separation=score, notes=tuple(notes))
+
+
+def season_rows(embedding: Embedding, season: Season) -> np.ndarray:
+    """(t,) valid steps of the season.
+
+    Raises:
+        InputError: there are none.
+    """
+    valid, within = embedding.valid, np.isin(embedding.time.month, season.months)
+    if not valid.any():
+        raise InputError(
+            f"{embedding.source}: all {len(valid)} rows are missing",
+            wanted="regimes need steps with numbers",
+            do="look at embedding_flag, and at the data that faconv embed was given",
+        )
+    if not (valid & within).any():
+        raise InputError(
+            f"{embedding.source}: no valid step lies in season {season.name}",
+            wanted=f"the record has months {', '.join(map(str, np.unique(embedding.time.month[valid])))}",
+            do="choose a season it has",
+        )
+    return np.asarray(valid & within)
+
+
+def _check_enough(embedding: Embedding, x: np.ndarray, clusters: tuple[int, ...]) -> None:
+    needed = clusters[-1] if len(clusters) == 1 else 4 * clusters[-1]
+    different = len(np.unique(x, axis=0))
+    if different == 1 and len(x) > 1:
+        raise InputError(
+            f"{embedding.source}: the embedding is constant, all {len(x)} usable steps are the same",
+            wanted="regimes are differences between steps",
+            do="check the data and the checkpoint it was made with",
+        )
+    if different < needed:
+        why = (
+            "a choice between numbers of regimes needs four times the largest"
+            if needed > clusters[-1]
+            else ""
+        )
+        raise InputError(
+            f"{embedding.source}: {different} different steps beyond cold starts, fewer than {needed}",
+            wanted=why or f"{clusters[-1]} regimes need as many",
+            do="give a longer record, a longer season or a smaller -k",
+        )
+
+
+def _check_match(embedding: Embedding, known: KnownRegimes) -> None:
+    modes, wanted = embedding.values.shape[1], known.model.centroids.shape[1]
+    if modes != wanted:
+        raise CheckpointError(
+            f"{embedding.source} has {modes} modes, {known.source} {wanted}",
+            wanted="old centroids fit embeddings of the same checkpoint",
+            do="embed with the checkpoint the regimes come from",
+        )
+    if embedding.checkpoint != known.checkpoint:
+        raise CheckpointError(
+            f"{embedding.source} was made by checkpoint {embedding.checkpoint[:12] or '(not said)'}, the "
+            f"regimes in {known.source} come from {known.checkpoint[:12] or '(not said)'}",
+            wanted="modes of different checkpoints mean different things",
+            do="embed with the checkpoint the regimes come from, or cluster anew without --assign",
+        )
+
+
+def _label_steps(embedding: Embedding, fit: Fit, rows: np.ndarray, warm: np.ndarray) -> np.ndarray:
+    labels = np.full(len(rows), MISSING, np.int8)
+    labels[warm] = np.where(fit.labels == NOISE, UNCLASSIFIED, fit.labels + 1)
+    cold = rows & ~warm
+    if cold.any():
+        labels[cold] = fit.model.predict(embedding.values[cold]) + 1
+    return labels
+
+
+def _ordered(labels: np.ndarray, model: RegimeModel) -> tuple[np.ndarray, RegimeModel]:
+    order = by_frequency(labels.astype(int) - 1, len(model.centroids))
+    renamed = labels.copy()
+    for new, old in enumerate(order):
+        renamed[labels == old + 1] = new + 1
+    return renamed, model.reordered(order)
+
+
+def _on_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Spread values (n,) over the n true rows of (t,); NaN elsewhere."""
+    spread = np.full(len(rows), np.nan)
+    spread[rows] = values
+    return spread
+
+
+def _fit_notes(method: str, rows: np.ndarray, warm: np.ndarray) -> list[str]:
+    notes, cold = [], int((rows & ~warm).sum())
+    if cold:
+        notes.append(f"{cold} cold-start steps are labelled but not used for the fit")
+    if method == "ward" and warm.sum() > MAX_TREE_STEPS:
+        notes.append(
+            f"the Ward tree is of at most {MAX_TREE_STEPS:,} evenly spaced steps, others join the nearest"
+        )
+    return notes
+
+
+def _criterion_notes(criterion: Criterion | None) -> list[str]:
+    if criterion is None:
+        return []
+    notes = [f"k = {criterion.chosen} by {selection.DESCRIPTION}"]
+    if not criterion.significant:
+        notes.append(
+            "no better than red noise at 95 %: read these regimes as a partition of a continuum, not as "
+            "preferred states"
+        )
+    return notes

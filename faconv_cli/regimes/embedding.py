@@ -1,0 +1,98 @@
+"""The embedding file as the regimes need it: numbers, flags and their time axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from faconv_cli import schema
+from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.errors import InputError
+
+CHECKPOINT_SHA256 = "faconv_checkpoint_sha256"  # global attribute of every file made from a checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """One row of numbers per time step.
+
+    Attributes:
+        values: (t, d) float64; a row that could not be computed is NaN.
+        flag: (t,) int8, see `schema.FLAG_MEANINGS`.
+        time: the time axis, which may have gaps.
+        source: path of the file.
+        checkpoint: sha256 of the checkpoint that made it; empty where the file does not say.
+        history: the file's ``history`` attribute.
+    """
+
+    values: np.ndarray
+    flag: np.ndarray
+    time: TimeAxis
+    source: str = ""
+    checkpoint: str = ""
+    history: str = ""
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(t,) rows that hold numbers and can be labelled."""
+        return np.asarray(np.isfinite(self.values).all(axis=1) & (self.flag != schema.MISSING_INPUT))
+
+    @property
+    def warm(self) -> np.ndarray:
+        """(t,) valid rows whose state had time to warm up; regimes are fitted on these."""
+        return np.asarray(self.valid & (self.flag != schema.COLD_START))
+
+
+def read_embedding(path: Path) -> Embedding:
+    """Read ``embedding(time, mode)`` and its flags; a file without flags counts as all ok.
+
+    Raises:
+        InputError: no such file, not NetCDF, no such variable, or a time axis that cannot be understood.
+    """
+    with open_netcdf(path) as file:
+        found = file.get(schema.EMBEDDING)
+        if found is None or found.dims != (schema.TIME, schema.MODE) or schema.TIME not in file.coords:
+            raise InputError(
+                f"{path}: no variable {schema.EMBEDDING}({schema.TIME}, {schema.MODE}) with a time "
+                f"coordinate (variables: {', '.join(map(str, file.data_vars)) or 'none'})",
+                wanted="faconv cluster reads what faconv embed writes",
+                do="run faconv embed first, or give its output",
+            )
+        return Embedding(
+            values=found.values.astype(np.float64),
+            flag=_flags(found, file.get(schema.EMBEDDING_FLAG)),
+            time=TimeAxis.from_values(file[schema.TIME].values, file[schema.TIME].encoding.get("calendar")),
+            source=str(path),
+            checkpoint=str(file.attrs.get(CHECKPOINT_SHA256, "")),
+            history=str(file.attrs.get("history", "")),
+        )
+
+
+def _flags(embedding: xr.DataArray, flag: xr.DataArray | None) -> np.ndarray:
+    if flag is None:
+        return np.full(len(embedding), schema.OK, np.int8)
+    return flag.fillna(schema.MISSING_INPUT).values.astype(np.int8)
+
+
+def open_netcdf(path: Path) -> xr.Dataset:
+    """Open a file lazily; use it as a context.
+
+    Raises:
+        InputError: no such file, or not NetCDF.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file", wanted="the input must be a NetCDF file", do="check the path"
+        )
+    try:
+        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path} cannot be read as NetCDF ({reason})",
+            wanted="the input must be a whole NetCDF file with decodable times",
+            do="check it with ncdump -h",
+        ) from error

@@ -1,0 +1,257 @@
+"""The regime file: CF NetCDF, written whole or not at all, and read back for --assign."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+import faconv_cli
+from faconv_cli import schema
+from faconv_cli.errors import InputError
+from faconv_cli.files import atomic_output
+from faconv_cli.regimes import selection
+from faconv_cli.regimes.analysis import KnownRegimes, Regimes
+from faconv_cli.regimes.cluster import METHODS, RegimeModel
+from faconv_cli.regimes.composites import Composites
+from faconv_cli.regimes.embedding import CHECKPOINT_SHA256, open_netcdf
+from faconv_cli.regimes.options import Season
+from faconv_cli.regimes.selection import Criterion
+from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
+
+WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
+_METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
+_TEMPERATURES = {"K", "kelvin", "degC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"}
+_SCORES = {
+    "silhouette": "mean silhouette, Euclidean distance",
+    "silhouette_cosine": "mean silhouette, cosine distance",
+    "davies_bouldin": "Davies-Bouldin index",
+    "calinski_harabasz": "Calinski-Harabasz index",
+    "rmse": "root mean square distance to the own centroid",
+    "inter_cluster_distance": "mean of smallest distances between regimes and largest within",
+}
+
+Variables = dict[str, xr.Variable]
+
+
+def write_regimes(path: Path, regimes: Regimes, *, command: str = "", overwrite: bool = False) -> None:
+    """Write labels, centroids, statistics and composites as CF NetCDF.
+
+    Args:
+        path: created whole; untouched when anything goes wrong.
+        regimes: as from `find_regimes` or `assign_regimes`.
+        command: command line for ``history``.
+        overwrite: replace a file that exists.
+
+    Raises:
+        OutputError: the file exists, or cannot be written.
+    """
+    variables = _coordinates(regimes) | _series(regimes) | _model(regimes.model)
+    variables |= _statistics(regimes.persistence)
+    for prefix, scores in (("embedding", regimes.separation), ("input", regimes.input_separation)):
+        variables |= _separation(prefix, scores) if scores else {}
+    variables |= _criterion(regimes.criterion) if regimes.criterion else {}
+    variables |= _composites(regimes.composites) if regimes.composites else {}
+    file = xr.Dataset(variables, attrs=_attributes(regimes, command))
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        # not under netcdf_lock(): xarray takes the same lock, which is not re-entrant, for each variable
+        file.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
+
+
+def read_known(path: Path) -> KnownRegimes:
+    """Read what labels new steps from a regime file.
+
+    Raises:
+        InputError: no such file, not NetCDF, or not a regime file.
+    """
+    with open_netcdf(path) as file:
+        method = file.attrs.get(_METHOD)
+        needed = {schema.CENTROID, *((WEIGHT, COVARIANCE) if method == "gmm" else ())}
+        if method not in METHODS or not needed <= set(file.data_vars):
+            raise InputError(
+                f"{path} has no regimes in it (variables: {', '.join(map(str, file.data_vars)) or 'none'})",
+                wanted="--assign takes a file that faconv cluster wrote",
+                do="name that file",
+            )
+        gmm = (file[WEIGHT].values, file[COVARIANCE].values) if method == "gmm" else (None, None)
+        months = np.atleast_1d(file.attrs[_MONTHS]).tolist()
+        return KnownRegimes(
+            model=RegimeModel(method, file[schema.CENTROID].values, *gmm),
+            season=Season(file.attrs[_SEASON], tuple(months)),
+            checkpoint=str(file.attrs[CHECKPOINT_SHA256]),
+            source=str(path),
+        )
+
+
+def _coordinates(regimes: Regimes) -> Variables:
+    numbers = np.arange(1, regimes.k + 1, dtype=np.int32)
+    modes = np.arange(1, regimes.model.centroids.shape[1] + 1, dtype=np.int32)
+    return {
+        schema.TIME: regimes.embedding.time.to_variable().variable,
+        schema.CLUSTER: _variable(schema.CLUSTER, numbers, "number of the regime, by falling frequency"),
+        schema.NEXT_CLUSTER: _variable(schema.NEXT_CLUSTER, numbers, "regime of the next time step"),
+        schema.MODE: _variable(schema.MODE, modes, "number of the embedding's mode"),
+    }
+
+
+def _series(regimes: Regimes) -> Variables:
+    meanings = {number: f"regime_{number}" for number in range(1, regimes.k + 1)}
+    if regimes.model.method == "hdbscan":
+        meanings = {UNCLASSIFIED: "unclassified", **meanings}
+    regime = xr.Variable(
+        schema.TIME,
+        regimes.labels.astype(np.int8),
+        {
+            "long_name": f"regime, clustered by {regimes.model.method}",
+            "flag_values": np.array(list(meanings), np.int8),
+            "flag_meanings": " ".join(meanings.values()),
+        },
+        {"_FillValue": np.int8(MISSING)},
+    )
+    variables = {
+        schema.REGIME: regime,
+        schema.REGIME_DISTANCE: _variable(
+            schema.TIME, regimes.distance, "Euclidean distance of the embedding to the centroid of its regime"
+        ),
+    }
+    if regimes.probability is not None:
+        variables[schema.REGIME_PROBABILITY] = _variable(
+            schema.TIME, regimes.probability, "probability of the regime, or strength of membership in it"
+        )
+    return variables
+
+
+def _model(model: RegimeModel) -> Variables:
+    by_mode = (schema.CLUSTER, schema.MODE)
+    variables = {schema.CENTROID: _variable(by_mode, model.centroids, "centroid of the regime")}
+    if model.weights is not None and model.covariances is not None:
+        variables[WEIGHT] = _variable(schema.CLUSTER, model.weights, "weight of the Gaussian component")
+        variables[COVARIANCE] = _variable(
+            (*by_mode, OTHER_MODE), model.covariances, "covariance of the Gaussian component"
+        )
+        variables[OTHER_MODE] = _variable(
+            OTHER_MODE, np.arange(1, model.centroids.shape[1] + 1, dtype=np.int32), "number of the other mode"
+        )
+    return variables
+
+
+def _statistics(found: Persistence) -> Variables:
+    pairs = (schema.CLUSTER, schema.NEXT_CLUSTER)
+    per_cluster = {
+        "share": (found.share, "share of the labelled time steps"),
+        "spells": (found.spells.astype(np.int32), "number of spells of consecutive time steps"),
+        "mean_duration": (found.mean_duration, "mean length of a spell in time steps"),
+        "persistence": (found.persistence, "probability that the regime goes on for another time step"),
+    }
+    return {
+        schema.TRANSITION: _variable(
+            pairs, found.transition, "probability of the regime of the next time step"
+        ),
+        **{name: _variable(schema.CLUSTER, *rest) for name, rest in per_cluster.items()},
+    }
+
+
+def _separation(prefix: str, scores: Separation) -> Variables:
+    values = asdict(scores)
+    return {
+        f"{prefix}_{name}": _variable((), values[name], f"{long_name}, on the {prefix}")
+        for name, long_name in _SCORES.items()
+    }
+
+
+def _criterion(criterion: Criterion) -> Variables:
+    named = {
+        "criterion": (criterion.excess, "reproducibility beyond red noise"),
+        "reproducibility": (
+            criterion.reproducibility,
+            "mean adjusted Rand index between halves of the record",
+        ),
+        "red_noise_reproducibility": (criterion.red_noise, "the same of AR(1) surrogates"),
+        "criterion_p_value": (criterion.p_value, "probability of as much reproducibility in red noise"),
+    }
+    return {
+        K: _variable(K, criterion.clusters.astype(np.int32), "number of regimes tried"),
+        **{name: _variable(K, *rest) for name, rest in named.items()},
+    }
+
+
+def _composites(found: Composites) -> Variables:
+    coordinates = found.grid.coordinates()
+    dims = (schema.CLUSTER, *(("lat", "lon") if found.grid.regular else ("y", "x")))
+    variables: Variables = {name: _plain(values.variable) for name, values in coordinates.items()}
+    extra = {} if found.grid.regular else {"coordinates": "lat lon"}
+    for number, channel in enumerate(found.channels):
+        name, title = re.sub(r"\W", "_", channel.name), channel.long_name or channel.name
+        mean, anomaly, p_value = (
+            found.grid.to_file_order(field[:, number]) for field in (found.mean, found.anomaly, found.p_value)
+        )
+        units = {"units": channel.units or "1"}
+        scale, difference = (
+            {"units_metadata": f"temperature: {kind}"} if channel.units in _TEMPERATURES else {}
+            for kind in ("on_scale", "difference")
+        )
+        if channel.standard_name:
+            scale["standard_name"] = channel.standard_name
+        variables |= {
+            f"{schema.COMPOSITE}_{name}": _variable(
+                dims, mean, f"mean of {title} over the time steps of the regime", **units, **scale, **extra
+            ),
+            f"{schema.COMPOSITE}_anomaly_{name}": _variable(
+                dims, anomaly, f"anomaly of {title} in the regime", **units, **difference, **extra
+            ),
+            f"{schema.COMPOSITE}_p_value_{name}": _variable(
+                dims, p_value, f"significance of the anomaly of {title}, t test over spells", **extra
+            ),
+        }
+    return variables
+
+
+def _variable(
+    dims: str | tuple[str, ...], values: npt.ArrayLike, long_name: str, **attributes: str
+) -> xr.Variable:
+    """Make a variable, dimensionless unless ``attributes`` say; a fill value only where one is needed."""
+    array = np.asarray(values)
+    variable = xr.Variable(dims, array, {"long_name": long_name, "units": "1", **attributes})
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        variable.encoding["_FillValue"] = array.dtype.type(netCDF4.default_fillvals[array.dtype.str[1:]])
+        return variable
+    return _plain(variable)
+
+
+def _plain(variable: xr.Variable) -> xr.Variable:
+    variable.encoding["_FillValue"] = None
+    return variable
+
+
+def _attributes(regimes: Regimes, command: str) -> dict[str, Any]:
+    embedding, season = regimes.embedding, regimes.season
+    attributes: dict[str, Any] = {
+        "Conventions": schema.CONVENTIONS,
+        "title": f"{regimes.k} regimes of {Path(embedding.source).name}",
+        "institution": "not given",
+        "source": f"faconv {faconv_cli.__version__}, {regimes.model.method}",
+        "references": "Michelangeli et al. 1995, J. Atmos. Sci. 52 (regimes and their number)",
+        "comment": "; ".join(regimes.notes) or "no remarks",
+        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}\n{embedding.history}".strip(),
+        "faconv_version": faconv_cli.__version__,
+        "faconv_embedding": embedding.source,
+        CHECKPOINT_SHA256: embedding.checkpoint,
+        _METHOD: regimes.model.method,
+        _SEASON: season.name,
+        _MONTHS: np.array(season.months, np.int32),
+        "faconv_time_step": embedding.time.step,
+    }
+    if regimes.seed is not None:
+        attributes["faconv_seed"] = np.int64(regimes.seed)
+    if regimes.criterion is not None:
+        attributes["faconv_criterion"] = selection.DESCRIPTION
+    if regimes.assigned:
+        attributes["faconv_assigned_from"] = regimes.assigned
+    return attributes

@@ -1,0 +1,63 @@
+"""Regimes as plain numbers, for JSON and tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from faconv_cli.regimes import selection
+from faconv_cli.regimes.analysis import Regimes
+from faconv_cli.regimes.statistics import MISSING, Separation
+
+
+def summary(regimes: Regimes) -> dict[str, Any]:
+    """Everything but the fields, as JSON can hold it; NaN becomes None."""
+    found = regimes.persistence
+    columns = (found.steps, found.share, found.spells, found.mean_duration, found.persistence)
+    names = ("steps", "share", "spells", "mean_duration", "persistence")
+    return {
+        "method": regimes.model.method,
+        "clusters": regimes.k,
+        "season": regimes.season.name,
+        "seed": regimes.seed,
+        "assigned_from": regimes.assigned or None,
+        "time_step": regimes.embedding.time.step,
+        "labelled_steps": int((regimes.labels != MISSING).sum()),
+        "regimes": [
+            {"regime": number + 1, **dict(zip(names, map(_number, row), strict=True))}
+            for number, row in enumerate(zip(*columns, strict=True))
+        ],
+        "transition": [[_number(value) for value in row] for row in found.transition],
+        "separation": {
+            "embedding": _scores(regimes.separation),
+            "input": _scores(regimes.input_separation),
+        },
+        "criterion": _criterion(regimes),
+        "notes": list(regimes.notes),
+    }
+
+
+def _scores(scores: Separation | None) -> dict[str, Any] | None:
+    return None if scores is None else {name: _number(value) for name, value in asdict(scores).items()}
+
+
+def _criterion(regimes: Regimes) -> dict[str, Any] | None:
+    tried = regimes.criterion
+    if tried is None:
+        return None
+    columns = (tried.clusters, tried.reproducibility, tried.red_noise, tried.excess, tried.p_value)
+    names = ("clusters", "reproducibility", "red_noise", "excess", "p_value")
+    return {
+        "description": selection.DESCRIPTION,
+        "chosen": tried.chosen,
+        "significant": tried.significant,
+        "scores": [dict(zip(names, map(_number, row), strict=True)) for row in zip(*columns, strict=True)],
+    }
+
+
+def _number(value: Any) -> int | float | None:
+    plain = np.asarray(value).item()
+    return None if isinstance(plain, float) and math.isnan(plain) else plain
