@@ -38,7 +38,7 @@ _OTHER_TIMES = {"forecast_reference_time", "forecast_period"}
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a variable is not a channel, in the three parts of an error; the larger ``stage``, the nearer it came."""
+    """Why a variable is not a channel, in the parts of an error; a larger ``stage`` came nearer."""
 
     reason: str
     wanted: str
@@ -124,6 +124,11 @@ class _Roles:
                 ranked[name] = rank
         if role in ("vertical", "member"):  # many may stand side by side, each for its own dimension
             return list(ranked)
+        counted = [name for name in ranked if " since " in _text(self.variables[name].attrs, "units")]
+        if (
+            role == "time" and counted
+        ):  # an axis may be marked as time and hold nothing, as NEMO's time_counter
+            ranked = {name: ranked[name] for name in counted}
         best = min(ranked.values(), default=0)
         return [name for name, rank in ranked.items() if rank == best]
 
@@ -150,20 +155,21 @@ class _Roles:
 
     def _make_grid(self, lat: str, lon: str, y: str, x: str) -> Grid:
         if (lat, lon) not in self._grids:
-            values = [self.variables[name].squeeze().to_numpy() for name in (lat, lon)]
+            north, east = (np.squeeze(self.variables[name].to_numpy()) for name in (lat, lon))
             try:
-                self._grids[lat, lon] = Grid.from_coordinates(*values, y_name=y, x_name=x)
+                self._grids[lat, lon] = Grid.from_coordinates(north, east, y, x)
             except InputError as error:
                 raise InputError(f"{self.path}: {error.found}", wanted=error.wanted, do=error.do) from None
         return self._grids[lat, lon]
 
     def role_of_dim(self, dim: str) -> Role | None:
         """Vertical or member, from the dimension's coordinate or, without one, its name."""
-        for role in ("member", "vertical"):
+        kinds: tuple[Role, ...] = ("member", "vertical")
+        for role in kinds:
             if any(self.variables[name].dims == (dim,) for name in self.by_role[role]):
-                return role  # type: ignore[return-value]
-        named = (role for role in ("member", "vertical") if _NAMES[role].fullmatch(dim))  # type: ignore[index]
-        return next(named, None)  # type: ignore[arg-type]
+                return role
+        named = (role for role in kinds if _NAMES[role].fullmatch(dim))
+        return next(named, None)
 
     def coordinate_of(self, dim: str) -> xr.Variable | None:
         """The coordinate along a dimension: its namesake, else one of a role."""
@@ -239,7 +245,7 @@ def decode_time(variable: xr.Variable, where: str) -> tuple[npt.NDArray[Any], st
         InputError: units that cannot be understood, or stamps that are missing.
     """
     units, calendar = str(variable.attrs.get("units", "")), str(variable.attrs.get("calendar", "standard"))
-    raw = np.atleast_1d(variable.squeeze().to_numpy())
+    raw = np.atleast_1d(np.squeeze(variable.to_numpy()))
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
         raise _undecodable(where, "has missing stamps")
     try:
@@ -418,7 +424,7 @@ def _long_dims(variable: xr.Variable) -> tuple[str, ...]:
 
 
 def _text(attributes: Mapping[Hashable, Any] | Mapping[str, Any], key: str) -> str:
-    value = attributes.get(key, "")  # type: ignore[call-overload]
+    value = attributes.get(key, "")
     text = value if isinstance(value, str) else ""
     return "" if text.lower() == "unknown" else text.strip()
 

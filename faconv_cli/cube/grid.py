@@ -19,8 +19,8 @@ Floats = npt.NDArray[np.float64]
 class Grid:
     """Horizontal grid in canonical order, and how the file's order differs.
 
-    Latitudes and longitudes ascend. A grid that closes the circle starts at its first longitude from 0 on, any
-    other at its western edge in [-180, 180), so that the same region is the same grid whatever the file's order.
+    Latitudes and longitudes ascend. A grid that closes the circle starts at its first longitude from 0 on,
+    any other at its western edge in [-180, 180), so that a region is the same grid whatever the file's order.
     A grid with 2-D coordinates keeps the order of its file.
 
     Attributes:
@@ -86,7 +86,7 @@ class Grid:
         """
         if self.regular:
             north = np.clip(_cell_edges(self.lat), -90, 90)
-            area = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
+            area: Floats = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
         else:
             area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
         return np.asarray(area / area.sum(), np.float64)
@@ -95,7 +95,8 @@ class Grid:
         if not self.periodic:
             return np.diff(_cell_edges(self.lon))
         around = np.concatenate([self.lon[-1:] - 360, self.lon, self.lon[:1] + 360])
-        return (around[2:] - around[:-2]) / 2
+        widths: Floats = (around[2:] - around[:-2]) / 2
+        return widths
 
     def to_canonical(self, array: npt.NDArray[Any], y_axis: int = -2, x_axis: int = -1) -> npt.NDArray[Any]:
         """Bring an array from the file's order of points into the canonical one."""
@@ -123,11 +124,16 @@ class Grid:
         if away[y, x] > spacing:
             raise InputError(
                 f"the place {lat:g},{lon:g} (latitude, longitude) lies outside the grid",
-                wanted=f"latitudes run from {np.nanmin(self.lat):g} to {np.nanmax(self.lat):g}, longitudes from "
-                f"{np.nanmin(self.lon):g} to {np.nanmax(self.lon):g}",
+                wanted=f"latitudes run from {np.nanmin(self.lat):g} to {np.nanmax(self.lat):g}, "
+                f"longitudes from {np.nanmin(self.lon):g} to {np.nanmax(self.lon):g}",
                 do="choose a place inside",
             )
         return y, x
+
+    def position(self, y: int, x: int) -> tuple[float, float]:
+        """Give latitude and longitude, as in the file, of a point of the canonical grid."""
+        lat, lon = self._mesh()
+        return float(lat[y, x]), float((lon[y, x] + 180) % 360 - 180)
 
     def _mesh(self) -> tuple[Floats, Floats]:
         return (self.lat[:, None], self.lon[None, :]) if self.regular else (self.lat, self.lon)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import dask.array as da
@@ -113,7 +114,7 @@ class Series:
         """Runs [start, stop) that follow each other in one file."""
         breaks = (np.diff(self.part) != 0) | (np.diff(self.step) != 1)
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self.step)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
     @property
     def steps_into_chunk(self) -> int:
@@ -144,7 +145,7 @@ class Series:
         steps, *shape = self.shape
         bytes_per_step = 4 * int(np.prod(shape))
         whole = max(1, _DASK_BLOCK_BYTES // (bytes_per_step * chunk_steps)) * chunk_steps
-        return da.from_array(
+        array: da.Array = da.from_array(  # type: ignore[no-untyped-call]
             self,
             chunks=(min(whole, steps), *shape),
             name=False,
@@ -152,6 +153,7 @@ class Series:
             inline_array=True,
             meta=np.empty((0, 0, 0), np.float32),
         )
+        return array
 
 
 def first_line(error: BaseException) -> str:

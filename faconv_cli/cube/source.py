@@ -35,8 +35,8 @@ def open_cube(
 ) -> Cube:
     """Open NetCDF-3/4 and GRIB files as one lazy cube; nothing but coordinates is read.
 
-    Files that hold the same variable are joined in time, different variables stand side by side; steps that not
-    every variable has are dropped. What was chosen and dropped is in ``notes`` and ``left_out``.
+    Files that hold the same variable are joined in time, different variables stand side by side; steps that
+    not every variable has are dropped. What was chosen and dropped is in ``notes`` and ``left_out``.
 
     Args:
         paths: one or several files.
@@ -46,8 +46,8 @@ def open_cube(
         time_dim: name of the time coordinate, where it cannot be told.
 
     Raises:
-        InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level that
-            is not there, files that contradict each other.
+        InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
+            that is not there, files that contradict each other.
         UsageError: no path, or options that contradict each other.
     """
     if not paths:
@@ -207,7 +207,8 @@ def _choose_grid(entries: list[_Entry], offer: _Offer, *, asked: bool) -> list[_
         odd = next((x for x in entry.layers if not x.field.grid.same_points(grid)), None)
         if odd is not None:
             raise InputError(
-                f"{odd.field.path}: {entry.channel.name} lies on another grid than in {entry.layers[0].field.path}",
+                f"{odd.field.path}: {entry.channel.name} lies on another grid than in "
+                f"{entry.layers[0].field.path}",
                 wanted="a variable must have one grid in all files",
                 do="regrid one of them, or give them one at a time",
             )
@@ -257,7 +258,7 @@ def _build(entries: list[_Entry], offer: _Offer, sources: tuple[str, ...]) -> Cu
     if time.irregular_steps:
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     chunk = series[0].parts[0].chunk_steps
-    fields = da.stack([one.to_dask(chunk) for one in series], axis=1)
+    fields = da.stack([one.to_dask(chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]
     return Cube(
         fields=xr.DataArray(fields, dims=("time", "channel", "y", "x")),
         channels=tuple(entry.channel for entry in entries),
@@ -291,7 +292,8 @@ def _comparable(layers: list[Layer]) -> tuple[dict[int, npt.NDArray[np.int64]], 
     if not (len(calendars) == 1 or calendars <= _STANDARD_CALENDARS):
         first, other = layers[0], next(x for x in layers if x.calendar != layers[0].calendar)
         raise InputError(
-            f"{first.field.path} counts time in calendar {first.calendar}, {other.field.path} in {other.calendar}",
+            f"{first.field.path} counts time in calendar {first.calendar}, {other.field.path} in "
+            f"{other.calendar}",
             wanted="a cube has one calendar",
             do="give files of one calendar",
         )
@@ -322,8 +324,8 @@ def _join(entry: _Entry, keys: dict[int, npt.NDArray[np.int64]], notes: list[str
             raise _same_twice(entry, per_layer, number)
         if shared:
             notes.append(
-                f"{entry.layers[number].field.path}: {shared} time steps of {entry.channel.name} are in files "
-                "named before it and are taken from there."
+                f"{entry.layers[number].field.path}: {shared} time steps of {entry.channel.name} are in "
+                "files named before it and are taken from there."
             )
         seen = np.concatenate([seen, own])
     part = np.repeat(np.arange(len(per_layer)), [len(own) for own in per_layer])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import cftime
@@ -66,7 +67,7 @@ class TimeAxis:
         axis._check_increasing()
         step, jumps = _infer_step(np.diff(axis.seconds), np.diff(axis._month_index))
         edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(stamps)]
-        return cls(stamps, axis.calendar, step, tuple(zip(edges[:-1], edges[1:], strict=True)))
+        return cls(stamps, axis.calendar, step, tuple(pairwise(edges)))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -100,7 +101,7 @@ class TimeAxis:
     def seconds(self) -> npt.NDArray[np.float64]:
         """(t,) seconds since the first stamp."""
         if self.values.dtype.kind == "M":
-            return (self.values - self.values[:1]).astype(np.int64) / 1e9
+            return np.asarray((self.values - self.values[:1]).astype(np.int64) / 1e9, np.float64)
         return np.array([(value - self.values[0]).total_seconds() for value in self.values], np.float64)
 
     @cached_property
@@ -109,10 +110,12 @@ class TimeAxis:
         if self.values.dtype.kind == "M":
             start = self.values.astype("datetime64[Y]")
             length = (start + 1).astype("datetime64[ns]") - start
-            return (self.values - start) / length  # type: ignore[no-any-return]
+            return np.asarray((self.values - start) / length, np.float64)
         length = {int(year): self._year_length(int(year)) for year in np.unique(self._components[:, 0])}
         days = np.array([value.dayofyr - 1 for value in self.values], np.float64)
-        return (days + self.day_fraction) / [length[int(year)] for year in self._components[:, 0]]
+        return np.asarray(
+            (days + self.day_fraction) / [length[int(year)] for year in self._components[:, 0]], np.float64
+        )
 
     def _year_length(self, year: int) -> int:
         if self.calendar == "360_day":
@@ -124,10 +127,11 @@ class TimeAxis:
     def day_fraction(self) -> npt.NDArray[np.float64]:
         """(t,) in [0, 1): time of the day."""
         if self.values.dtype.kind == "M":
-            return (self.values - self.values.astype("datetime64[D]")) / np.timedelta64(1, "D")  # type: ignore[no-any-return]
+            since_midnight = self.values - self.values.astype("datetime64[D]")
+            return np.asarray(since_midnight / np.timedelta64(1, "D"), np.float64)
         hours, minutes, seconds = self._components[:, 3:].T
         micro = np.array([value.microsecond for value in self.values], np.float64)
-        return (hours * 3600 + minutes * 60 + seconds + micro / 1e6) / _DAY
+        return np.asarray((hours * 3600 + minutes * 60 + seconds + micro / 1e6) / _DAY, np.float64)
 
     @property
     def month(self) -> npt.NDArray[np.int64]:

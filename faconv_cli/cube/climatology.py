@@ -1,0 +1,200 @@
+"""Seasonal cycle and linear trend of a training period: one regression per grid point, fitted in a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.timeaxis import TimeAxis
+
+Kind = Literal["none", "monthly", "daily"]
+Floats = npt.NDArray[np.float64]
+
+HARMONICS = 4  # of the year, so that the daily cycle is smooth over about six weeks
+SHORTEST_RECORD = 2.0  # years; a seasonal cycle of less is the weather of one year
+# Directions of the basis that hold less than this share of the variance are left out: those that a record of
+# one season cannot tell apart would take huge coefficients and be wild in the others.
+SMALLEST_EIGENVALUE = 1e-6
+_GRAM_BYTES = 2**27
+_POINTS_AT_ONCE = 2**14
+
+
+@dataclass(frozen=True, eq=False)
+class Climatology:
+    """What is expected of the season and the year, to be taken off the fields.
+
+    expected(time) = basis(time) @ coefficients, with the columns
+
+    - ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of the first four harmonics of the year;
+    - ``none``: nothing, or 1 where ``detrend``;
+    - ``detrend``: years since ``centre_years``.
+
+    Attributes:
+        kind: the seasonal cycle.
+        detrend: whether a linear trend is part of it.
+        coefficients: (p, c, h, w) float64, in the channels' units; NaN at points never valid.
+        centre_years: decimal year where the trend is zero.
+        period: first and last stamp of the training period.
+    """
+
+    kind: Kind
+    detrend: bool
+    coefficients: Floats
+    centre_years: float
+    period: tuple[str, str]
+
+    def basis(self, time: TimeAxis) -> Floats:
+        """Return the regressors (t, p)."""
+        return _basis(self.kind, self.detrend, time, self.centre_years)
+
+    def expected(self, time: TimeAxis) -> Floats:
+        """Return the climatology (t, c, h, w) at some times."""
+        p, *shape = self.coefficients.shape
+        product: Floats = self.basis(time) @ self.coefficients.reshape(p, -1)
+        return product.reshape(-1, *shape)
+
+    def subtract(self, fields: npt.NDArray[np.float32], time: TimeAxis) -> npt.NDArray[np.float32]:
+        """Return anomalies of ``fields`` (t, c, h, w) in the same units."""
+        return self._shifted(fields, time, -1)
+
+    def add(self, anomalies: npt.NDArray[np.float32], time: TimeAxis) -> npt.NDArray[np.float32]:
+        """Return fields of ``anomalies`` (t, c, h, w): the inverse of `subtract`."""
+        return self._shifted(anomalies, time, 1)
+
+    def _shifted(self, fields: npt.NDArray[np.float32], time: TimeAxis, sign: int) -> npt.NDArray[np.float32]:
+        if not len(self.coefficients):
+            return fields
+        expected = self.expected(time)
+        expected *= sign
+        expected += fields
+        return expected.astype(np.float32)
+
+
+def resolve_anomaly(kind: Literal["auto", "none", "monthly", "daily"], time: TimeAxis) -> Kind:
+    """Choose the seasonal cycle for ``auto``: daily for steps below a month, monthly below a year, else none.
+
+    A training period of less than two years gets none.
+    """
+    if kind != "auto":
+        return kind
+    covered = time.years[-1] - time.years[0] + 1.5 * time.step_days / 365.2425
+    if covered < SHORTEST_RECORD or time.step_days > 360:
+        return "none"
+    return "daily" if time.step_months is None else "monthly"
+
+
+def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
+    """Fit the regression to a cube, the training period, by least squares at each point over its valid steps.
+
+    Normal equations are summed block by block in float64 about a reference near each point's mean. Points
+    valid at the same steps share one Gram matrix. What the valid steps cannot tell (a month never seen) gets
+    the point's overall mean.
+    """
+    time = cube.time
+    centre = float(time.years[0] + time.years[-1]) / 2
+    basis = _basis(kind, detrend, time, centre)
+    shape = (basis.shape[1], *cube.shape[1:])
+    coefficients = _solve(cube, basis, _constant(kind, shape[0])) if shape[0] else np.zeros((0, 1))
+    return Climatology(kind, detrend, coefficients.reshape(shape), centre, (time.labels[0], time.labels[-1]))
+
+
+def _basis(kind: Kind, detrend: bool, time: TimeAxis, centre_years: float) -> Floats:
+    if kind == "monthly":
+        columns = [(time.month == month).astype(np.float64) for month in range(1, 13)]
+    elif kind == "daily":
+        angles = [2 * np.pi * k * time.year_fraction for k in range(1, HARMONICS + 1)]
+        columns = [np.ones(len(time)), *(f(angle) for angle in angles for f in (np.cos, np.sin))]
+    else:
+        columns = [np.ones(len(time))] if detrend else []
+    if detrend:
+        columns.append(time.years - centre_years)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(time), 0))
+
+
+def _constant(kind: Kind, columns: int) -> Floats:
+    """Coefficients (p,) that make the basis 1 at all times."""
+    constant = np.zeros(columns)
+    constant[: 12 if kind == "monthly" else 1] = 1
+    return constant
+
+
+def _solve(cube: Cube, basis: Floats, constant: Floats) -> Floats:
+    """Coefficients (p, points) of every point of every channel."""
+    moments, reference, count, pattern = _sum_moments(cube, basis)
+    mean = (constant @ moments) / np.maximum(count, 1)
+    coefficients = np.full_like(moments, np.nan)
+    seen = np.flatnonzero(count)
+    _, first, group = np.unique(pattern[seen], return_index=True, return_inverse=True)
+    at_once = max(1, _GRAM_BYTES // (8 * len(constant) ** 2))
+    for begin in range(0, len(first), at_once):
+        gram = _sum_grams(cube, basis, count, seen[first[begin : begin + at_once]])
+        inverse, sums = _inverse(gram), gram @ constant
+        inside = (group >= begin) & (group < begin + at_once)
+        for points, own in _pieces(seen[inside], group[inside] - begin):
+            residual = moments[:, points].T - sums[own] * mean[points, None]
+            fitted = np.einsum("nij,nj->in", inverse[own], residual)
+            coefficients[:, points] = fitted + np.outer(constant, mean[points] + reference[points])
+    return coefficients
+
+
+def _sum_moments(
+    cube: Cube, basis: Floats
+) -> tuple[Floats, Floats, npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    """Sum basis times field (p, points) about a reference (points,), valid steps, and a hash of which they are."""
+    points = int(np.prod(cube.shape[1:]))
+    moments, count = np.zeros((basis.shape[1], points)), np.zeros(points, np.int64)
+    pattern, reference = np.zeros(points, np.uint64), None
+    tags = np.random.default_rng(0).integers(2**64, size=cube.shape[0], dtype=np.uint64)
+    for start, stop in cube.blocks():
+        fields = cube.read(start, stop).reshape(stop - start, points)
+        valid = np.isfinite(fields)
+        if reference is None:
+            reference = fields.sum(axis=0, where=valid, dtype=np.float64) / np.maximum(valid.sum(axis=0), 1)
+        moments += basis[start:stop].T @ np.where(valid, fields - reference, 0)
+        count += valid.sum(axis=0)
+        if (valid == valid[0]).all():
+            pattern += valid[0] * tags[start:stop].sum(dtype=np.uint64)
+        else:
+            pattern += np.where(valid, tags[start:stop, None], np.uint64(0)).sum(axis=0, dtype=np.uint64)
+    assert reference is not None, "a cube has steps"
+    return moments, reference, count, pattern
+
+
+def _sum_grams(
+    cube: Cube, basis: Floats, count: npt.NDArray[np.int64], points: npt.NDArray[np.int64]
+) -> Floats:
+    """Gram matrices (n, p, p) of the basis over the valid steps of some points."""
+    p = basis.shape[1]
+    gram = np.empty((len(points), p, p))
+    gram[:] = basis.T @ basis
+    partial = np.flatnonzero(count[points] < len(basis))
+    if not len(partial):
+        return gram
+    total = np.zeros((p * p, len(partial)))
+    for start, stop in cube.blocks():
+        valid = np.isfinite(cube.read(start, stop).reshape(stop - start, -1)[:, points[partial]])
+        rows = basis[start:stop]
+        products = (rows[:, :, None] * rows[:, None, :]).reshape(stop - start, p * p)
+        total += products.T @ valid.astype(np.float64)
+    gram[partial] = total.T.reshape(-1, p, p)
+    return gram
+
+
+def _inverse(gram: Floats) -> Floats:
+    """Pseudo-inverse of (n, p, p), of columns scaled to unit length so that their units do not matter."""
+    length = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
+    scale = 1 / np.where(length > 0, length, 1)
+    scaled = gram * scale[:, :, None] * scale[:, None, :]
+    inverse = np.linalg.pinv(scaled, rcond=SMALLEST_EIGENVALUE, hermitian=True)
+    return np.asarray(inverse * scale[:, :, None] * scale[:, None, :], np.float64)
+
+
+def _pieces(
+    points: npt.NDArray[np.int64], group: npt.NDArray[np.int64]
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    cuts = range(0, len(points), _POINTS_AT_ONCE)
+    return [(points[i : i + _POINTS_AT_ONCE], group[i : i + _POINTS_AT_ONCE]) for i in cuts]
