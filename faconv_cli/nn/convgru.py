@@ -130,27 +130,26 @@ def _recur(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> T
     """Give h_1 … h_T (t, b, h, w, f) for ``x`` (t, b, h, w, c) and ``h0`` (b, h, w, f), features last."""
     if any_requires_grad((x, weight, bias, h0)):
         return _Recurrence.apply(x, weight, bias, h0, halo)  # type: ignore[no-any-return, no-untyped-call]
-    return _forward(x, weight, bias, h0, halo, None)[1:]
+    return _forward(x, weight, bias, h0, halo, keep=False)[0][1:]
 
 
 def _forward(
-    x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, kept: Tensor | None
-) -> Tensor:
-    """Give h_0 … h_T; write z, r, n to ``kept`` (t, 3, b, h, w, f) where given."""
-    hidden = h0.shape[-1]
+    x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, *, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Give h_0 … h_T, and where kept z, r, n of each step in a row."""
+    hidden, kept = h0.shape[-1], []
     (gate_weight, new_weight), (gate_bias, new_bias) = (v.split([2 * hidden, hidden]) for v in (weight, bias))
     h = h0.new_empty(len(x) + 1, *h0.shape)
     h[0] = h0
     seen = StepInput(x, hidden, halo)
     for t, x_t in enumerate(x):
-        pre_z, pre_r = convolve(seen.fill(x_t, h[t]), gate_weight, gate_bias, 2, h0.dtype)
-        z, r = (pre_z, pre_r) if kept is None else kept[t, :2]
-        torch.sigmoid(pre_z, out=z)
-        torch.sigmoid(pre_r, out=r)
-        (pre_n,) = convolve(seen.fill(x_t, r * h[t]), new_weight, new_bias, 1, h0.dtype)
-        n = tanh(pre_n, out=pre_n if kept is None else kept[t, 2])
-        torch.lerp(h[t], n, z, out=h[t + 1])
-    return h
+        gates = convolve(seen.fill(x_t, h[t]), gate_weight, gate_bias, 2, h0.dtype)
+        z, r = (gate.sigmoid_() for gate in gates)
+        (n,) = convolve(seen.fill(x_t, r * h[t]), new_weight, new_bias, 1, h0.dtype)
+        torch.lerp(h[t], tanh(n, out=n), z, out=h[t + 1])
+        if keep:
+            kept += [z, r, n]
+    return h, kept
 
 
 class _Recurrence(torch.autograd.Function):
@@ -158,16 +157,15 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> Tensor:
-        kept = h0.new_empty(len(x), 3, *h0.shape)
-        h = _forward(x, weight, bias, h0, halo, kept)
-        ctx.save_for_backward(x, weight, kept, h)
+        h, kept = _forward(x, weight, bias, h0, halo, keep=True)
+        ctx.save_for_backward(x, weight, h, *kept)
         ctx.halo = halo
         return h[1:]
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, kept, h = ctx.saved_tensors
+        x, weight, h, *kept = ctx.saved_tensors
         parts = [2 * h.shape[-1], h.shape[-1]]
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
@@ -175,7 +173,7 @@ class _Recurrence(torch.autograd.Function):
         seen = StepInput(x, h.shape[-1], ctx.halo)
         carry = torch.zeros_like(h[0])
         for t in reversed(range(len(x))):
-            z, r, n = kept[t]
+            z, r, n = kept[3 * t : 3 * t + 3]
             adjoint = carry + grad_h[t]
             grad_n = torch.ops.aten.tanh_backward(adjoint * z, n)
             grad_z = torch.ops.aten.sigmoid_backward((n - h[t]).mul_(adjoint), z)

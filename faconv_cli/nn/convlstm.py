@@ -19,7 +19,9 @@ from faconv_cli.nn.featureslast import (
     convolve_backward,
     fold_time,
     glorot_,
+    sigmoid_backward_,
     tanh,
+    tanh_backward_,
     unfold_time,
     zero_state,
 )
@@ -193,8 +195,8 @@ def _recur(
     """Give h_1 … h_T (t, b, h, w, f) and c_T (b, h, w, f) for ``x`` (t, b, h, w, c), features last."""
     if any_requires_grad((x, weight, bias, peepholes, h0, c0)):
         return _Recurrence.apply(x, weight, bias, peepholes, h0, c0, halo)  # type: ignore[no-any-return, no-untyped-call]
-    h, c = _forward(x, weight, bias, peepholes, h0, c0, halo, None)
-    return h[1:], c[-1]
+    h, c, _ = _forward(x, weight, bias, peepholes, h0, c0, halo, keep=False)
+    return h[1:], c
 
 
 def _forward(
@@ -205,43 +207,35 @@ def _forward(
     h0: Tensor,
     c0: Tensor,
     halo: Halo,
-    kept: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Give h_0 … h_T, and c_0 … c_T where gates are ``kept`` (t, 4, b, h, w, f), else c_T alone."""
-    h = h0.new_empty(len(x) + 1, *h0.shape)
+    *,
+    keep: bool,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Give h_0 … h_T, c_T, and where kept i, f, tanh(..), o and c before of each step in a row."""
+    kept: list[Tensor] = []
+    h, c = h0.new_empty(len(x) + 1, *h0.shape), c0.clone(memory_format=torch.contiguous_format)
     h[0] = h0
-    c = h0.new_empty(1 if kept is None else len(h), *h0.shape)
-    c[0] = c0
     seen = StepInput(x, h0.shape[-1], halo)
     for t, x_t in enumerate(x):
-        pre = convolve(seen.fill(x_t, h[t]), weight, bias, 4, h0.dtype)
-        c_before, c_after = (c[0], c[0]) if kept is None else (c[t], c[t + 1])
-        _gates(pre, peepholes, c_before, c_after, h[t + 1], pre if kept is None else kept[t])
-    return h, c
+        gates = convolve(seen.fill(x_t, h[t]), weight, bias, 4, h0.dtype)
+        c_before, c = c, torch.empty_like(c) if keep else c
+        _gates_(gates, peepholes, c_before, c, h[t + 1])
+        if keep:
+            kept += [*gates, c_before]
+    return h, c, kept
 
 
-def _gates(
-    pre: Sequence[Tensor],
-    peepholes: Tensor | None,
-    c_before: Tensor,
-    c_after: Tensor,
-    h: Tensor,
-    out: Sequence[Tensor] | Tensor,
+def _gates_(
+    gates: Sequence[Tensor], peepholes: Tensor | None, c_before: Tensor, c: Tensor, h: Tensor
 ) -> None:
-    """Write i, f, tanh(..), o to ``out``, and c and h; uses ``pre`` up, which may be ``out``."""
-    pre_i, pre_f, pre_c, pre_o = pre
-    i, f, g, o = out
+    """Activate the four ``gates`` in place, and write c and h; ``c`` may be ``c_before``."""
+    i, f, g, o = gates
     if peepholes is not None:
-        pre_i.addcmul_(c_before, peepholes[0])
-        pre_f.addcmul_(c_before, peepholes[1])
-    torch.sigmoid(pre_i, out=i)
-    torch.sigmoid(pre_f, out=f)
-    tanh(pre_c, out=g)
-    torch.mul(f, c_before, out=c_after).addcmul_(i, g)
+        i.addcmul_(c_before, peepholes[0])
+        f.addcmul_(c_before, peepholes[1])
+    torch.mul(f.sigmoid_(), c_before, out=c).addcmul_(i.sigmoid_(), tanh(g, out=g))
     if peepholes is not None:
-        pre_o.addcmul_(c_after, peepholes[2])
-    torch.sigmoid(pre_o, out=o)
-    tanh(c_after, out=h).mul_(o)
+        o.addcmul_(c, peepholes[2])
+    tanh(c, out=h).mul_(o.sigmoid_())
 
 
 class _Recurrence(torch.autograd.Function):
@@ -258,53 +252,61 @@ class _Recurrence(torch.autograd.Function):
         c0: Tensor,
         halo: Halo,
     ) -> tuple[Tensor, Tensor]:
-        kept = h0.new_empty(len(x), 4, *h0.shape)
-        h, c = _forward(x, weight, bias, peepholes, h0, c0, halo, kept)
-        ctx.save_for_backward(x, weight, peepholes, kept, h, c)
+        h, c, kept = _forward(x, weight, bias, peepholes, h0, c0, halo, keep=True)
+        ctx.save_for_backward(x, weight, peepholes, h, c, *kept)
         ctx.halo = halo
-        return h[1:], c[-1].clone()
+        return h[1:], c.clone()
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, peepholes, kept, h, c = ctx.saved_tensors
+        x, weight, peepholes, h, c, *kept = ctx.saved_tensors
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
         grad_peepholes = None if peepholes is None else torch.zeros_like(peepholes)
         seen = StepInput(x, h.shape[-1], ctx.halo)
-        carry_h, carry_c = torch.zeros_like(h[0]), grad_c
+        grads, carry_h = h.new_empty(4, *h.shape[1:]), torch.zeros_like(h[0])
+        carry_c, adjoint = grad_c.clone(memory_format=torch.contiguous_format), torch.empty_like(h[0])
         for t in reversed(range(len(x))):
-            grad_h_t = carry_h + grad_h[t]
-            grads, carry_c = _gates_backward(kept[t], peepholes, c[t], c[t + 1], grad_h_t, carry_c)
+            torch.add(grad_h[t], carry_h, out=adjoint)
+            *gates, c_before = kept[5 * t : 5 * t + 5]
+            _gates_backward(gates, peepholes, c_before, c, adjoint, carry_c, grads)
             grad_bias += bias_gradient(grads)
             if grad_peepholes is not None:
-                grad_peepholes += _peephole_gradient(grads, c[t], c[t + 1])
+                grad_peepholes += _peephole_gradient(grads, c_before, c)
             grad_seen = convolve_backward(grads, seen.fill(x[t], h[t]), weight, grad_weight)
             grad_x[t], carry_h = seen.split(grad_seen)
+            c = c_before
         return grad_x, grad_weight, grad_bias, grad_peepholes, carry_h, carry_c, None
 
 
 def _gates_backward(
-    kept: Tensor, peepholes: Tensor | None, c_before: Tensor, c_after: Tensor, grad_h: Tensor, grad_c: Tensor
-) -> tuple[list[Tensor], Tensor]:
-    """Give the gradients of the four preactivations, and of c before the step."""
-    i, f, g, o = kept
-    tanh_c = tanh(c_after, out=torch.empty_like(c_after))
-    grad_o = torch.ops.aten.sigmoid_backward(grad_h * tanh_c, o)
-    grad_c = torch.ops.aten.tanh_backward(grad_h * o, tanh_c).add_(grad_c)
+    gates: Sequence[Tensor],
+    peepholes: Tensor | None,
+    c_before: Tensor,
+    c: Tensor,
+    grad_h: Tensor,
+    grad_c: Tensor,
+    out: Tensor,
+) -> None:
+    """Write the gradients of the four preactivations to ``out``, and that of c before to ``grad_c``."""
+    i, f, g, o = gates
+    grad_i, grad_f, grad_g, grad_o = out
+    tanh_c = tanh(c, out=grad_i)
+    sigmoid_backward_(torch.mul(grad_h, tanh_c, out=grad_o), o)
+    grad_c.add_(tanh_backward_(grad_h.mul_(o), tanh_c))
     if peepholes is not None:
         grad_c.addcmul_(grad_o, peepholes[2])
-    grad_i = torch.ops.aten.sigmoid_backward(grad_c * g, i)
-    grad_f = torch.ops.aten.sigmoid_backward(grad_c * c_before, f)
-    grad_g = torch.ops.aten.tanh_backward(grad_c * i, g)
+    sigmoid_backward_(torch.mul(grad_c, g, out=grad_i), i)
+    sigmoid_backward_(torch.mul(grad_c, c_before, out=grad_f), f)
+    tanh_backward_(torch.mul(grad_c, i, out=grad_g), g)
     grad_c.mul_(f)
     if peepholes is not None:
         grad_c.addcmul_(grad_i, peepholes[0]).addcmul_(grad_f, peepholes[1])
-    return [grad_i, grad_f, grad_g, grad_o], grad_c
 
 
-def _peephole_gradient(grads: Sequence[Tensor], c_before: Tensor, c_after: Tensor) -> Tensor:
+def _peephole_gradient(grads: Tensor, c_before: Tensor, c: Tensor) -> Tensor:
     """Sum over all points what i and f have of c before the step, and o of c after it: (3, f)."""
     grad_i, grad_f, _, grad_o = grads
-    products = ((grad_i, c_before), (grad_f, c_before), (grad_o, c_after))
-    return torch.stack([(grad * c).flatten(0, -2).sum(0) for grad, c in products])
+    products = ((grad_i, c_before), (grad_f, c_before), (grad_o, c))
+    return torch.stack([(grad * state).flatten(0, -2).sum(0) for grad, state in products])

@@ -133,7 +133,7 @@ def convolve(padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dt
 
 
 def convolve_backward(
-    grads: Sequence[Tensor], padded: Tensor, weight: Tensor, grad_weight: Tensor, *, need_input: bool = True
+    grads: Sequence[Tensor] | Tensor, padded: Tensor, weight: Tensor, grad_weight: Tensor, *, need_input: bool = True
 ) -> Tensor | None:
     """Go back through `convolve`: add to ``grad_weight``, give the gradient of ``padded`` where needed."""
     seen, total = padded.permute(0, 3, 1, 2), None
@@ -148,7 +148,7 @@ def convolve_backward(
     return None if total is None else total.permute(0, 2, 3, 1)
 
 
-def bias_gradient(grads: Sequence[Tensor]) -> Tensor:
+def bias_gradient(grads: Sequence[Tensor] | Tensor) -> Tensor:
     """Sum the gradients (..., f) of each gate over all points: (gates f,)."""
     return torch.cat([grad.flatten(0, -2).sum(0) for grad in grads])
 
@@ -164,6 +164,18 @@ def tanh(x: Tensor, out: Tensor) -> Tensor:
     """Write tanh as 1 - 2σ(-2x), several times faster than ATen's on a processor; ``out`` may be ``x``."""
     torch.mul(x, -2, out=out).sigmoid_()
     return torch.sub(out.new_ones(()), out, alpha=2, out=out)
+
+
+def sigmoid_backward_(grad: Tensor, sigma: Tensor) -> Tensor:
+    """Multiply ``grad`` by σ' = σ(1 - σ), in place."""
+    torch.ops.aten.sigmoid_backward(grad, sigma, grad_input=grad)
+    return grad
+
+
+def tanh_backward_(grad: Tensor, tanh: Tensor) -> Tensor:
+    """Multiply ``grad`` by tanh' = 1 - tanh², in place."""
+    torch.ops.aten.tanh_backward(grad, tanh, grad_input=grad)
+    return grad
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

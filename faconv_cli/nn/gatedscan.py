@@ -23,14 +23,14 @@ from faconv_cli.nn.scan import adjoint_scan_
 class UpdateGate(Protocol):
     """How a cell makes its update gate z from the first of its preactivations, and the way back."""
 
-    def activate(self, pre: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-        """Write to ``out`` (may be ``pre``) the activations that `update` and `backward` read."""
+    def activate_(self, gates: Sequence[Tensor]) -> Tensor:
+        """Turn preactivations into activations, in place, and give z (which may be one of them)."""
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
-        """Give z."""
+        """Give z again."""
 
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
-        """Give the gradients of the preactivations."""
+        """Give the gradients of the preactivations; uses ``grad_z`` up."""
 
 
 def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
@@ -52,32 +52,26 @@ def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, 
     """
     if any_requires_grad((x, weight, bias, h0)):
         return _GatedScan.apply(x, weight, bias, h0, halo, gate)  # type: ignore[no-any-return, no-untyped-call]
-    return _run(x, weight, bias, h0, halo, gate, None)[1:]
+    return _forward(x, weight, bias, h0, halo, gate, keep=False)[0][1:]
 
 
-def candidate(v: Tensor, out: Tensor) -> Tensor:
-    """Write g(v) = v + ½ for v ≥ 0, else σ(v), as max(σ(v), v + ½); uses ``v`` up."""
-    torch.sigmoid(v, out=out)
-    return torch.maximum(out, v.add_(0.5), out=out)
-
-
-def _run(
-    x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate, kept: Tensor | None
-) -> Tensor:
-    """Give h_0 … h_T; write activations and candidates to ``kept`` (n, t, b, h, w, f) where given."""
-    gates = len(weight) // h0.shape[-1]
+def _forward(
+    x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate, *, keep: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Give h_0 … h_T, and where kept the activations and candidates of each block in a row."""
+    maps, kept = len(weight) // h0.shape[-1], []
     h = h0.new_empty(len(x) + 1, *h0.shape)
     h[0] = h0
     for block in time_blocks(len(x), h0):
         padded = halo.pad(x[block].flatten(0, 1))
-        *pre, v = (part.view(-1, *h0.shape) for part in convolve(padded, weight, bias, gates, h0.dtype))
-        *out, g = (*pre, h[1:][block]) if kept is None else kept[:, block]
-        gate.activate(pre, out)
-        z = gate.update(out)
-        candidate(v, out=g)
+        *gates, v = (part.view(-1, *h0.shape) for part in convolve(padded, weight, bias, maps, h0.dtype))
+        z = gate.activate_(gates)
+        g = torch.maximum(v.sigmoid(), v.add_(0.5), out=v)  # v + ½ for v ≥ 0, else σ(v)
         for t, z_t, g_t in zip(range(block.start, block.stop), z, g, strict=True):
             torch.lerp(h[t], g_t, z_t, out=h[t + 1])
-    return h
+        if keep:
+            kept += [*gates, g]
+    return h, kept
 
 
 class _GatedScan(torch.autograd.Function):
@@ -85,22 +79,23 @@ class _GatedScan(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate
     ) -> Tensor:
-        kept = h0.new_empty(len(weight) // h0.shape[-1], len(x), *h0.shape)
-        h = _run(x, weight, bias, h0, halo, gate, kept)
-        ctx.save_for_backward(x, weight, kept, h)
+        h, kept = _forward(x, weight, bias, h0, halo, gate, keep=True)
+        ctx.save_for_backward(x, weight, h, *kept)
         ctx.halo, ctx.gate = halo, gate
         return h[1:]
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, kept, h = ctx.saved_tensors
+        x, weight, h, *kept = ctx.saved_tensors
+        maps = len(weight) // h.shape[-1]
         need_x = ctx.needs_input_grad[0]
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
         carry = torch.zeros_like(h[0])
         for block in reversed(time_blocks(len(x), h[0])):
-            grads, carry = _preactivation_gradients(ctx.gate, kept[:, block], h[block], grad[block], carry)
+            grads, carry = _preactivation_gradients(ctx.gate, kept[-maps:], h[block], grad[block], carry)
+            del kept[-maps:]
             grads = [part.flatten(0, 1) for part in grads]
             grad_bias += bias_gradient(grads)
             padded = ctx.halo.pad(x[block].flatten(0, 1))
@@ -111,7 +106,7 @@ class _GatedScan(torch.autograd.Function):
 
 
 def _preactivation_gradients(
-    gate: UpdateGate, kept: Tensor, h_before: Tensor, grad: Tensor, carry: Tensor
+    gate: UpdateGate, kept: Sequence[Tensor], h_before: Tensor, grad: Tensor, carry: Tensor
 ) -> tuple[list[Tensor], Tensor]:
     """Go back through scan and gates of one block; gives also what it hands to the block before."""
     *activations, g = kept
@@ -119,6 +114,7 @@ def _preactivation_gradients(
     adjoint = grad.clone(memory_format=torch.contiguous_format)
     carry = adjoint_scan_(1 - z, adjoint, carry)
     grad_z = (g - h_before).mul_(adjoint)
-    slope = torch.where(g < 0.5, torch.addcmul(g, g, g, value=-1), 1)
-    grad_v = adjoint.mul_(z).mul_(slope)
+    grad_g = adjoint.mul_(z)
+    is_linear = torch.ge(g, 0.5, out=torch.empty_like(g))  # as 0 or 1: lerp is faster than where
+    grad_v = torch.ops.aten.sigmoid_backward(grad_g, g).lerp_(grad_g, is_linear)
     return [*gate.backward(activations, z, grad_z), grad_v], carry

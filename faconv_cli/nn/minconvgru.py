@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from faconv_cli.nn.featureslast import sigmoid_backward_
 from faconv_cli.nn.gatedscan import UpdateGate
 from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
 
@@ -14,9 +14,9 @@ from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
 class SigmoidGate:
     """z = σ(k)."""
 
-    def activate(self, pre: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-        """Write z."""
-        torch.sigmoid(pre[0], out=out[0])
+    def activate_(self, gates: Sequence[Tensor]) -> Tensor:
+        """Turn k into z."""
+        return gates[0].sigmoid_()
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
         """Give z."""
@@ -24,7 +24,7 @@ class SigmoidGate:
 
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
         """Give the gradient of k."""
-        return [torch.ops.aten.sigmoid_backward(grad_z, z)]
+        return [sigmoid_backward_(grad_z, z)]
 
 
 class MinConvGRUCell(MinConvCell):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from faconv_cli.nn.featureslast import sigmoid_backward_
 from faconv_cli.nn.gatedscan import UpdateGate
 from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
 
@@ -19,10 +20,9 @@ def input_share(sigma_f: Tensor, sigma_i: Tensor) -> Tensor:
 class NormalizedGate:
     """z = i' = σ(i) / (σ(f) + σ(i))."""
 
-    def activate(self, pre: Sequence[Tensor], out: Sequence[Tensor]) -> None:
-        """Write σ(f) and σ(i)."""
-        for preactivation, activation in zip(pre, out, strict=True):
-            torch.sigmoid(preactivation, out=activation)
+    def activate_(self, gates: Sequence[Tensor]) -> Tensor:
+        """Turn f and i into σ(f) and σ(i)."""
+        return input_share(*(gate.sigmoid_() for gate in gates))
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
         """Give i'."""
@@ -31,8 +31,8 @@ class NormalizedGate:
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
         """Give the gradients of f and i: i' = σ(k) with dk/df = σ(f) - 1 and dk/di = 1 - σ(i)."""
         sigma_f, sigma_i = activations
-        grad_k = torch.ops.aten.sigmoid_backward(grad_z, z)
-        return [grad_k * (sigma_f - 1), grad_k * (1 - sigma_i)]
+        grad_k = sigmoid_backward_(grad_z, z)
+        return [(sigma_f - 1).mul_(grad_k), (1 - sigma_i).mul_(grad_k)]
 
 
 class MinConvLSTMCell(MinConvCell):
