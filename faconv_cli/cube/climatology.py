@@ -144,7 +144,7 @@ def _solve(cube: Cube, basis: Floats, constant: Floats) -> Floats:
 def _sum_moments(
     cube: Cube, basis: Floats
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Sum basis times field (p, points) about a reference (points,), valid steps, and a hash of which they are."""
+    """Sum basis times field (p, points) about a reference (points,); count and hash the valid steps."""
     points = int(np.prod(cube.shape[1:]))
     moments, count = np.zeros((basis.shape[1], points)), np.zeros(points, np.int64)
     pattern, reference = np.zeros(points, np.uint64), None

@@ -44,8 +44,8 @@ class FileField:
     grid: Grid
     steps: int
 
-    def read(self, start: int, stop: int) -> Fields:
-        """Read steps [start, stop) as (t, h, w) float32 in canonical order, NaN where missing.
+    def read_into(self, out: Fields, start: int, stop: int) -> None:
+        """Fill ``out`` (t, h, w) with steps [start, stop) in canonical order, NaN where missing.
 
         Raises:
             InputError: the file is damaged.
@@ -64,7 +64,9 @@ class FileField:
                 do="fetch or write it again",
             ) from error
         raw = raw if time is not None else raw[None]
-        return _clean(self.grid.to_canonical(raw))
+        with np.errstate(over="ignore"):
+            np.copyto(out, self.grid.to_canonical(raw), casting="unsafe")
+        _mask_beyond(out)
 
     @cached_property
     def chunk_steps(self) -> int:
@@ -74,15 +76,13 @@ class FileField:
         return min(int(chunks.get(time, 1)), self.steps) if time is not None else 1
 
 
-def _clean(array: npt.NDArray[Any]) -> Fields:
-    """Copy to float32, NaN where infinite or beyond `LARGEST`."""
-    with np.errstate(over="ignore"):
-        fields = np.ascontiguousarray(array, np.float32)
-    with np.errstate(invalid="ignore"):
-        beyond = np.abs(fields) > LARGEST
-    if beyond.any():
-        fields = np.where(beyond, np.float32(np.nan), fields)
-    return fields
+def _mask_beyond(fields: Fields) -> None:
+    """Make NaN, in place, what is infinite or beyond `LARGEST`."""
+    for field in fields:  # one step at a time stays in the processor's cache
+        with np.errstate(invalid="ignore"):
+            beyond = np.abs(field) > LARGEST
+        if beyond.any():
+            field[beyond] = np.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Series:
             first, last = max(begin, start), min(end, stop)
             if first < last:
                 field, step = self.parts[int(self.part[first])], int(self.step[first])
-                out[first - start : last - start] = field.read(step, step + last - first)
+                field.read_into(out[first - start : last - start], step, step + last - first)
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> Fields:
         time, y, x = key
