@@ -13,12 +13,13 @@ from faconv_cli.nn.featureslast import (
     Halo,
     StepInput,
     any_requires_grad,
-    bias_gradient,
     convolve,
     convolve_backward,
     fold_time,
     glorot_,
+    sigmoid_backward_,
     tanh,
+    tanh_backward_,
     unfold_time,
     zero_state,
 )
@@ -167,22 +168,23 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, h, *kept = ctx.saved_tensors
         parts = [2 * h.shape[-1], h.shape[-1]]
+        gate_weight, new_weight = weight.split(parts)
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
-        (gate_weight, new_weight), (of_gates, of_new) = weight.split(parts), grad_weight.split(parts)
         seen = StepInput(x, h.shape[-1], ctx.halo)
         carry = torch.zeros_like(h[0])
         for t in reversed(range(len(x))):
             z, r, n = kept[3 * t : 3 * t + 3]
             adjoint = carry + grad_h[t]
-            grad_n = torch.ops.aten.tanh_backward(adjoint * z, n)
-            grad_z = torch.ops.aten.sigmoid_backward((n - h[t]).mul_(adjoint), z)
-            grad_new = convolve_backward([grad_n], seen.fill(x[t], r * h[t]), new_weight, of_new)
-            grad_x_new, grad_reset = seen.split(grad_new)
-            grad_r = torch.ops.aten.sigmoid_backward(grad_reset * h[t], r)
-            grad_gates = convolve_backward([grad_z, grad_r], seen.fill(x[t], h[t]), gate_weight, of_gates)
-            grad_x_gates, grad_h_gates = seen.split(grad_gates)
+            grad_n = tanh_backward_(adjoint * z, n)
+            grad_z = sigmoid_backward_((n - h[t]).mul_(adjoint), z)
+            of_new = convolve_backward([grad_n], seen.fill(x[t], r * h[t]), new_weight)
+            grad_x_new, grad_reset = seen.split(of_new[0])
+            grad_r = sigmoid_backward_(grad_reset * h[t], r)
+            of_gates = convolve_backward([grad_z, grad_r], seen.fill(x[t], h[t]), gate_weight)
+            grad_x_gates, grad_h_gates = seen.split(of_gates[0])
             torch.add(grad_x_new, grad_x_gates, out=grad_x[t])
             carry = (adjoint * (1 - z)).addcmul_(grad_reset, r).add_(grad_h_gates)
-            grad_bias += bias_gradient([grad_z, grad_r, grad_n])
+            grad_weight += torch.cat([of_gates[1], of_new[1]])
+            grad_bias += torch.cat([of_gates[2], of_new[2]])
         return grad_x, grad_weight, grad_bias, carry, None

@@ -14,7 +14,6 @@ from faconv_cli.nn.featureslast import (
     Halo,
     StepInput,
     any_requires_grad,
-    bias_gradient,
     convolve,
     convolve_backward,
     fold_time,
@@ -271,10 +270,11 @@ class _Recurrence(torch.autograd.Function):
             torch.add(grad_h[t], carry_h, out=adjoint)
             *gates, c_before = kept[5 * t : 5 * t + 5]
             _gates_backward(gates, peepholes, c_before, c, adjoint, carry_c, grads)
-            grad_bias += bias_gradient(grads)
             if grad_peepholes is not None:
                 grad_peepholes += _peephole_gradient(grads, c_before, c)
-            grad_seen = convolve_backward(grads, seen.fill(x[t], h[t]), weight, grad_weight)
+            grad_seen, of_weight, of_bias = convolve_backward(grads, seen.fill(x[t], h[t]), weight)
+            grad_weight += of_weight
+            grad_bias += of_bias
             grad_x[t], carry_h = seen.split(grad_seen)
             c = c_before
         return grad_x, grad_weight, grad_bias, grad_peepholes, carry_h, carry_c, None

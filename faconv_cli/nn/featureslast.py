@@ -133,24 +133,24 @@ def convolve(padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dt
 
 
 def convolve_backward(
-    grads: Sequence[Tensor] | Tensor, padded: Tensor, weight: Tensor, grad_weight: Tensor, *, need_input: bool = True
-) -> Tensor | None:
-    """Go back through `convolve`: add to ``grad_weight``, give the gradient of ``padded`` where needed."""
-    seen, total = padded.permute(0, 3, 1, 2), None
-    parts = zip(grads, weight.to(padded.dtype).chunk(len(grads)), grad_weight.chunk(len(grads)), strict=True)
-    for grad, w, grad_w in parts:
-        options = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1, [need_input, True, False])
-        g = grad.to(padded.dtype).permute(0, 3, 1, 2)
-        of_seen, of_weight, _ = torch.ops.aten.convolution_backward(g, seen, w, None, *options)
-        grad_w.add_(of_weight)
-        if need_input:
-            total = of_seen if total is None else total.add_(of_seen)
-    return None if total is None else total.permute(0, 2, 3, 1)
+    grads: Sequence[Tensor] | Tensor, padded: Tensor, weight: Tensor, *, need_input: bool = True
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Give the gradients of `convolve` for its padded input (None if not needed), weight and bias.
 
-
-def bias_gradient(grads: Sequence[Tensor] | Tensor) -> Tensor:
-    """Sum the gradients (..., f) of each gate over all points: (gates f,)."""
-    return torch.cat([grad.flatten(0, -2).sum(0) for grad in grads])
+    Args:
+        grads: the gradient (n, h, w, f) of each gate.
+        padded: as for `convolve`.
+        weight: as for `convolve`.
+        need_input: give the first of the three.
+    """
+    grad = torch.cat(list(grads), -1)
+    grad_bias = grad.flatten(0, -2).sum(0)
+    seen, g = padded.permute(0, 3, 1, 2), grad.to(padded.dtype).permute(0, 3, 1, 2)
+    options = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1, [need_input, True, False])
+    of_seen, of_weight, _ = torch.ops.aten.convolution_backward(
+        g, seen, weight.to(padded.dtype), None, *options
+    )
+    return (of_seen.permute(0, 2, 3, 1) if need_input else None), of_weight.to(weight.dtype), grad_bias
 
 
 def time_blocks(steps: int, like: Tensor) -> list[slice]:

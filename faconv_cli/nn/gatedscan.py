@@ -12,7 +12,6 @@ from torch.autograd.function import once_differentiable
 from faconv_cli.nn.featureslast import (
     Halo,
     any_requires_grad,
-    bias_gradient,
     convolve,
     convolve_backward,
     time_blocks,
@@ -97,9 +96,10 @@ class _GatedScan(torch.autograd.Function):
             grads, carry = _preactivation_gradients(ctx.gate, kept[-maps:], h[block], grad[block], carry)
             del kept[-maps:]
             grads = [part.flatten(0, 1) for part in grads]
-            grad_bias += bias_gradient(grads)
             padded = ctx.halo.pad(x[block].flatten(0, 1))
-            grad_padded = convolve_backward(grads, padded, weight, grad_weight, need_input=need_x)
+            grad_padded, of_weight, of_bias = convolve_backward(grads, padded, weight, need_input=need_x)
+            grad_weight += of_weight
+            grad_bias += of_bias
             if grad_x is not None and grad_padded is not None:
                 grad_x[block] = ctx.halo.fold_(grad_padded).view_as(grad_x[block])
         return grad_x, grad_weight, grad_bias.to(weight.dtype), carry, None, None
