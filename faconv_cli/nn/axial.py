@@ -106,11 +106,14 @@ class AxialAttention(nn.Module):
 
     def forward(self, h: Tensor, weights: Tensor | None = None) -> Tensor:
         """Attend within ``h`` (b, F, h, w); ``weights`` (h, w) or (b, h, w), area times validity, 0 masks."""
-        u, area = self._down(h.movedim(1, -1), weights)
+        return h + self.change(h.movedim(1, -1), weights).movedim(-1, 1)
+
+    def change(self, h: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Give γ·Up(Col(Row(Down(h)))) for features-last ``h`` (b, h, w, F)."""
+        u, area = self._down(h, weights)
         column_area = None if area is None else area.mT
         mixed = self.col(self.row(u, area).transpose(1, 2), column_area).transpose(1, 2)
-        change = self._spread(F.linear(mixed, self.gamma * self.up.weight), h.shape[-2:])
-        return h + change.movedim(-1, 1)
+        return self._spread(F.linear(mixed, self.gamma * self.up.weight), h.shape[1:3])
 
     @torch.no_grad()
     def maps(self, h: Tensor, weights: Tensor | None = None, queries: Tensor | None = None) -> AttentionMaps:

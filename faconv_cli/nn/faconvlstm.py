@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from faconv_cli.errors import UsageError
 from faconv_cli.nn.axial import AxialAttention
+from faconv_cli.nn.faconvlstm_fast import Watch, run_fast
 from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
 from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation
 from faconv_cli.nn.padding import Padding
@@ -104,14 +105,16 @@ class FAConvLSTMCell(nn.Module):
         zeros = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[-2:])
         return FAConvLSTMState(zeros, zeros, 0)
 
+    def attends(self, step: int) -> bool:
+        """Tell whether the step of this absolute index is an attended one."""
+        return self.axial is not None and step % self.attention_every == 0
+
     def step(
         self, x_t: Tensor, state: FAConvLSTMState, weights: Tensor | None = None
     ) -> tuple[Tensor, FAConvLSTMState]:
         """Advance by one step, as the equations are written: ``x_t`` (b, c, h, w) to h_t (b, f, h, w)."""
-        h, c = self._recur(x_t, state, weights)
-        if self.axial is not None and state.steps % self.attention_every == 0:
-            h = self.axial(h, weights)
-        return h, FAConvLSTMState(h, c, state.steps + 1)
+        y, state = self._loop(x_t[:, None], state, weights, lambda h: None)
+        return y[:, 0], state
 
     def run(
         self,
@@ -122,30 +125,48 @@ class FAConvLSTMCell(nn.Module):
         attention: bool = False,
         queries: Tensor | None = None,
     ) -> LayerOutput:
-        """Run over ``x`` (b, t, c, h, w); see `RecurrentLayer2d.run`."""
-        state = state or self.init_state(x)
-        hs, maps = [], []
-        for x_t in x.unbind(1):
-            h, c = self._recur(x_t, state, weights)
-            if self.axial is not None and state.steps % self.attention_every == 0:
-                if attention:
-                    maps.append(self.axial.maps(h, weights, queries))
-                h = self.axial(h, weights)
-            state = FAConvLSTMState(h, c, state.steps + 1)
-            hs.append(h)
-        return LayerOutput(torch.stack(hs, 1), state, _join(maps))
+        """Run over ``x`` (b, t, c, h, w); see `RecurrentLayer2d.run`.
 
-    def _recur(self, x_t: Tensor, state: FAConvLSTMState, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        u = _conv1x1(x_t, self.Px) + _conv1x1(state.h, self.Ph)
+        The fast path has gradients of the first order and one precision: under autocast the loop runs.
+        """
+        state = state or self.init_state(x)
+        maps: list[AttentionMaps] = []
+
+        def watch(h: Tensor) -> None:
+            if attention and self.axial is not None:
+                maps.append(self.axial.maps(h, weights, queries))
+
+        if torch.is_autocast_enabled(x.device.type):
+            y, state = self._loop(x, state, weights, watch)
+        else:
+            y, h, c = run_fast(self, x, state.h, state.c, state.steps, weights, watch)
+            state = FAConvLSTMState(h, c, state.steps + x.shape[1])
+        return LayerOutput(y, state, _join(maps))
+
+    def _loop(
+        self, x: Tensor, state: FAConvLSTMState, weights: Tensor | None, watch: Watch
+    ) -> tuple[Tensor, FAConvLSTMState]:
+        hs, (h, c, steps) = [], state
+        for x_t in x.unbind(1):
+            h, c = self._recur(x_t, h, c, weights)
+            if self.axial is not None and self.attends(steps):
+                watch(h)
+                h = self.axial(h, weights)
+            hs.append(h)
+            steps += 1
+        return torch.stack(hs, 1), FAConvLSTMState(h, c, steps)
+
+    def _recur(self, x_t: Tensor, h: Tensor, c: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        u = _conv1x1(x_t, self.Px) + _conv1x1(h, self.Ph)
         m = self.mix(u)
         if self.recalibrate is not None:
             m = self.recalibrate(m, weights)
         ai, af, ag, ao = _conv1x1(m, self.Pg).chunk(4, 1)
         w = self.peepholes
         wci, wcf, wco = (0, 0, 0) if w is None else w[..., None, None]
-        i = torch.sigmoid(ai + wci * state.c)
-        f = torch.sigmoid(af + wcf * state.c)
-        c = f * state.c + i * torch.tanh(ag)
+        i = torch.sigmoid(ai + wci * c)
+        f = torch.sigmoid(af + wcf * c)
+        c = f * c + i * torch.tanh(ag)
         o = torch.sigmoid(ao + wco * c)
         return o * torch.tanh(c), c
 
