@@ -8,7 +8,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Checkpoint:
         lon: longitudes of the grid, as in `Grid`.
         periodic: the grid closes the circle.
         time_step: usual step of the training data, as in `TimeAxis`.
+        sub_daily: that step is less than a day.
         climatology: seasonal cycle and trend that are taken off.
         normalizer: scaling of the anomalies.
         encoder: weights (the moving average, where one was kept).
@@ -56,6 +57,7 @@ class Checkpoint:
     lon: np.ndarray
     periodic: bool
     time_step: str
+    sub_daily: bool
     climatology: Climatology
     normalizer: Normalizer
     encoder: Weights
@@ -82,6 +84,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "channels": [asdict(channel) for channel in checkpoint.channels],
         "periodic": checkpoint.periodic,
         "time_step": checkpoint.time_step,
+        "sub_daily": checkpoint.sub_daily,
         "climatology": {
             "kind": climatology.kind,
             "detrend": climatology.detrend,
@@ -132,6 +135,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             lon=array["lon"],
             periodic=about["periodic"],
             time_step=about["time_step"],
+            sub_daily=about["sub_daily"],
             climatology=Climatology(
                 kind=cycle["kind"],
                 detrend=cycle["detrend"],
@@ -148,11 +152,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise _damaged(path, f"a part is missing or wrong ({error})") from None
-
-
-def without_resume(checkpoint: Checkpoint) -> Checkpoint:
-    """Leave out the state of the optimiser: what `embed` needs."""
-    return replace(checkpoint, resume={})
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:

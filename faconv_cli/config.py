@@ -45,8 +45,8 @@ class DataConfig(_Config):
     anomaly: Literal["auto", "none", "monthly", "daily"] = Field(
         "auto",
         description="Seasonal cycle of the training period to subtract: none, monthly means, or smoothed "
-        "daily (mean and four harmonics of the year). auto: daily for steps up to a day, monthly for months, where "
-        "training covers two years; else none.",
+        "daily (mean and four harmonics of the year). auto: daily for steps up to a day, monthly for "
+        "months, where training covers two years; else none.",
     )
     detrend: bool = Field(
         False, description="Subtract the linear trend of the training period at each point."
@@ -102,6 +102,7 @@ class EncoderConfig(_Config):
         description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
     )
     embedding: PositiveInt = Field(16, description="Numbers d per time step.")
+    causal: bool = Field(True, description="Let z look at earlier steps only, so that a record can grow.")
     patch: Literal[1, 2, 4] | None = Field(
         None,
         description="Grid points per side that one hidden point covers. Default: 1 up to 16,384 points, "

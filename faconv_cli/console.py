@@ -112,11 +112,11 @@ class ProgressLine:
         if self._bar:
             self._bar.stop()
 
-    def advance(self, text: str = "", **fields: Any) -> None:
-        """Count one piece of work; ``text`` and ``fields`` say how it went."""
-        self._done += 1
+    def advance(self, text: str = "", *, count: int = 1, **fields: Any) -> None:
+        """Count ``count`` pieces of work; ``text`` and ``fields`` say how it went."""
+        self._done += count
         if self._bar:
-            self._bar.update(self._task, advance=1, text=text)
+            self._bar.update(self._task, advance=count, text=text)
             return
         now = time.monotonic()
         if now - self._printed >= SECONDS_BETWEEN_LINES:

@@ -2,74 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-from torch import nn
 
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.config import EncoderConfig, RunConfig
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.faconvlstm import FAConvLSTM2d
 from faconv_cli.nn.padding import Padding
-from faconv_cli.nn.seasonal import TemporalAttention
-from faconv_cli.windows.plan import Tiles, default_patch, default_pool, default_stride, plan_tiles
+from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
+from faconv_cli.windows.resolve import tiles_of
 
 MOST_NODES = (64, 128)
 COORDINATE_FEATURES = 5
 
 
-def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
-    """Replace the defaults that depend on the grid by what they stand for.
-
-    Raises:
-        UsageError: a patch that does not divide the longitudes of a grid that closes the circle.
-    """
-    tiling, encoder = config.tiling, config.encoder
-    patch = encoder.patch or default_patch(shape, periodic=periodic)
-    if periodic and shape[1] % patch:
-        raise UsageError(
-            f"--patch {patch} does not divide {shape[1]} longitudes",
-            wanted="on a grid that closes the circle it must",
-            do="choose another --patch",
-        )
-    stride = tiling.stride or default_stride(tiling.window, tiling.burn_in, encoder.attention_every)
-    tiles = plan_tiles(
-        padded(shape, patch), tile=tiling.tile, halo=tiling.halo, periodic=periodic, multiple=patch
-    )
-    hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
-    pool = encoder.attention_pool or default_pool(hidden)
-    return config.model_copy(
-        update={
-            "tiling": tiling.model_copy(update={"stride": stride}),
-            "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
-        }
-    )
-
-
-def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:
-    """Round a grid up to whole patches."""
-    return math.ceil(shape[0] / patch) * patch, math.ceil(shape[1] / patch) * patch
-
-
-def tiles_of(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Tiles:
-    """Plan the tiles of a resolved configuration on a grid."""
-    patch = config.encoder.patch or 1
-    return plan_tiles(
-        padded(shape, patch),
-        tile=config.tiling.tile,
-        halo=config.tiling.halo,
-        periodic=periodic,
-        multiple=patch,
-    )
-
-
 def build_encoder(
-    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool
+    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, sub_daily: bool
 ) -> SubspaceEncoder:
     """Build the encoder of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
@@ -82,9 +34,10 @@ def build_encoder(
     if "temporal" not in encoder.without:
         temporal = TemporalAttention(
             encoder.embedding,
+            _season_features(sub_daily),
             heads=encoder.attention_heads,
             span=config.tiling.burn_in,
-            season="season" not in encoder.without,
+            causal=encoder.causal,
         )
     return SubspaceEncoder(
         layer,
@@ -92,6 +45,8 @@ def build_encoder(
         encoder.embedding,
         nodes_of(shape),
         temporal,
+        season="season" not in encoder.without,
+        sub_daily=sub_daily,
         patch=patch,
         stem=encoder.bottleneck,
     )
@@ -112,6 +67,11 @@ def _faconvlstm(encoder: EncoderConfig, in_channels: int, padding: Padding) -> F
         attention_heads=encoder.attention_heads,
         attention_pool=encoder.attention_pool or 1,
     )
+
+
+def _season_features(sub_daily: bool) -> int:
+    phase = torch.zeros(1, 1)
+    return seasonal_encoding(phase, phase if sub_daily else None).shape[-1]
 
 
 def build_decoder(config: RunConfig, channels: int, shape: tuple[int, int]) -> PointDecoder:
@@ -190,14 +150,25 @@ def _coordinates(
     return np.pad(features, [*extra, (0, 0)])
 
 
-def load_encoder(checkpoint: Checkpoint) -> nn.Module:
+def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
     """Build the encoder of a checkpoint with its weights, ready for inference.
 
     Raises:
         CheckpointError: the weights are not those of the settings.
     """
     encoder = build_encoder(
-        checkpoint.config, len(checkpoint.channels), checkpoint.grid_shape, periodic=checkpoint.periodic
+        checkpoint.config,
+        len(checkpoint.channels),
+        checkpoint.grid_shape,
+        periodic=checkpoint.periodic,
+        sub_daily=checkpoint.sub_daily,
     )
-    encoder.load_state_dict(checkpoint.encoder)
+    try:
+        encoder.load_state_dict(checkpoint.encoder)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights do not fit the settings ({str(error).splitlines()[-1].strip()})",
+            wanted="both are those of one training",
+            do="train again",
+        ) from None
     return encoder.eval()

@@ -131,8 +131,8 @@ class Grid:
         return y, x
 
     def position(self, y: int, x: int) -> tuple[float, float]:
-        """Give latitude and longitude, as in the file, of a point of the canonical grid."""
-        lat, lon = self._mesh()
+        """Give latitude and longitude (-180 to 180) of a point of the canonical grid."""
+        lat, lon = np.broadcast_arrays(*self._mesh())
         return float(lat[y, x]), float((lon[y, x] + 180) % 360 - 180)
 
     def _mesh(self) -> tuple[Floats, Floats]:

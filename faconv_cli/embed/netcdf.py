@@ -43,6 +43,14 @@ class Layout:
     queries: tuple[tuple[float, float], ...]
     tile_centres: tuple[tuple[float, float], ...]
 
+    def told(self) -> str:
+        """Tell it in words."""
+        return (
+            f"{'attention maps' if self.attention else 'no attention maps'}, "
+            f"{len(self.temporal_lags)} lags of temporal attention, {len(self.queries)} query points, "
+            f"{len(self.tile_centres) or 1} tiles"
+        )
+
 
 @contextmanager
 def create_embedding_file(
@@ -59,22 +67,19 @@ def create_embedding_file(
         try:
             with netcdf_lock():
                 _define(file, checkpoint, cube, layout, command)
-            yield EmbeddingWriter(file, cube)
+            yield EmbeddingWriter(file)
         finally:
             with netcdf_lock():
                 file.close()
 
 
 @contextmanager
-def append_embedding_file(
-    path: Path, checkpoint: Checkpoint, cube: Cube, start: int, *, command: str
-) -> Iterator[EmbeddingWriter]:
+def append_embedding_file(path: Path, *, command: str) -> Iterator[EmbeddingWriter]:
     """Open a copy of a file for more rows; it takes the place of the old one only when all went well.
 
     Raises:
-        OutputError: the file is not an embedding of the beginning of this record by this checkpoint.
+        OutputError: it cannot be written.
     """
-    done = rows_done(path, checkpoint, cube, start)
     with atomic_output(path, overwrite=True) as temporary:
         shutil.copyfile(path, temporary)
         with netcdf_lock():
@@ -82,13 +87,13 @@ def append_embedding_file(
         try:
             with netcdf_lock():
                 file.history = f"{_history(command)}\n{file.history}"
-            yield EmbeddingWriter(file, cube, rows=done)
+            yield EmbeddingWriter(file)
         finally:
             with netcdf_lock():
                 file.close()
 
 
-def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int = 0) -> int:
+def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int:
     """Count the rows of a file, after checking that they are the first steps of ``cube`` from ``start``.
 
     Raises:
@@ -143,39 +148,33 @@ def _open(path: Path) -> Iterator[xr.Dataset]:
 class EmbeddingWriter:
     """Appends rows to an open file."""
 
-    def __init__(self, file: netCDF4.Dataset, cube: Cube, rows: int = 0) -> None:
-        self._file, self._cube = file, cube
-        self.rows = rows
+    def __init__(self, file: netCDF4.Dataset) -> None:
+        self._file = file
+        self._units: str = file[schema.TIME].units
 
-    def write(self, rows: Rows) -> None:
-        """Append rows that follow those already there."""
-        at = slice(self.rows, self.rows + len(rows.embedding))
-        units = self._file[schema.TIME].units
+    def write(self, rows: Rows, cube: Cube) -> None:
+        """Append rows of ``cube`` that follow those already there."""
         with netcdf_lock():
-            self._file[schema.TIME][at] = _encode_time(
-                self._cube, rows.start, rows.start + len(rows.embedding), units
-            )
+            begin = len(self._file.dimensions[schema.TIME])
+            at, stop = slice(begin, begin + len(rows.embedding)), rows.start + len(rows.embedding)
+            self._file[schema.TIME][at] = _encode_time(cube, rows.start, stop, self._units)
             self._put(schema.EMBEDDING, at, rows.embedding)
             self._put(schema.EMBEDDING_FLAG, at, rows.flag)
             self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
             self._put(schema.TILE_EMBEDDING, at, rows.tiles)
-            self._write_maps(rows, units)
-        self.rows = at.stop
+            if schema.ATTENTION in self._file.variables and len(rows.attended):
+                self._write_maps(rows, cube)
 
-    def _write_maps(self, rows: Rows, units: str) -> None:
-        if schema.ATTENTION not in self._file.variables or not len(rows.attended):
-            return
+    def _write_maps(self, rows: Rows, cube: Cube) -> None:
         begin = len(self._file.dimensions[schema.ATTENTION_TIME])
-        for number, step in enumerate(rows.attended):
-            self._file[schema.ATTENTION_TIME][begin + number] = _encode_time(
-                self._cube, step, step + 1, units
-            )[0]
         at = slice(begin, begin + len(rows.attended))
-        grid = self._cube.grid
+        self._file[schema.ATTENTION_TIME][at] = np.concatenate(
+            [_encode_time(cube, step, step + 1, self._units) for step in rows.attended.tolist()]
+        )
         if rows.attention is not None:
-            self._put(schema.ATTENTION, at, grid.to_file_order(rows.attention))
+            self._put(schema.ATTENTION, at, cube.grid.to_file_order(rows.attention))
         if rows.teleconnection is not None:
-            self._put(schema.TELECONNECTION, (slice(None), at), grid.to_file_order(rows.teleconnection))
+            self._put(schema.TELECONNECTION, (slice(None), at), cube.grid.to_file_order(rows.teleconnection))
 
     def _put(self, name: str, at: Any, values: np.ndarray | None) -> None:
         if name in self._file.variables and values is not None:

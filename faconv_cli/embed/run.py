@@ -13,10 +13,11 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import CheckpointError
-from faconv_cli.network import build_domain, load_encoder, tiles_of
+from faconv_cli.network import build_domain, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.plan import Window, plan_windows
+from faconv_cli.windows.resolve import tiles_of
 
 LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel
 GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
@@ -126,6 +127,7 @@ class Embedder:
         config, grid = checkpoint.config, cube.grid
         self._checkpoint, self._cube, self._device = checkpoint, cube, device
         self._attention = attention
+        self.queries = tuple(queries)
         self._queries = torch.tensor(queries, device=device) if queries else None
         self._encoder = load_encoder(checkpoint).to(device)
         self._domain = build_domain(
@@ -143,9 +145,41 @@ class Embedder:
         self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        """What is run."""
+        return self._checkpoint
+
+    @property
+    def cube(self) -> Cube:
+        """What it is run on."""
+        return self._cube
+
+    @property
     def tiles(self) -> int:
         """Number of tiles."""
         return self._domain.tiles
+
+    @property
+    def has_maps(self) -> bool:
+        """Attention maps are asked for, and the encoder has axial attention."""
+        return self._attention and "axial" not in self._checkpoint.config.encoder.without
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Lags of the temporal attention where its weights are asked for, in steps back."""
+        temporal = self._encoder.temporal
+        return tuple(temporal.lags) if self._attention and temporal is not None else ()
+
+    def tile_centres(self) -> list[tuple[int, int]]:
+        """Give the grid point (y, x) in the middle of each tile; none for one tile."""
+        if self.tiles == 1:
+            return []
+        h, w = self._cube.grid.shape
+        middle = self._domain.tile_rows.shape[1] // 2, self._domain.tile_columns.shape[1] // 2
+        return [
+            (min(int(rows[middle[0]]), h - 1), min(int(columns[middle[1]]), w - 1))
+            for rows, columns in zip(self._domain.tile_rows, self._domain.tile_columns, strict=True)
+        ]
 
     @property
     def windows(self) -> list[Window]:

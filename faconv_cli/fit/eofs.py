@@ -14,7 +14,6 @@ from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.plan import Segments
 
 EXACT_NUMBERS = 64_000_000  # float32: 256 MB; longer records are decomposed in one streaming pass
-RIDGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +39,10 @@ class Eofs:
     steps: np.ndarray
 
     def propagator(self, lead: int, segments: Segments) -> np.ndarray:
-        """Fit PC(t + lead) = PC(t) A by ridge regression over pairs without a gap: A (d, d).
+        """Fit PC(t + lead) = PC(t) A by regression over pairs without a gap: A (d, d).
 
-        The linear inverse model of Penland and Sardeshmukh (1995).
+        The linear inverse model of Penland and Sardeshmukh (1995), shrunk towards the damped persistence of
+        each component the more, the fewer pairs there are.
         """
         row_of = {int(step): row for row, step in enumerate(self.steps)}
         pairs = [
@@ -53,9 +53,10 @@ class Eofs:
         ]
         now, later = np.array(pairs or [(0, 0)]).T
         x, y = self.components[now], self.components[later]
-        gram = x.T @ x
-        ridge = RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-        propagator: np.ndarray = np.linalg.solve(gram + ridge, x.T @ y)
+        gram, cross = x.T @ x, x.T @ y
+        persistence = np.diag(np.diag(cross) / np.maximum(np.diag(gram), 1e-30))
+        shrinkage = len(gram) / len(pairs or [0]) * np.diag(np.diag(gram))
+        propagator: np.ndarray = np.linalg.solve(gram + shrinkage, cross + shrinkage @ persistence)
         return propagator
 
 

@@ -23,10 +23,11 @@ from faconv_cli.errors import CheckpointError
 from faconv_cli.fit.eofs import Eofs, fit_eofs
 from faconv_cli.fit.objective import Objective
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of, tiles_of
+from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.windows.dataset import WindowReader
+from faconv_cli.windows.resolve import tiles_of
 
 LEAST_STEPS_PER_EPOCH = 8
 WARM_UP_SHARE = 0.1
@@ -102,7 +103,7 @@ class Training:
             self._objective.steps,
             self._fit.batch,
         )
-        encoder = build_encoder(config, channels, shape, periodic=periodic)
+        encoder = build_encoder(config, channels, shape, periodic=periodic, sub_daily=cube.time.sub_daily)
         self._model = _Model(encoder, build_decoder(config, channels, shape))
         self._start_from_eofs()
         self._model.to(device)
@@ -162,6 +163,16 @@ class Training:
     def epoch(self) -> int:
         """Epochs done."""
         return self._epoch
+
+    @property
+    def best(self) -> float:
+        """Lowest validation loss so far."""
+        return self._best
+
+    @property
+    def steps_left(self) -> int:
+        """Steps of the optimiser to the last planned epoch."""
+        return self._planned_steps * (self._fit.epochs - self._epoch) // max(self._fit.epochs, 1)
 
     def _start_from_eofs(self) -> None:
         config = self._prepared.config
@@ -271,6 +282,7 @@ class Training:
             lon=prepared.cube.grid.lon,
             periodic=prepared.cube.grid.periodic,
             time_step=prepared.cube.time.step,
+            sub_daily=prepared.cube.time.sub_daily,
             climatology=prepared.climatology,
             normalizer=prepared.normalizer,
             encoder=_on_cpu(averaged.encoder.state_dict()),

@@ -11,9 +11,9 @@ from faconv_cli.cube.climatology import Climatology, fit_climatology, resolve_an
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
-from faconv_cli.network import resolve
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
+from faconv_cli.windows.resolve import resolve
 
 Segment = tuple[int, int]
 

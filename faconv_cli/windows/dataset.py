@@ -50,8 +50,9 @@ class Batch:
 class WindowReader:
     """Reads windows of ``steps`` time steps of a cube, as anomalies in units of their standard deviation.
 
-    Grids are filled up with missing points to ``shape``, a whole number of patches. Every batch has ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their
-    order of summation by shape, and a row must not change with the company it is computed in.
+    Grids are filled up with missing points to ``shape``, a whole number of patches. Every batch has
+    ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their order of summation
+    by shape, and a row must not change with the company it is computed in.
     """
 
     cube: Cube
@@ -69,12 +70,15 @@ class WindowReader:
         """Read at most ``batch`` windows."""
         x = np.full((self.batch, self.steps, self.cube.shape[1], *self.shape), np.nan, np.float32)
         phases = np.zeros((2, self.batch, self.steps), np.float32)
-        for row, window in enumerate(windows):
-            start, stop = window.start, min(window.start + self.steps, window.segment_stop)
-            time = self.cube.time.slice(start, stop)
-            x[row, : stop - start] = self._normalised(start, stop)
-            phases[0, row, : stop - start] = time.year_fraction
-            phases[1, row, : stop - start] = time.day_fraction
+        spans = [(w.start, min(w.start + self.steps, w.segment_stop)) for w in windows]
+        for begin, end in _joined(spans):
+            fields, time = self._normalised(begin, end), self.cube.time.slice(begin, end)
+            for row, (start, stop) in enumerate(spans):
+                if begin <= start and stop <= end:
+                    inside, steps = slice(start - begin, stop - begin), slice(0, stop - start)
+                    x[row, steps] = fields[inside]
+                    phases[0, row, steps] = time.year_fraction[inside]
+                    phases[1, row, steps] = time.day_fraction[inside]
         valid = np.isfinite(x)
         np.copyto(x, 0.0, where=~valid)
         year, day = torch.from_numpy(phases)
@@ -95,6 +99,17 @@ class WindowReader:
         if below or right:
             fields = np.pad(fields, [(0, 0), (0, 0), (0, below), (0, right)], constant_values=np.nan)
         return fields
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans that overlap, so that no step is read twice."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 def prefetched(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:

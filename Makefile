@@ -1,0 +1,39 @@
+# make demo   create .venv, install, go from a real file to labelled regimes (results in demo/)
+# make test   the same, then format, lint, layers, types and tests
+# make check  format, lint, layers and types alone
+# make bench  the benchmarks
+
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
+
+.PHONY: demo test check bench docs clean
+
+demo: .venv/runtime
+	sh sample_data/demo.sh $(BIN) demo
+
+test: demo check
+	$(BIN)/python -m pytest
+
+check: .venv/development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: .venv/development
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+docs: .venv/development
+	$(BIN)/python docs/make_reference.py
+
+clean:
+	rm -rf .venv demo
+
+.venv/runtime: pyproject.toml .ci/constraints.txt
+	test -x $(BIN)/python || python3 -m venv .venv
+	$(INSTALL) '.[plot]'
+	touch $@
+
+.venv/development: .venv/runtime
+	$(INSTALL) '.[plot,zarr,h5netcdf,test]'
+	touch $@

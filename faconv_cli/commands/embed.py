@@ -1,0 +1,102 @@
+"""``faconv embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faconv_cli import console
+from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, split_list
+from faconv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from faconv_cli.cube.cube import Cube
+
+
+def command(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA... OUT.nc",
+            help="Files of one record, then the embedding to write.",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Annotated[Path, typer.Option("--checkpoint", "-c", help="Checkpoint of faconv train.")],
+    variables: Annotated[
+        list[str] | None,
+        typer.Option(help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL."),
+    ] = None,
+    time_range: Annotated[
+        str | None,
+        typer.Option(
+            help="FIRST:LAST rows to write, such as 2001:2003-06; steps before still warm the state up."
+        ),
+    ] = None,
+    time_dim: Annotated[
+        str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
+    ] = None,
+    attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAT,LON", help="Point whose teleconnection maps are wanted; repeatable."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Windows at a time; bounds the memory.")] = 8,
+    device: Device = "auto",
+    threads: Threads = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the steps that the record has grown by.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the embedding of every time step of a record, with attention maps.
+
+    faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
+    """
+    from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.cube.source import open_cube
+    from faconv_cli.device import choose_device, set_threads
+    from faconv_cli.embed.run import Embedder, match_cube
+    from faconv_cli.embed.write import write_embedding
+    from faconv_cli.files import check_output
+
+    *data, output = files
+    if not data:
+        raise UsageError(
+            f"only {output} was given", wanted="data and then the output", do="add the missing one"
+        )
+    if append and overwrite:
+        raise UsageError("--append with --overwrite", wanted="a file is added to or replaced", do="drop one")
+    check_output(output, overwrite=overwrite or append)
+    trained = read_checkpoint(checkpoint)
+    chosen = choose_device(device)
+    console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
+    cube = open_cube(data, variables=split_list(variables), time_dim=time_dim)
+    for text in cube.notes:
+        console.note(text)
+    cube = match_cube(trained, cube)
+    rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
+    embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
+    stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
+    written = 0
+    with console.progress("embedding", rows[1] - rows[0]) as line:
+        for count in stream:
+            line.advance(count=count)
+            written += count
+    console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
+
+
+def _points(cube: Cube, queries: list[str] | None) -> list[tuple[int, int]]:
+    """Turn ``LAT,LON`` texts into points of the grid."""
+    points = []
+    for text in queries or ():
+        try:
+            lat, lon = map(float, text.split(","))
+        except ValueError:
+            raise UsageError(
+                f"--query {text}", wanted="a latitude and a longitude, as in --query 0,-140", do="correct it"
+            ) from None
+        points.append(cube.grid.nearest(lat, lon))
+    return points

@@ -1,0 +1,64 @@
+"""Options that commands share; help and defaults of settings come from their fields in `config`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from faconv_cli.errors import UsageError
+
+DataFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="DATA...", help="NetCDF or GRIB files of one record.", show_default=False),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
+
+
+def setting(section: type[BaseModel], name: str, *flags: str, **more: Any) -> Any:
+    """Make the option of a setting: its help is the field's description, with its default."""
+    field = section.model_fields[name]
+    text = field.description or ""
+    if field.default not in (None, ()) and "Default" not in text:
+        shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        text += f" [default: {shown}]"
+    flags = flags or (f"--{name.replace('_', '-')}",)
+    return typer.Option(*flags, help=text, show_default=False, **more)
+
+
+def split_list(values: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Split ``["a,b", "c"]`` into ("a", "b", "c"); nothing given stays None."""
+    if not values:
+        return None
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+def split_numbers(values: Iterable[str] | None, option: str) -> tuple[float, ...] | None:
+    """Split ``["850,500"]`` into numbers.
+
+    Raises:
+        UsageError: something that is not a number.
+    """
+    parts = split_list(values)
+    try:
+        return None if parts is None else tuple(float(part) for part in parts)
+    except ValueError:
+        raise UsageError(
+            f"{option} {','.join(parts or ())}", wanted="numbers separated by commas", do="correct it"
+        ) from None
+
+
+def command_line() -> str:
+    """Give the command line as it was typed, for the history of an output."""
+    return " ".join(["faconv", *sys.argv[1:]])

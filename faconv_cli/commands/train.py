@@ -1,0 +1,196 @@
+"""``faconv train``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faconv_cli import console
+from faconv_cli.commands.options import (
+    DataFiles,
+    Device,
+    Overwrite,
+    Threads,
+    setting,
+    split_list,
+    split_numbers,
+)
+from faconv_cli.config import DataConfig, EncoderConfig, FitConfig, RunConfig, TilingConfig
+from faconv_cli.errors import InterruptedRunError, UsageError
+
+if TYPE_CHECKING:
+    from faconv_cli.fit.loop import EpochReport, Training
+    from faconv_cli.fit.prepare import Prepared
+
+
+def command(
+    data: DataFiles,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Checkpoint. Default: DATA.pt beside the first file."),
+    ] = None,
+    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
+    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
+    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
+    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    validation: Annotated[str | None, setting(DataConfig, "validation")] = None,
+    anomaly: Annotated[str | None, setting(DataConfig, "anomaly")] = None,
+    detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
+    window: Annotated[int | None, setting(TilingConfig, "window")] = None,
+    stride: Annotated[int | None, setting(TilingConfig, "stride")] = None,
+    burn_in: Annotated[int | None, setting(TilingConfig, "burn_in")] = None,
+    tile: Annotated[int | None, setting(TilingConfig, "tile")] = None,
+    halo: Annotated[int | None, setting(TilingConfig, "halo")] = None,
+    encoder: Annotated[str | None, setting(EncoderConfig, "encoder")] = None,
+    hidden: Annotated[int | None, setting(EncoderConfig, "hidden")] = None,
+    bottleneck: Annotated[int | None, setting(EncoderConfig, "bottleneck")] = None,
+    kernel_size: Annotated[int | None, setting(EncoderConfig, "kernel_size")] = None,
+    dilations: Annotated[list[str] | None, setting(EncoderConfig, "dilations")] = None,
+    attention_every: Annotated[int | None, setting(EncoderConfig, "attention_every")] = None,
+    attention_heads: Annotated[int | None, setting(EncoderConfig, "attention_heads")] = None,
+    attention_pool: Annotated[int | None, setting(EncoderConfig, "attention_pool")] = None,
+    embedding: Annotated[int | None, setting(EncoderConfig, "embedding")] = None,
+    causal: Annotated[bool | None, setting(EncoderConfig, "causal", "--causal/--no-causal")] = None,
+    patch: Annotated[int | None, setting(EncoderConfig, "patch")] = None,
+    without: Annotated[list[str] | None, setting(EncoderConfig, "without")] = None,
+    objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
+    lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
+    epochs: Annotated[int | None, setting(FitConfig, "epochs")] = None,
+    batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
+    lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
+    weight_decay: Annotated[float | None, setting(FitConfig, "weight_decay")] = None,
+    points: Annotated[int | None, setting(FitConfig, "points")] = None,
+    patience: Annotated[int | None, setting(FitConfig, "patience")] = None,
+    precision: Annotated[str | None, setting(FitConfig, "precision")] = None,
+    seed: Annotated[int | None, setting(FitConfig, "seed")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of these settings; options given here override it.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop before anything is read.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training whose last checkpoint lies there.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train an encoder on a record and write its checkpoint.
+
+        faconv train sst.nc -o sst.pt --anomaly monthly
+
+    The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per epoch to
+    NAME.metrics.jsonl beside it.
+    """
+    given = {name: value for name, value in locals().items() if name in _SETTINGS}
+    given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
+    given["levels"] = split_numbers(levels, "--levels")
+    settings = RunConfig.build(config, given)
+    path = output or data[0].with_suffix(".pt")
+    if resume and overwrite:
+        raise UsageError(
+            "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
+        )
+    if dry_run:
+        _show_plan(data, settings)
+        return
+    training = _start(data, settings, path, device, threads, resume=resume, overwrite=overwrite)
+    try:
+        _follow(training, path, resume=resume)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted after {training.epoch} epochs",
+            wanted=f"the best checkpoint so far is {path}",
+            do="run the same command with --resume to go on",
+        ) from None
+
+
+_SETTINGS = {
+    name for section in (DataConfig, TilingConfig, EncoderConfig, FitConfig) for name in section.model_fields
+}
+
+
+def _show_plan(data: list[Path], settings: RunConfig) -> None:
+    from faconv_cli.windows.resolve import plan_summary
+
+    cube = _open(data, settings)
+    console.table("plan", ("", "value"), plan_summary(cube, settings).items())
+
+
+def _open(data: list[Path], settings: RunConfig) -> Any:
+    from faconv_cli.cube.source import open_cube
+
+    chosen = settings.data
+    cube = open_cube(data, variables=chosen.variables, levels=chosen.levels, time_dim=chosen.time_dim)
+    for text in cube.notes:
+        console.note(text)
+    return cube.slice(*cube.time.indices_of(chosen.time_range)) if chosen.time_range else cube
+
+
+def _start(
+    data: list[Path],
+    settings: RunConfig,
+    path: Path,
+    device: str,
+    threads: int | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Training:
+    from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.device import choose_device, set_threads
+    from faconv_cli.files import check_output
+    from faconv_cli.fit.loop import Training, last_path
+    from faconv_cli.fit.prepare import prepare
+
+    check_output(path, overwrite=overwrite or resume)
+    checkpoint = read_checkpoint(last_path(path)) if resume else None
+    chosen = choose_device(device)
+    console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
+    cube = _open(data, settings).cached()
+    console.note(f"reading {' x '.join(map(str, cube.shape))} values (time, channel, y, x)")
+    prepared = prepare(cube, settings)
+    _tell(prepared)
+    training = Training(prepared, path, chosen)
+    if checkpoint:
+        training.resume(checkpoint)
+    return training
+
+
+def _tell(prepared: Prepared) -> None:
+    config, split = prepared.config, prepared.split
+    begin, end = split.validation
+    console.note(
+        f"anomalies: {config.data.anomaly}{', detrended' if config.data.detrend else ''}; "
+        f"training on {len(split.training_steps)} steps, validation on {end - begin}; "
+        f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}"
+    )
+
+
+def _follow(training: Training, path: Path, *, resume: bool) -> None:
+    from faconv_cli.fit.loop import StepReport
+
+    metrics = path.with_suffix(".metrics.jsonl")
+    with (
+        metrics.open("a" if resume else "w", encoding="utf-8") as file,
+        console.progress("training step", training.steps_left) as line,
+    ):
+        for report in training.run():
+            if isinstance(report, StepReport):
+                line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
+            else:
+                file.write(json.dumps(asdict(report)) + "\n")
+                file.flush()
+                _tell_epoch(report)
+    console.result(f"{path}: best of {training.epoch} epochs, validation loss {training.best:.4f}")
+
+
+def _tell_epoch(report: EpochReport) -> None:
+    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in report.terms.items())
+    name = f"epoch {report.epoch}" if report.epoch else "start from the EOFs"
+    console.note(f"{name}: {losses or 'no validation'}{' (best so far)' if report.best else ''}")

@@ -1,0 +1,102 @@
+"""A configuration on a grid: its defaults resolved, and the plan told before anything is read."""
+
+from __future__ import annotations
+
+import math
+
+from faconv_cli.config import RunConfig
+from faconv_cli.cube.cube import Cube
+from faconv_cli.errors import UsageError
+from faconv_cli.windows.plan import (
+    Tiles,
+    default_patch,
+    default_pool,
+    default_stride,
+    plan_tiles,
+    plan_windows,
+)
+
+GIBIBYTE = 2**30
+
+
+def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
+    """Replace the defaults that depend on the grid by what they stand for.
+
+    Raises:
+        UsageError: a patch that does not divide the longitudes of a grid that closes the circle.
+    """
+    tiling, encoder = config.tiling, config.encoder
+    patch = encoder.patch or default_patch(shape, periodic=periodic)
+    if periodic and shape[1] % patch:
+        raise UsageError(
+            f"--patch {patch} does not divide {shape[1]} longitudes",
+            wanted="on a grid that closes the circle it must",
+            do="choose another --patch",
+        )
+    stride = tiling.stride or default_stride(tiling.window, tiling.burn_in, encoder.attention_every)
+    tiles = plan_tiles(
+        padded(shape, patch), tile=tiling.tile, halo=tiling.halo, periodic=periodic, multiple=patch
+    )
+    hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
+    pool = encoder.attention_pool or default_pool(hidden)
+    return config.model_copy(
+        update={
+            "tiling": tiling.model_copy(update={"stride": stride}),
+            "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
+        }
+    )
+
+
+def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:
+    """Round a grid up to whole patches."""
+    return math.ceil(shape[0] / patch) * patch, math.ceil(shape[1] / patch) * patch
+
+
+def tiles_of(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Tiles:
+    """Plan the tiles of a resolved configuration on a grid."""
+    patch = config.encoder.patch or 1
+    return plan_tiles(
+        padded(shape, patch),
+        tile=config.tiling.tile,
+        halo=config.tiling.halo,
+        periodic=periodic,
+        multiple=patch,
+    )
+
+
+def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
+    """Tell how a cube would be worked on, label by label.
+
+    Raises:
+        UsageError: settings that do not suit the grid.
+    """
+    config = resolve(config, cube.grid.shape, periodic=cube.grid.periodic)
+    tiling, encoder = config.tiling, config.encoder
+    tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
+    windows = plan_windows(
+        cube.time.segments,
+        window=tiling.window,
+        stride=tiling.stride or tiling.window,
+        burn_in=tiling.burn_in,
+    )
+    read = sum(window.stop - window.start for window in windows)
+    step_bytes = cube.nbytes // max(len(cube.time), 1)
+    return {
+        "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
+        "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
+        "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
+        "memory per batch": f"about {_batch_bytes(config, cube, tiles) / GIBIBYTE:.2f} GiB in training "
+        f"({config.fit.batch} windows)",
+        "bytes to read": f"{read * step_bytes / GIBIBYTE:.2f} GiB a pass "
+        f"(the record has {cube.nbytes / GIBIBYTE:.2f} GiB as float32)",
+    }
+
+
+def _batch_bytes(config: RunConfig, cube: Cube, tiles: Tiles) -> int:
+    """Estimate the floats a training step keeps: fields, masks, and what the recurrence saves per step."""
+    encoder, channels = config.encoder, cube.shape[1]
+    patch = encoder.patch or 1
+    points = len(tiles) * tiles.tile_shape[0] * tiles.tile_shape[1]
+    saved = 6 * encoder.hidden + 4 * encoder.bottleneck
+    per_step = points * (3 * channels + saved / patch**2)
+    return int(4 * config.fit.batch * config.tiling.window * per_step)
