@@ -271,6 +271,8 @@ def _layers_of(name: str, roles: _Roles, time: _Time) -> list[Layer] | Refusal:
     variable = roles.variables[name]
     if name in roles.auxiliary:
         return Refusal(roles.auxiliary[name], "a channel is a field of its own", "leave it out")
+    if name in roles.dataset.coords:
+        return Refusal("an auxiliary coordinate", "a channel is a field of its own", "leave it out")
     if variable.dtype.kind not in "fiub":
         return Refusal(f"not numeric ({variable.dtype})", "a channel holds numbers", "leave it out")
     grid = roles.grid_of(name)

@@ -1,0 +1,140 @@
+"""``faconv inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from faconv_cli import console
+from faconv_cli.commands.options import setting, split_list, split_numbers
+from faconv_cli.config import DataConfig
+from faconv_cli.errors import UsageError
+
+_ZIP = b"PK\x03\x04"  # a checkpoint is a zip archive
+
+
+def command(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="NetCDF or GRIB files of one record, or one checkpoint.",
+            show_default=False,
+        ),
+    ],
+    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
+    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
+    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
+    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what faconv sees in data, and how it would work on them; or what a checkpoint holds.
+
+    Example: faconv inspect sample_data/ostia_monthly.nc
+    """
+    if _is_checkpoint(files[0]):
+        if len(files) > 1:
+            raise UsageError(
+                f"{files[0]} is a checkpoint and {len(files) - 1} more files are named",
+                wanted="one checkpoint is shown at a time",
+                do="name it alone",
+            )
+        shown, show = _describe_checkpoint(files[0]), _show_checkpoint
+    else:
+        chosen = split_list(variables), split_numbers(levels, "--levels")
+        shown, show = _describe_data(files, *chosen, time_range, time_dim), _show_data
+    if as_json:
+        console.result_json(shown)
+    else:
+        show(shown)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == _ZIP
+    except OSError:
+        return False  # open_cube says what is wrong with it
+
+
+def _describe_checkpoint(path: Path) -> dict[str, Any]:
+    from faconv_cli.checkpoint import describe, read_checkpoint
+
+    return describe(read_checkpoint(path))
+
+
+def _describe_data(
+    files: list[Path],
+    variables: tuple[str, ...] | None,
+    levels: tuple[float, ...] | None,
+    time_range: str | None,
+    time_dim: str | None,
+) -> dict[str, Any]:
+    from faconv_cli.config import RunConfig
+    from faconv_cli.cube.overview import overview
+    from faconv_cli.cube.source import open_cube
+    from faconv_cli.windows.resolve import plan_summary
+
+    cube = open_cube(files, variables=variables, levels=levels, time_dim=time_dim)
+    if time_range:
+        cube = cube.slice(*cube.time.indices_of(time_range))
+    return overview(cube) | {"plan": plan_summary(cube, RunConfig())}
+
+
+def _show_checkpoint(seen: dict[str, Any]) -> None:
+    console.table("Checkpoint", ["", "value"], seen.items())
+
+
+def _show_data(seen: dict[str, Any]) -> None:
+    console.table(
+        "Variables",
+        ["name", "units", "what", "missing", "from", "to"],
+        (
+            (v["name"], v["units"] or "?", v["long_name"], _percent(v), _number(v["min"]), _number(v["max"]))
+            for v in seen["variables"]
+        ),
+    )
+    if seen["left_out"]:
+        console.table("Left out", ["name", "why"], seen["left_out"].items())
+    console.table(
+        "Dimensions",
+        ["name", "role", "size"],
+        ((d["name"], d["role"], d["size"]) for d in seen["dimensions"]),
+    )
+    console.table("Record", ["", "value"], _record(seen))
+    for note in seen["notes"]:
+        console.result(f"Note: {note}")
+    console.table("Plan with default options", ["", "value"], seen["plan"].items())
+
+
+def _record(seen: dict[str, Any]) -> list[tuple[str, str]]:
+    time, grid, values, storage = (seen[key] for key in ("time", "grid", "values", "storage"))
+    gaps = [f"{gap['from']} to {gap['to']}" for gap in time["gaps"]]
+    more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
+    h, w = grid["shape"]
+    circle = "closes the circle" if grid["periodic"] else "does not close the circle"
+    chunks = " x ".join(f"{size} {dim}" for dim, size in (storage.get("chunks") or {}).items())
+    read, steps = values["steps_read"], values["steps"]
+    return [
+        ("time", f"{time['first']} to {time['last']}, {time['steps']} steps of {time['step']}"),
+        ("calendar", time["calendar"]),
+        ("gaps", f"{len(gaps)}: {', '.join(gaps[:3])}{more}" if gaps else "none"),
+        ("irregular steps", str(time["irregular_steps"])),
+        ("grid", f"{h} x {w}, {'regular' if grid['regular'] else '2-D coordinates'}; {circle}"),
+        ("latitude", f"{grid['lat'][0]:g} to {grid['lat'][1]:g}, {grid['latitude_order']} in the file"),
+        ("longitude", f"{grid['lon'][0]:g} to {grid['lon'][1]:g}"),
+        ("missing and range", "of every step" if read == steps else f"sampled, {read} of {steps} steps"),
+        ("stored as", storage.get("type", "?") + (", packed" if storage.get("packed") else "")),
+        ("chunks", chunks or "none"),
+        ("size", f"{values['bytes'] / 2**20:.1f} MiB as float32"),
+    ]
+
+
+def _percent(variable: dict[str, Any]) -> str:
+    return f"{100 * variable['missing_share']:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"
