@@ -1,0 +1,119 @@
+"""What a planted cube is made of; light to import."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from faconv_cli.errors import UsageError
+
+Kind = Literal["snapshot", "motion", "teleconnection"]
+Calendar = Literal["standard", "noleap", "360_day"]
+Step = Literal["6-hourly", "daily", "monthly"]
+
+SNAPSHOT_REGIMES, MAX_REGIMES = 4, 12
+
+
+class Variable(NamedTuple):
+    """A variable of the cube: its names and units, its mean and the size of its anomalies."""
+
+    name: str
+    standard_name: str
+    units: str
+    mean: float
+    scale: float
+
+
+VARIABLES = (
+    Variable("t2m", "air_temperature", "K", 288.0, 3.0),
+    Variable("msl", "air_pressure_at_mean_sea_level", "Pa", 101_325.0, 700.0),
+    Variable("q850", "specific_humidity", "kg kg-1", 0.012, 0.001),
+    Variable("u850", "eastward_wind", "m s-1", 5.0, 4.0),
+    Variable("v850", "northward_wind", "m s-1", 0.0, 4.0),
+    Variable("z500", "geopotential_height", "m", 5500.0, 80.0),
+)
+
+
+@dataclass(frozen=True)
+class PlantedConfig:
+    """Size, regimes and noise of a planted cube.
+
+    Attributes:
+        kind: what tells the regimes apart.
+        steps: time steps.
+        lat: points from pole to pole.
+        lon: points around the circle.
+        variables: how many of `VARIABLES`.
+        regimes: number of regimes; 4 for snapshots where not given, always 2 for the other kinds.
+        duration: mean duration of a spell, in steps.
+        noise: standard deviation of the noise over the root mean square of the signal.
+        seed: of everything random.
+        calendar: CF calendar.
+        step: time step.
+        missing: share of points that are land: missing at all times.
+        start: first date, YYYY-MM-DD.
+
+    Raises:
+        UsageError: a value out of its range, or values that contradict each other.
+    """
+
+    kind: Kind = "snapshot"
+    steps: int = 1461
+    lat: int = 24
+    lon: int = 48
+    variables: int = 2
+    regimes: int | None = None
+    duration: float = 10.0
+    noise: float = 3.0
+    seed: int = 0
+    calendar: Calendar = "standard"
+    step: Step = "daily"
+    missing: float = 0.0
+    start: str = "2000-01-01"
+
+    def __post_init__(self) -> None:
+        self._check("steps", self.steps >= 2, "at least 2")
+        self._check("lat", self.lat >= 6, "at least 6")
+        self._check("lon", self.lon >= 12, "at least 12")
+        self._check("variables", 1 <= self.variables <= len(VARIABLES), f"from 1 to {len(VARIABLES)}")
+        self._check("duration", self.duration >= 1 and math.isfinite(self.duration), "at least 1 step")
+        self._check("noise", self.noise >= 0 and math.isfinite(self.noise), "a number that is not negative")
+        self._check("seed", self.seed >= 0, "not negative")
+        self._check("missing", 0 <= self.missing <= 0.9, "a share from 0 to 0.9")
+        most = MAX_REGIMES if self.kind == "snapshot" else 2
+        self._check("regimes", 2 <= self.regime_count <= most, f"from 2 to {most} for the kind {self.kind}")
+        self._check_start()
+
+    def _check(self, option: str, fits: bool, wanted: str) -> None:
+        if not fits:
+            raise UsageError(
+                f"--{option} is {getattr(self, option)}", wanted=f"it must be {wanted}", do="change it"
+            )
+
+    def _check_start(self) -> None:
+        import cftime  # heavy, and the command line reads this module to know its options
+
+        try:
+            day = cftime.datetime.strptime(self.start, "%Y-%m-%d", calendar=self.calendar).day
+        except ValueError:
+            day = 0
+        self._check("start", day > 0, f"a date YYYY-MM-DD of the calendar {self.calendar}")
+        self._check("start", day == 1 or self.step != "monthly", "the first of a month for monthly steps")
+
+    @property
+    def regime_count(self) -> int:
+        """Number of regimes K."""
+        if self.regimes is not None:
+            return self.regimes
+        return SNAPSHOT_REGIMES if self.kind == "snapshot" else 2
+
+    @property
+    def chosen(self) -> tuple[Variable, ...]:
+        """The variables of the cube."""
+        return VARIABLES[: self.variables]
+
+    @property
+    def step_bytes(self) -> int:
+        """Size of one step of all variables."""
+        return 4 * self.variables * self.lat * self.lon

@@ -1,0 +1,228 @@
+"""Cubes with known regimes: a regime signal over red noise, a seasonal cycle and a trend.
+
+Three kinds, by what tells the regimes apart:
+
+- ``snapshot``: each regime has its own anomaly pattern; any single step shows it.
+- ``motion``: a wave travels east in one regime and west in the other. Its phase is random at the start of
+  each spell, so one step looks the same in both and only a sequence tells.
+- ``teleconnection``: two far centres swing together in one regime and against each other in the other. The
+  sign of the swing is random, so each centre alone looks the same in both and only their product tells.
+
+Everything but the noise is a sum of a few patterns with amplitudes in time,
+``field(t, v, y, x) = Σ_p amplitude(t, p) pattern(p, v, y, x) + noise``, so that a cube of any length is made
+block by block. Neither the size of a block nor the length of the record changes a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import cftime
+import numpy as np
+import xarray as xr
+from threadpoolctl import ThreadpoolController
+
+import faconv_cli
+from faconv_cli import schema
+from faconv_cli.sample.config import PlantedConfig, Variable
+from faconv_cli.sample.noise import Float32, Float64, Smoother, red_noise
+from faconv_cli.sample.signal import SIGNALS, Int, centres, orthonormal, regime_chain
+
+FREQUENCIES = {"6-hourly": "6h", "daily": "D", "monthly": "MS"}
+TIME_UNITS = {"6-hourly": "hours", "daily": "days", "monthly": "days"}
+MEANINGS = {"motion": ("eastward", "westward"), "teleconnection": ("in_phase", "out_of_phase")}
+BLOCK_BYTES = 16 * 2**20
+
+NOISE_LENGTH_DEG = 8.0
+NOISE_MEMORY = 0.7  # correlation from one step to the next
+LAND_LENGTH_DEG = 20.0
+# in units of a variable's scale
+TROPICS, SEASON_AT_POLE, TREND_PER_YEAR = 2.0, 3.0, 0.05
+SEASON_PEAK = 0.55  # of the year, in the north
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All of a planted cube but its fields: small whatever its size, but for the few patterns.
+
+    ``amplitudes`` (t, p), ``patterns`` (p, v, h, w) in the variables' units, both float32.
+    """
+
+    config: PlantedConfig
+    lat: Float64
+    lon: Float64
+    times: xr.CFTimeIndex
+    regime: Int
+    amplitudes: Float32
+    patterns: Float32
+    noise_rng: np.random.Generator
+
+
+def plan(config: PlantedConfig) -> Plan:
+    """Draw regimes, patterns and land; place the grid and the time axis."""
+    for_regimes, for_amplitudes, for_patterns, for_land, for_noise = np.random.default_rng(config.seed).spawn(
+        5
+    )
+    lat: Float64 = -90 + 180 / config.lat * (np.arange(config.lat, dtype=np.float64) + 0.5)
+    lon: Float64 = 360 / config.lon * np.arange(config.lon, dtype=np.float64)
+    times = xr.date_range(
+        config.start,
+        periods=config.steps,
+        freq=FREQUENCIES[config.step],
+        calendar=config.calendar,
+        use_cftime=True,
+    )
+    kind = SIGNALS[config.kind]
+    regime = regime_chain(config.steps, config.regime_count, config.duration, for_regimes)
+    amplitudes = kind.amplitudes(regime, config.regime_count, config.duration, for_amplitudes)
+    patterns = kind.patterns(lat, lon, config.variables, config.regime_count, for_patterns)
+    sea = ~_land(config, lat, lon, for_land)
+    weights = np.cos(np.deg2rad(lat))[:, None] * sea
+    patterns = orthonormal(patterns, weights / weights.sum())
+    return Plan(
+        config=config,
+        lat=lat,
+        lon=lon,
+        times=times,
+        regime=regime,
+        amplitudes=np.column_stack([*_background_amplitudes(times), amplitudes]).astype(np.float32),
+        patterns=_in_units(
+            config, np.concatenate([_background_patterns(lat, patterns.shape[1:]), patterns]), sea
+        ),
+        noise_rng=for_noise,
+    )
+
+
+def _background_amplitudes(times: xr.CFTimeIndex) -> tuple[Float64, Float64, Float64]:
+    """Give mean, seasonal cycle and trend (t,) from the calendar's own years."""
+    calendar = times.calendar
+    leap = np.array([calendar != "360_day" and cftime.is_leap_year(year, calendar) for year in times.year])
+    length = (360.0 if calendar == "360_day" else 365.0) + leap
+    fraction = (np.asarray(times.dayofyear) - 1 + np.asarray(times.hour) / 24) / length
+    years = np.asarray(times.year) + fraction
+    return np.ones_like(years), np.cos(2 * np.pi * (fraction - SEASON_PEAK)), years - years[0]
+
+
+def _background_patterns(lat: Float64, shape: tuple[int, ...]) -> Float64:
+    """Give what goes with mean, seasonal cycle and trend: (3, v, h, w), in units of scale."""
+    latitude = np.deg2rad(lat)
+    profiles = np.stack(
+        [
+            TROPICS * np.cos(2 * latitude),
+            SEASON_AT_POLE * np.sin(latitude),
+            TREND_PER_YEAR * (1 + np.sin(latitude) ** 2),
+        ]
+    )
+    return np.broadcast_to(profiles[:, None, :, None], (3, *shape))
+
+
+def _in_units(config: PlantedConfig, patterns: Float64, sea: np.ndarray) -> Float32:
+    scale = np.array([variable.scale for variable in config.chosen])
+    mean = np.array([variable.mean for variable in config.chosen])
+    patterns = patterns * scale[:, None, None]
+    patterns[0] += mean[:, None, None]
+    patterns[0][:, ~sea] = np.nan  # the mean is in every step, so land is missing in every step
+    return patterns.astype(np.float32)
+
+
+def _land(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth mask (h, w) that covers the share ``missing`` of the points."""
+    height = Smoother.on(lat, lon, LAND_LENGTH_DEG).random((), rng)
+    if config.kind == "teleconnection":
+        height -= 10 * centres(lat, lon).max(axis=0)  # a centre on land would plant nothing
+    land = np.zeros(height.size, bool)
+    land[np.argsort(-height, axis=None)[: round(config.missing * height.size)]] = True
+    return land.reshape(height.shape)
+
+
+def blocks(planned: Plan, block_steps: int) -> Iterator[Float32]:
+    """Yield all fields (t, v, h, w), ``block_steps`` at a time; the last block may be shorter."""
+    config = planned.config
+    shape = planned.patterns.shape
+    flat = planned.patterns.reshape(shape[0], -1)
+    cuts = [planned.amplitudes[start : start + block_steps] for start in range(0, config.steps, block_steps)]
+    noise = red_noise(
+        Smoother.on(planned.lat, planned.lon, NOISE_LENGTH_DEG),
+        config.noise * np.array([variable.scale for variable in config.chosen], np.float32),
+        NOISE_MEMORY,
+        map(len, cuts),
+        planned.noise_rng,
+    )
+    blas = ThreadpoolController()
+    for amplitudes in cuts:
+        # the products are too small for several threads, which would only wait for each other
+        with blas.limit(limits=1, user_api="blas"):
+            values = next(noise)
+            # one product per step, so that no value depends on the size of the block
+            values += np.matmul(amplitudes[:, None, :], flat).reshape(-1, *shape[1:])
+        yield values
+
+
+def frame(planned: Plan) -> xr.Dataset:
+    """Describe the cube: coordinates, `regime_true` and global attributes, without the fields."""
+    config = planned.config
+    flags = np.arange(config.regime_count, dtype=np.int8)
+    regime_attrs = {
+        "long_name": "regime planted in the data",
+        "flag_values": flags,
+        "flag_meanings": " ".join(
+            MEANINGS.get(config.kind) or (f"pattern_{number + 1}" for number in flags.tolist())
+        ),
+    }
+    data = xr.Dataset(
+        {schema.REGIME_TRUE: (schema.TIME, planned.regime.astype(np.int8), regime_attrs)},
+        coords={
+            schema.TIME: (schema.TIME, planned.times, {"standard_name": "time", "axis": "T"}),
+            "lat": ("lat", planned.lat, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
+            "lon": ("lon", planned.lon, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
+        },
+        attrs=_attributes(config),
+    )
+    units = f"{TIME_UNITS[config.step]} since {config.start} 00:00:00"
+    data[schema.TIME].encoding = {"units": units, "calendar": config.calendar, "dtype": "float64"}
+    return data
+
+
+def field_attributes(variable: Variable) -> dict[str, str]:
+    """Attributes of one variable's field."""
+    return {
+        "standard_name": variable.standard_name,
+        "long_name": f"generated {variable.standard_name.replace('_', ' ')}",
+        "units": variable.units,
+    }
+
+
+def _attributes(config: PlantedConfig) -> dict[str, str | int | float]:
+    given = {field.name: getattr(config, field.name) for field in fields(config)}
+    given["regimes"] = config.regime_count
+    options = " ".join(f"--{name} {value}" for name, value in given.items())
+    version = faconv_cli.__version__
+    return {
+        "Conventions": schema.CONVENTIONS,
+        "title": f"Generated cube with {config.regime_count} known regimes of the kind {config.kind}",
+        "source": f"faconv {version}: regime signal, seasonal cycle, trend and red noise; not observations",
+        # no date: the same options give the same bytes
+        "history": f"faconv sample planted {options}",
+        "faconv_version": version,
+        **{f"planted_{name}": value for name, value in given.items()},
+    }
+
+
+def planted_cube(config: PlantedConfig) -> xr.Dataset:
+    """Make a planted cube in memory; `sample.netcdf.write_planted` writes the same to a file.
+
+    Returns:
+        Fields (time, lat, lon) float32 named as in `VARIABLES`, NaN on land, and ``regime_true`` (time) int8.
+    """
+    planned = plan(config)
+    data = frame(planned)
+    values = np.concatenate(list(blocks(planned, steps_per_block(config, 1))))
+    for number, variable in enumerate(config.chosen):
+        data[variable.name] = ((schema.TIME, "lat", "lon"), values[:, number], field_attributes(variable))
+    return data
+
+
+def steps_per_block(config: PlantedConfig, chunk: int) -> int:
+    """Give the steps made at once: whole chunks, of about `BLOCK_BYTES`."""
+    return chunk * max(1, BLOCK_BYTES // (chunk * config.step_bytes))
