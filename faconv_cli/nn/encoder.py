@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from faconv_cli.nn.domain import Domain, pool_sum
 from faconv_cli.nn.head import SpatialPatterns
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
-from faconv_cli.nn.seasonal import TemporalAttention
+from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 
 
 class Encoding(NamedTuple):
@@ -44,6 +44,8 @@ class SubspaceEncoder(nn.Module):
         embedding: d.
         nodes: rows and columns of the nodes of the spatial patterns.
         temporal: the head's attention over time, or None to leave it out.
+        season: give the temporal attention the place in the year (and the day).
+        sub_daily: the season includes the place in the day.
         patch: points per side under one hidden point.
         stem: channels of the patch convolution; unused where patch is 1.
     """
@@ -56,10 +58,13 @@ class SubspaceEncoder(nn.Module):
         nodes: tuple[int, int],
         temporal: TemporalAttention | None,
         *,
+        season: bool = True,
+        sub_daily: bool = False,
         patch: int = 1,
         stem: int = 16,
     ) -> None:
         super().__init__()
+        self.season, self.sub_daily = float(season), sub_daily
         self.patch = patch
         self.stem = nn.Conv2d(channels + 1, stem, patch, stride=patch) if patch > 1 else nn.Identity()
         self.layer = layer
@@ -103,8 +108,10 @@ class SubspaceEncoder(nn.Module):
         if self.temporal is None:
             return e, None
         with torch.autocast(e.device.type, enabled=False):
-            z, temporal = self.temporal(e, year_fraction, day_fraction, valid=present, return_weights=weights)
-        return z, temporal
+            season = self.season * seasonal_encoding(year_fraction, day_fraction if self.sub_daily else None)
+            if weights:
+                return self.temporal.attend(e, season, present)
+            return self.temporal(e, season, present), None
 
 
 class _MapCollector:
