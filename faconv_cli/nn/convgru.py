@@ -65,15 +65,14 @@ class ConvGRUCell(nn.Module):
     def step(self, x_t: Tensor, state: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Advance by one step, as the equations are written; ``weights`` is not used."""
         weight = torch.cat([self.input_weight, self.recurrent_weight], 1)
-        gate_weight, new_weight = weight.split([2 * self.hidden_channels, self.hidden_channels])
-        gate_bias, new_bias = self.bias.split([2 * self.hidden_channels, self.hidden_channels])
+        gates = 2 * self.hidden_channels  # z and r; what follows is n's
 
         def convolve_with(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
             seen = pad2d(torch.cat([x_t, h.to(x_t.dtype)], 1), self.halo.cells, self.halo.padding)
             return F.conv2d(seen, weight, bias).to(state.dtype)
 
-        z, r = convolve_with(state, gate_weight, gate_bias).sigmoid().chunk(2, 1)
-        n = convolve_with(r * state, new_weight, new_bias).tanh()
+        z, r = convolve_with(state, weight[:gates], self.bias[:gates]).sigmoid().chunk(2, 1)
+        n = convolve_with(r * state, weight[gates:], self.bias[gates:]).tanh()
         h = (1 - z) * state + z * n
         return h, h
 
@@ -127,6 +126,7 @@ class ConvGRU2d(RecurrentLayer2d):
         )
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler would unroll the steps
 def _recur(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> Tensor:
     """Give h_1 … h_T (t, b, h, w, f) for ``x`` (t, b, h, w, c) and ``h0`` (b, h, w, f), features last."""
     if any_requires_grad((x, weight, bias, h0)):
@@ -138,15 +138,14 @@ def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, *, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """Give h_0 … h_T, and where kept z, r, n of each step in a row."""
-    hidden, kept = h0.shape[-1], []
-    (gate_weight, new_weight), (gate_bias, new_bias) = (v.split([2 * hidden, hidden]) for v in (weight, bias))
+    gates, kept = 2 * h0.shape[-1], []
     h = h0.new_empty(len(x) + 1, *h0.shape)
     h[0] = h0
-    seen = StepInput(x, hidden, halo)
+    seen = StepInput(x, h0.shape[-1], halo)
     for t, x_t in enumerate(x):
-        gates = convolve(seen.fill(x_t, h[t]), gate_weight, gate_bias, 2, h0.dtype)
-        z, r = (gate.sigmoid_() for gate in gates)
-        (n,) = convolve(seen.fill(x_t, r * h[t]), new_weight, new_bias, 1, h0.dtype)
+        pre = convolve(seen.fill(x_t, h[t]), weight[:gates], bias[:gates], 2, h0.dtype)
+        z, r = (preactivation.sigmoid_() for preactivation in pre)
+        (n,) = convolve(seen.fill(x_t, r * h[t]), weight[gates:], bias[gates:], 1, h0.dtype)
         torch.lerp(h[t], tanh(n, out=n), z, out=h[t + 1])
         if keep:
             kept += [z, r, n]
@@ -164,11 +163,10 @@ class _Recurrence(torch.autograd.Function):
         return h[1:]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, h, *kept = ctx.saved_tensors
-        parts = [2 * h.shape[-1], h.shape[-1]]
-        gate_weight, new_weight = weight.split(parts)
+        gates = 2 * h.shape[-1]
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
         seen = StepInput(x, h.shape[-1], ctx.halo)
@@ -178,10 +176,10 @@ class _Recurrence(torch.autograd.Function):
             adjoint = carry + grad_h[t]
             grad_n = tanh_backward_(adjoint * z, n)
             grad_z = sigmoid_backward_((n - h[t]).mul_(adjoint), z)
-            of_new = convolve_backward([grad_n], seen.fill(x[t], r * h[t]), new_weight)
+            of_new = convolve_backward([grad_n], seen.fill(x[t], r * h[t]), weight[gates:])
             grad_x_new, grad_reset = seen.split(of_new[0])
             grad_r = sigmoid_backward_(grad_reset * h[t], r)
-            of_gates = convolve_backward([grad_z, grad_r], seen.fill(x[t], h[t]), gate_weight)
+            of_gates = convolve_backward([grad_z, grad_r], seen.fill(x[t], h[t]), weight[:gates])
             grad_x_gates, grad_h_gates = seen.split(of_gates[0])
             torch.add(grad_x_new, grad_x_gates, out=grad_x[t])
             carry = (adjoint * (1 - z)).addcmul_(grad_reset, r).add_(grad_h_gates)

@@ -188,6 +188,7 @@ class ConvLSTM2d(RecurrentLayer2d):
         return layer
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler would unroll the steps
 def _recur(
     x: Tensor, weight: Tensor, bias: Tensor, peepholes: Tensor | None, h0: Tensor, c0: Tensor, halo: Halo
 ) -> tuple[Tensor, Tensor]:
@@ -257,7 +258,7 @@ class _Recurrence(torch.autograd.Function):
         return h[1:], c.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, peepholes, h, c, *kept = ctx.saved_tensors
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)

@@ -37,7 +37,9 @@ class Halo:
         """
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise UsageError(
-                f"kernel size {kernel_size}", wanted="an odd number keeps the grid in place", do="give 1, 3, 5, ..."
+                f"kernel size {kernel_size}",
+                wanted="an odd number keeps the grid in place",
+                do="give 1, 3, 5, ...",
             )
         return cls(kernel_size // 2, padding)
 
@@ -97,7 +99,8 @@ class StepInput:
 
     def __init__(self, x: Tensor, hidden: int, halo: Halo) -> None:
         self.channels, self.halo = x.shape[-1], halo
-        self.padded = halo.buffer(*x.shape[1:4], self.channels + hidden, like=x)
+        _, b, h, w, _ = x.shape
+        self.padded = halo.buffer(b, h, w, self.channels + hidden, x)
 
     def fill(self, x_t: Tensor, h: Tensor) -> Tensor:
         """Give the buffer (b, H, W, c + f) holding ``x_t`` (b, h, w, c) and ``h`` (b, h, w, f)."""
@@ -112,7 +115,9 @@ class StepInput:
         return seen[..., : self.channels], seen[..., self.channels :]
 
 
-def convolve(padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dtype: torch.dtype) -> list[Tensor]:
+def convolve(
+    padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dtype: torch.dtype
+) -> list[Tensor]:
     """Convolve a padded buffer once per gate, so that each gate lies in one piece.
 
     Args:
@@ -134,8 +139,8 @@ def convolve(padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dt
 
 def convolve_backward(
     grads: Sequence[Tensor] | Tensor, padded: Tensor, weight: Tensor, *, need_input: bool = True
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Give the gradients of `convolve` for its padded input (None if not needed), weight and bias.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the gradients of `convolve` for its padded input (empty if not needed), weight and bias.
 
     Args:
         grads: the gradient (n, h, w, f) of each gate.
@@ -150,7 +155,8 @@ def convolve_backward(
     of_seen, of_weight, _ = torch.ops.aten.convolution_backward(
         g, seen, weight.to(padded.dtype), None, *options
     )
-    return (of_seen.permute(0, 2, 3, 1) if need_input else None), of_weight.to(weight.dtype), grad_bias
+    of_padded = of_seen.permute(0, 2, 3, 1) if need_input else padded.new_empty(0)
+    return of_padded, of_weight.to(weight.dtype), grad_bias
 
 
 def time_blocks(steps: int, like: Tensor) -> list[slice]:

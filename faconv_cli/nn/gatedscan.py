@@ -32,6 +32,7 @@ class UpdateGate(Protocol):
         """Give the gradients of the preactivations; uses ``grad_z`` up."""
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler would unroll the steps
 def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
     """Give h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ g(v_t), with z and v from one convolution of x_t.
 
@@ -84,7 +85,7 @@ class _GatedScan(torch.autograd.Function):
         return h[1:]
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, h, *kept = ctx.saved_tensors
         maps = len(weight) // h.shape[-1]
@@ -100,7 +101,7 @@ class _GatedScan(torch.autograd.Function):
             grad_padded, of_weight, of_bias = convolve_backward(grads, padded, weight, need_input=need_x)
             grad_weight += of_weight
             grad_bias += of_bias
-            if grad_x is not None and grad_padded is not None:
+            if grad_x is not None:
                 grad_x[block] = ctx.halo.fold_(grad_padded).view_as(grad_x[block])
         return grad_x, grad_weight, grad_bias.to(weight.dtype), carry, None, None
 
