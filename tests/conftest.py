@@ -3,8 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import HealthCheck, settings
+
+from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.timeaxis import TimeAxis
 
 settings.register_profile(
     "faconv", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
@@ -27,3 +33,46 @@ def real_data() -> Path:
 def sample_data() -> Path:
     """The folder of sample data in the repository."""
     return REPOSITORY / "sample_data"
+
+
+@pytest.fixture(scope="session")
+def make_cube():
+    """Make a small cube in memory: waves of a few patterns over noise, NaN on land where asked for."""
+    return _make_cube
+
+
+def _make_cube(
+    steps=80,
+    channels=2,
+    shape=(6, 8),
+    *,
+    seed=0,
+    start="2001-01-01",
+    calendar="standard",
+    freq="D",
+    land=0.0,
+    periodic=False,
+    offset=(280.0, 1e5),
+    noise=0.3,
+):
+    rng = np.random.default_rng(seed)
+    h, w = shape
+    lon = np.arange(w) * (360 / w) if periodic else np.linspace(0, 3 * w, w, endpoint=False)
+    grid = Grid.from_coordinates(np.linspace(-30, 60, h) if h > 1 else np.zeros(1), lon)
+    times = xr.date_range(
+        start, periods=steps, freq=freq, calendar=calendar, use_cftime=calendar != "standard"
+    )
+    patterns = rng.normal(size=(3, channels, h, w))
+    series = np.stack([np.sin(np.arange(steps) * 2 * np.pi / period + period) for period in (7, 11, 23)])
+    fields = np.einsum("kt,kcyx->tcyx", series, patterns) + noise * rng.normal(size=(steps, channels, h, w))
+    scale = np.resize([1.0, 300.0], channels)[:, None, None]
+    fields = fields * scale + np.resize(offset, channels)[:, None, None]
+    fields[:, :, rng.uniform(size=shape) < land] = np.nan
+    names = [f"v{number}" for number in range(channels)]
+    return Cube(
+        fields=xr.DataArray(fields.astype(np.float32), dims=("time", "channel", "y", "x")),
+        channels=tuple(Channel(name, "K" if number % 2 == 0 else "Pa") for number, name in enumerate(names)),
+        time=TimeAxis.from_values(times.values, calendar),
+        grid=grid,
+        sources=("made.nc",),
+    )

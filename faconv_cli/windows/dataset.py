@@ -17,6 +17,8 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.windows.normalize import Normalizer
 from faconv_cli.windows.plan import Window
 
+STEPS_AT_ONCE = 8
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -93,8 +95,13 @@ class WindowReader:
         return prefetched(self.read, groups)
 
     def _normalised(self, start: int, stop: int) -> np.ndarray:
-        time = self.cube.time.slice(start, stop)
-        fields = self.normalizer.apply(self.climatology.subtract(self.cube.read(start, stop), time))
+        """Read steps [start, stop) as normalised anomalies, NaN where missing."""
+        fields = self.cube.read(start, stop)
+        # a few steps at a time: the float64 in between would otherwise be the largest array of all
+        for begin in range(0, len(fields), STEPS_AT_ONCE):
+            part = slice(begin, begin + STEPS_AT_ONCE)
+            time = self.cube.time.slice(start + begin, min(start + begin + STEPS_AT_ONCE, stop))
+            fields[part] = self.normalizer.apply(self.climatology.subtract(fields[part], time))
         below, right = (self.shape[axis] - fields.shape[2 + axis] for axis in range(2))
         if below or right:
             fields = np.pad(fields, [(0, 0), (0, 0), (0, below), (0, right)], constant_values=np.nan)

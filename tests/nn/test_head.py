@@ -19,7 +19,9 @@ def test_patterns_equal_their_plain_sum(make_domain):
     domain = make_domain(4, 5, masked=0.3)
     head = _filled(3, 6, 2, (4, 5))
     h, x = torch.randn(2, 3, 6, 4, 5, **f64), torch.randn(2, 3, 2, 4, 5, **f64)
-    expected = spatial_patterns(*(a.detach().numpy() for a in (h, x, head.on_h, head.on_x, domain.area, head.bias)))
+    expected = spatial_patterns(
+        *(a.detach().numpy() for a in (h, x, head.on_h, head.on_x, domain.area, head.bias))
+    )
     np.testing.assert_allclose((head(h, x, domain) + head.bias).detach().numpy(), expected, rtol=1e-10)
 
 
@@ -56,4 +58,6 @@ def test_untrained_patterns_ignore_the_hidden_state_and_start_from_what_they_are
     head.start_from(patterns, mean)
     x = torch.randn(1, 1, 1, 3, 4, **f64)
     expected = (patterns * domain.area * x[0, 0]).sum((1, 2, 3)) - mean
-    torch.testing.assert_close((head(torch.randn(1, 1, 5, 3, 4, **f64), x, domain) + head.bias)[0, 0], expected)
+    torch.testing.assert_close(
+        (head(torch.randn(1, 1, 5, 3, 4, **f64), x, domain) + head.bias)[0, 0], expected
+    )

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from faconv_cli.config import RunConfig
+from faconv_cli.errors import InputError
+from faconv_cli.fit import eofs as module
+from faconv_cli.fit.eofs import fit_eofs
+from faconv_cli.fit.prepare import prepare
+from faconv_cli.network import build_domain, nodes_of
+from faconv_cli.windows.dataset import WindowReader
+
+SETTINGS = {"window": 12, "burn_in": 4, "validation": "0", "embedding": 4}
+
+
+def _fit(cube, count=4, nodes=None, segments=None):
+    prepared = prepare(cube, RunConfig.build(None, SETTINGS))
+    grid, normalizer = cube.grid, prepared.normalizer
+    domain = build_domain(
+        prepared.config, grid.area, grid.lat, grid.lon, normalizer.valid, periodic=grid.periodic
+    )
+    reader = WindowReader(cube, prepared.climatology, normalizer, grid.shape, 12, 2)
+    segments = segments or prepared.split.training
+    return (
+        fit_eofs(reader, domain, nodes or nodes_of(grid.shape), segments, count=count, seed=0),
+        reader,
+        domain,
+    )
+
+
+def test_eofs_equal_a_plain_singular_value_decomposition(make_cube):
+    cube = make_cube(land=0.3)
+    eofs, reader, domain = _fit(cube)
+    fields = reader.fields(0, 80).astype(np.float64)
+    area = domain.area.double().numpy()
+    weighted = (fields * np.sqrt(area)).reshape(80, -1)
+    u, s, _ = np.linalg.svd(weighted - weighted.mean(0), full_matrices=False)
+    np.testing.assert_allclose(np.abs(eofs.components), np.abs(u[:, :4] * s[:4]), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(eofs.variance_share, (s**2 / (s**2).sum())[:4], rtol=1e-4)
+    assert (eofs.components * eofs.scale).var(0).mean() == pytest.approx(1.0)
+
+
+def test_patterns_times_components_give_back_the_fields(make_cube):
+    eofs, reader, _ = _fit(make_cube(noise=0.0), count=6)
+    rebuilt = np.einsum("td,dcyx->tcyx", eofs.components, eofs.patterns) + eofs.mean
+    np.testing.assert_allclose(rebuilt, reader.fields(0, 80), atol=2e-3)
+
+
+def test_patterns_on_fewer_nodes_project_as_their_components(make_cube):
+    eofs, reader, domain = _fit(make_cube(noise=0.0))
+    coarse, _, _ = _fit(make_cube(noise=0.0), nodes=(3, 8))
+    assert coarse.patterns.shape == (4, 2, 3, 8)
+    assert eofs.patterns.shape == (4, 2, 6, 8)
+    assert np.isfinite(coarse.patterns).all()
+
+
+def test_a_long_record_is_decomposed_in_a_stream_to_the_same_subspace(make_cube, monkeypatch):
+    cube = make_cube(400, noise=0.05)
+    exact, _, _ = _fit(cube)
+    monkeypatch.setattr(module, "EXACT_NUMBERS", 1)
+    streamed, _, _ = _fit(cube)
+    for one, two in zip(exact.components.T, streamed.components.T, strict=True):
+        assert abs(np.corrcoef(one, two)[0, 1]) > 0.999
+    np.testing.assert_allclose(streamed.variance_share, exact.variance_share, rtol=0.02)
+
+
+def test_the_propagator_of_many_pairs_is_that_of_the_process():
+    rng = np.random.default_rng(0)
+    truth = np.array([[0.8, 0.3], [-0.3, 0.8]])
+    x = np.zeros((5000, 2))
+    for t in range(1, 5000):
+        x[t] = x[t - 1] @ truth + 0.1 * rng.normal(size=2)
+    eofs = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), x, np.arange(5000))
+    np.testing.assert_allclose(eofs.propagator(1, [(0, 5000)]), truth, atol=0.03)
+    np.testing.assert_allclose(eofs.propagator(2, [(0, 5000)]), truth @ truth, atol=0.05)
+
+
+def test_the_propagator_of_few_pairs_is_damped_persistence():
+    x = np.random.default_rng(0).normal(size=(6, 4)) * [10, 5, 2, 1]
+    eofs = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), x, np.array([0, 1, 10, 20, 30, 40]))
+    propagator = eofs.propagator(1, [(0, 5)])
+    assert np.abs(propagator - np.diag(np.diag(propagator))).max() < 0.3
+    assert not eofs.propagator(1, [(10, 11)]).any() or np.isfinite(eofs.propagator(1, [(10, 11)])).all()
+
+
+def test_more_eofs_than_the_data_can_carry_are_refused(make_cube):
+    with pytest.raises(InputError, match=r"80 training steps of 12 valid numbers.*embedding of 14"):
+        _fit(make_cube(shape=(2, 3)), count=14)

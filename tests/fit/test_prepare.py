@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from faconv_cli.config import DataConfig, FitConfig, RunConfig, TilingConfig
+from faconv_cli.errors import InputError, UsageError
+from faconv_cli.fit.prepare import prepare, split_time
+
+
+def _config(validation="0.25", **tiling):
+    sizes = {"window": 12, "burn_in": 4, **tiling}
+    return RunConfig(
+        data=DataConfig(validation=validation), tiling=TilingConfig(**sizes), fit=FitConfig(batch=2)
+    )
+
+
+def test_a_share_is_held_out_at_the_end(make_cube):
+    split = split_time(make_cube(80).time, "0.25")
+    assert split.training == ((0, 60),)
+    assert split.validation == (60, 80)
+
+
+def test_a_range_is_held_out_wherever_it_lies(make_cube):
+    split = split_time(make_cube(80).time, "2001-02:2001-02")
+    assert split.training == ((0, 31), (59, 80))
+    assert split.validation == (31, 59)
+    np.testing.assert_array_equal(split.training_steps, [*range(31), *range(59, 80)])
+
+
+def test_nothing_is_held_out_when_asked(make_cube):
+    split = split_time(make_cube(80).time, "0")
+    assert split.training == ((0, 80),)
+    assert split.validation == (80, 80)
+
+
+@pytest.mark.parametrize("text", ["1", "-0.1", "half", "nan"])
+def test_other_shares_are_refused(make_cube, text):
+    with pytest.raises(UsageError, match=f"--validation {text}"):
+        split_time(make_cube(80).time, text)
+
+
+def test_holding_out_everything_is_refused(make_cube):
+    with pytest.raises(UsageError, match="holds out the whole record"):
+        split_time(make_cube(80).time, "2001:2001")
+
+
+def test_statistics_do_not_see_the_validation_period(make_cube):
+    cube = make_cube(80)
+    spoilt = cube.fields.values.copy()
+    spoilt[60:] += 1000
+    changed = make_cube(80)
+    object.__setattr__(changed, "fields", cube.fields.copy(data=spoilt))
+    one, two = prepare(cube, _config()), prepare(changed, _config())
+    np.testing.assert_array_equal(one.normalizer.mean, two.normalizer.mean)
+    np.testing.assert_array_equal(one.climatology.coefficients, two.climatology.coefficients)
+
+
+def test_training_windows_and_their_targets_stay_out_of_the_validation_period(make_cube):
+    prepared = prepare(make_cube(80), _config("2001-02:2001-02"))
+    for seed in range(5):
+        for window in prepared.training_windows(np.random.default_rng(seed), 8):
+            assert window.segment_stop <= 31 or window.start >= 59
+            assert window.start % 4 == (59 % 4 if window.start >= 59 else 0)
+
+
+def test_validation_rows_are_the_validation_steps_each_once(make_cube):
+    prepared = prepare(make_cube(80), _config("2001-02:2001-02"))
+    rows = [row for w in prepared.validation_windows() for row in range(w.first_row, w.stop)]
+    assert rows == list(range(31, 59))
+
+
+def test_a_short_record_is_passed_over_from_every_offset(make_cube):
+    prepared = prepare(make_cube(80), _config(stride=8))
+    few = prepared.training_windows(np.random.default_rng(0), 1)
+    many = prepared.training_windows(np.random.default_rng(0), 1000)
+    assert len(few) < len(many)
+    assert {w.start % 8 for w in many} == {0, 4}
+
+
+def test_a_record_shorter_than_a_window_is_refused_before_it_is_read(make_cube, monkeypatch):
+    cube = make_cube(20)
+    monkeypatch.setattr(type(cube), "read", lambda *_: pytest.fail("read"))
+    with pytest.raises(InputError, match="a window has 24"):
+        prepare(cube, RunConfig())
+
+
+def test_the_resolved_configuration_says_what_the_defaults_stood_for(make_cube):
+    config = prepare(make_cube(80), _config()).config
+    assert (config.tiling.stride, config.encoder.patch, config.encoder.attention_pool) == (8, 1, 1)
+    assert config.data.anomaly == "none"
+    assert prepare(make_cube(1000), _config()).config.data.anomaly == "daily"
+
+
+def test_a_patch_that_does_not_divide_a_closed_circle_is_refused(make_cube):
+    config = RunConfig.build(None, {"patch": 4})
+    with pytest.raises(UsageError, match="--patch 4 does not divide 6 longitudes"):
+        prepare(make_cube(80, shape=(4, 6), periodic=True), config)

@@ -1,0 +1,66 @@
+import pytest
+
+from faconv_cli.config import EncoderConfig, FitConfig, RunConfig, TilingConfig
+from faconv_cli.errors import UsageError
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
+    toml = tmp_path / "run.toml"
+    toml.write_text("window = 30\nseed = 4\n[encoder]\nhidden = 8\ndilations = [1, 3]\n")
+    config = RunConfig.build(toml, {"seed": 7, "hidden": None})
+    assert (config.tiling.window, config.fit.seed, config.encoder.hidden) == (30, 7, 8)
+    assert config.encoder.dilations == (1, 3)
+    assert config.fit.epochs == FitConfig().epochs
+
+
+def test_an_unknown_setting_is_named(tmp_path):
+    toml = tmp_path / "run.toml"
+    toml.write_text("hiden = 8")
+    with pytest.raises(UsageError, match="unknown setting 'hiden'"):
+        RunConfig.build(toml, {})
+
+
+@pytest.mark.parametrize("text", ["window = ", "\xff"])
+def test_a_file_that_is_not_toml_is_refused(tmp_path, text):
+    toml = tmp_path / "run.toml"
+    toml.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError, match=r"run\.toml.*must be a TOML file"):
+        RunConfig.build(toml, {})
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="No such file"):
+        RunConfig.build(tmp_path / "none.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"window": 0}, "tiling.window"),
+        ({"window": "many"}, "tiling.window"),
+        ({"burn_in": 24}, "leaves nothing of a window"),
+        ({"stride": 20}, "would skip steps"),
+        ({"tile": 30, "halo": 15}, "leaves nothing of a tile"),
+        ({"bottleneck": 15}, "not a multiple of 2 heads"),
+        ({"embedding": 7}, "not a multiple of 2 heads"),
+        ({"stride": 10}, "not a multiple of attention_every 4"),
+        ({"encoder": "transformer"}, "encoder.encoder"),
+        ({"without": ("gates",)}, "encoder.without"),
+        ({"kernel_size": 4}, "encoder.kernel_size"),
+        ({"objective": "fun"}, "fit.objective"),
+        ({"lr": 0.0}, "fit.lr"),
+        ({"precision": "float16"}, "fit.precision"),
+        ({"patch": 3}, "encoder.patch"),
+        ({"anomaly": "weekly"}, "data.anomaly"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        RunConfig.build(None, options)
+
+
+def test_a_configuration_survives_json():
+    config = RunConfig(
+        tiling=TilingConfig(window=30), encoder=EncoderConfig(without=("axial",)), fit=FitConfig(lead=(1, 5))
+    )
+    assert RunConfig.model_validate(config.model_dump(mode="json")) == config

@@ -1,0 +1,59 @@
+import os
+
+import pytest
+
+from faconv_cli.errors import OutputError
+from faconv_cli.files import atomic_output, check_output
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "out.nc"
+    with pytest.raises(ValueError, match="no"), atomic_output(path, overwrite=False) as temporary:
+        temporary.write_text("half")
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+    with atomic_output(path, overwrite=False) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_replacement_leaves_the_old_file(tmp_path):
+    path = tmp_path / "out.nc"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_output(path, overwrite=True) as temporary:
+        temporary.write_text("new")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_that_exists_is_refused_unless_it_may_be_replaced(tmp_path):
+    path = tmp_path / "out.nc"
+    path.write_text("old")
+    with pytest.raises(OutputError, match=r"already exists.*--overwrite"):
+        check_output(path, overwrite=False)
+    check_output(path, overwrite=True)
+
+
+def test_an_output_without_a_folder_or_that_is_one_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="is not a folder"):
+        check_output(tmp_path / "none" / "out.nc", overwrite=False)
+    with pytest.raises(OutputError, match="is a folder"):
+        check_output(tmp_path, overwrite=True)
+
+
+def test_an_unwritable_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_output(tmp_path / "out.nc", overwrite=False)
+
+
+def test_a_full_disk_is_told_as_an_output_error(tmp_path):
+    with (
+        pytest.raises(OutputError, match="No space left"),
+        atomic_output(tmp_path / "out.nc", overwrite=False),
+    ):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faconv_cli.cube.climatology import Climatology, fit_climatology
+from faconv_cli.errors import InputError
+from faconv_cli.windows.normalize import fit_normalizer
+
+
+def _nothing(cube):
+    return Climatology("none", False, np.zeros((0, *cube.shape[1:])), 0.0, ("", ""))
+
+
+def test_statistics_equal_area_weighted_ones_of_the_whole_array(make_cube):
+    cube = make_cube(land=0.3)
+    fields = cube.read(0, cube.shape[0]).astype(np.float64)
+    normalizer = fit_normalizer(cube, _nothing(cube))
+    for channel in range(2):
+        values, weights = fields[:, channel], np.broadcast_to(cube.grid.area, fields[:, channel].shape)
+        valid = np.isfinite(values)
+        mean = np.average(values[valid], weights=weights[valid])
+        variance = np.average((values[valid] - mean) ** 2, weights=weights[valid])
+        np.testing.assert_allclose(normalizer.mean[channel], mean, rtol=1e-12)
+        np.testing.assert_allclose(normalizer.std[channel], variance**0.5, rtol=1e-9)
+    np.testing.assert_allclose(normalizer.valid, np.isfinite(fields).mean(0))
+
+
+@given(st.integers(1, 5000))
+def test_the_size_of_blocks_never_changes_the_statistics(make_cube, block):
+    cube = make_cube(40)
+    whole = fit_normalizer(cube, _nothing(cube))
+    blocks = [(i, min(i + block % 40 + 1, 40)) for i in range(0, 40, block % 40 + 1)]
+    object.__setattr__(cube, "blocks", lambda: iter(blocks))
+    cut = fit_normalizer(cube, _nothing(cube))
+    np.testing.assert_allclose(cut.std, whole.std, rtol=1e-10)
+    np.testing.assert_allclose(cut.mean, whole.mean, rtol=1e-12)
+
+
+def test_a_channel_of_1e_minus_5_survives_beside_one_of_1e5(make_cube):
+    cube = make_cube(offset=(1e-5, 1e5))
+    small = cube.fields.values.copy()
+    small[:, 0] = 1e-5 + 1e-7 * (small[:, 0] - small[:, 0].mean())
+    object.__setattr__(cube, "fields", cube.fields.copy(data=small))
+    normalizer = fit_normalizer(cube, _nothing(cube))
+    scaled = normalizer.apply(cube.read(0, 80))
+    for channel in range(2):
+        weights = np.broadcast_to(cube.grid.area, scaled[:, channel].shape)
+        assert np.average(scaled[:, channel] ** 2, weights=weights) == pytest.approx(1.0, rel=1e-3)
+    np.testing.assert_allclose(normalizer.invert(scaled), small, rtol=1e-5)
+
+
+def test_statistics_are_those_of_the_anomalies(make_cube):
+    cube = make_cube(800)
+    plain, seasonless = (
+        fit_normalizer(cube, fit_climatology(cube, kind, False)) for kind in ("none", "monthly")
+    )
+    assert np.all(np.abs(seasonless.mean) < 1e-3 * plain.std)
+    assert np.all(seasonless.std < plain.std)
+
+
+@pytest.mark.parametrize("kind", ["none", "monthly"])
+def test_a_constant_channel_is_refused_by_name(make_cube, kind):
+    cube = make_cube(800)
+    fields = cube.fields.values.copy()
+    fields[:, 1] = 101325.0
+    object.__setattr__(cube, "fields", xr.DataArray(fields, dims=cube.fields.dims))
+    with pytest.raises(InputError, match=r"v1 is constant in the training period"):
+        fit_normalizer(cube, fit_climatology(cube, kind, False))
+
+
+def test_a_channel_without_values_is_refused_by_name(make_cube):
+    cube = make_cube()
+    fields = cube.fields.values.copy()
+    fields[:, 0] = np.nan
+    object.__setattr__(cube, "fields", xr.DataArray(fields, dims=cube.fields.dims))
+    with pytest.raises(InputError, match="v0 holds no valid value"):
+        fit_normalizer(cube, _nothing(cube))
