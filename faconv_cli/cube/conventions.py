@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -249,9 +250,10 @@ def decode_time(variable: xr.Variable, where: str) -> tuple[npt.NDArray[Any], st
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
         raise _undecodable(where, "has missing stamps")
     try:
-        coder = xr.coders.CFDatetimeCoder(time_unit="ns")
         plain = xr.Variable(("time",), raw, {"units": units, "calendar": calendar})
-        stamps = coder.decode(plain).to_numpy()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", xr.SerializationWarning)  # says that far years come as cftime
+            stamps = xr.coders.CFDatetimeCoder(time_unit="ns").decode(plain).to_numpy()
     except Exception as error:  # ValueError, OverflowError, KeyError: xarray and cftime differ
         raise _undecodable(where, f"has units {units!r} ({first_line(error)})") from None
     if stamps.dtype.kind not in "MO":
