@@ -115,9 +115,7 @@ class StepInput:
         return seen[..., : self.channels], seen[..., self.channels :]
 
 
-def convolve(
-    padded: Tensor, weight: Tensor, bias: Tensor | None, gates: int, dtype: torch.dtype
-) -> list[Tensor]:
+def convolve(padded: Tensor, weight: Tensor, bias: Tensor, gates: int, dtype: torch.dtype) -> list[Tensor]:
     """Convolve a padded buffer once per gate, so that each gate lies in one piece.
 
     Args:
@@ -130,11 +128,15 @@ def convolve(
     Returns:
         One contiguous (n, h, w, f) per gate.
     """
-    seen = padded.permute(0, 3, 1, 2)
-    weights = weight.to(padded.dtype).chunk(gates)
-    biases = [None] * gates if bias is None else bias.to(padded.dtype).chunk(gates)
-    parts = (F.conv2d(seen, w, b) for w, b in zip(weights, biases, strict=True))
-    return [part.permute(0, 2, 3, 1).to(dtype).contiguous() for part in parts]
+    weights, biases = weight.to(padded.dtype).chunk(gates), bias.to(padded.dtype).chunk(gates)
+    if weight.shape[-1] == 1:  # a matrix product
+        points, grid = padded.flatten(0, -2), padded.shape[:-1]
+        products = (torch.addmm(b, points, w.flatten(1).mT) for w, b in zip(weights, biases, strict=True))
+        parts = [product.view(*grid, -1) for product in products]
+    else:
+        seen = padded.permute(0, 3, 1, 2)
+        parts = [F.conv2d(seen, w, b).permute(0, 2, 3, 1) for w, b in zip(weights, biases, strict=True)]
+    return [part.to(dtype).contiguous() for part in parts]
 
 
 def convolve_backward(
@@ -150,13 +152,17 @@ def convolve_backward(
     """
     grad = torch.cat(list(grads), -1)
     grad_bias = grad.flatten(0, -2).sum(0)
-    seen, g = padded.permute(0, 3, 1, 2), grad.to(padded.dtype).permute(0, 3, 1, 2)
-    options = ([1, 1], [0, 0], [1, 1], False, [0, 0], 1, [need_input, True, False])
-    of_seen, of_weight, _ = torch.ops.aten.convolution_backward(
-        g, seen, weight.to(padded.dtype), None, *options
-    )
-    of_padded = of_seen.permute(0, 2, 3, 1) if need_input else padded.new_empty(0)
-    return of_padded, of_weight.to(weight.dtype), grad_bias
+    grad, w = grad.to(padded.dtype), weight.to(padded.dtype)
+    if weight.shape[-1] == 1:
+        of_weight = (grad.flatten(0, -2).mT @ padded.flatten(0, -2)).view_as(weight)
+        of_padded = grad @ w.flatten(1) if need_input else None
+    else:
+        seen, options = padded.permute(0, 3, 1, 2), ([1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+        of_seen, of_weight, _ = torch.ops.aten.convolution_backward(
+            grad.permute(0, 3, 1, 2), seen, w, None, *options, [need_input, True, False]
+        )
+        of_padded = of_seen.permute(0, 2, 3, 1) if need_input else None
+    return padded.new_empty(0) if of_padded is None else of_padded, of_weight.to(weight.dtype), grad_bias
 
 
 def time_blocks(steps: int, like: Tensor) -> list[slice]:
