@@ -1,0 +1,188 @@
+import cftime
+import netCDF4
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from faconv_cli import schema
+from faconv_cli.embed import run as run_module
+from faconv_cli.embed.run import Embedder
+from faconv_cli.embed.write import write_embedding
+from faconv_cli.errors import OutputError
+
+CPU = torch.device("cpu")
+QUERY = [(4, 4), (0, 2)]
+
+
+def _write(checkpoint, cube, path, rows=None, **options):
+    choice = {"attention": True, "queries": QUERY, **options.pop("embedder", {})}
+    embedder = Embedder(checkpoint, cube, CPU, batch=3, **choice)
+    rows = rows or (0, len(cube.time))
+    return sum(write_embedding(embedder, path, rows, "faconv embed ...", **options))
+
+
+def _all(path):
+    with xr.open_dataset(path, engine="netcdf4") as file:
+        return file.load()
+
+
+@pytest.fixture(scope="module")
+def cube(make_cube):
+    return make_cube(80, land=0.2, shape=(8, 12))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained, cube):
+    return trained(cube)
+
+
+def test_the_file_gives_back_what_was_computed(checkpoint, cube, tmp_path):
+    assert _write(checkpoint, cube, tmp_path / "e.nc") == 80
+    file = _all(tmp_path / "e.nc")
+    parts = list(Embedder(checkpoint, cube, CPU, batch=3, attention=True, queries=QUERY).run(0, 80))
+    for name, part in (
+        (schema.EMBEDDING, "embedding"),
+        (schema.EMBEDDING_FLAG, "flag"),
+        (schema.TEMPORAL_ATTENTION, "temporal"),
+        (schema.ATTENTION, "attention"),
+    ):
+        np.testing.assert_array_equal(file[name].values, np.concatenate([getattr(p, part) for p in parts]))
+    expected = np.concatenate([p.teleconnection for p in parts], axis=1)
+    np.testing.assert_array_equal(file[schema.TELECONNECTION].values, expected)
+    np.testing.assert_array_equal(file.time.values, cube.time.values)
+    np.testing.assert_array_equal(file.attention_time.values, cube.time.values[::4])
+    np.testing.assert_allclose(file.lat.values, cube.grid.file_lat)
+    assert file.query_lat.values.tolist() == [pytest.approx(cube.grid.lat[4]), pytest.approx(cube.grid.lat[0])]
+
+
+def test_the_file_explains_itself(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "e.nc")
+    file = _all(tmp_path / "e.nc")
+    assert file.attrs["faconv_checkpoint_sha256"] == checkpoint.sha256
+    assert file.attrs["Conventions"] == "CF-1.11"
+    assert "faconv embed ..." in file.attrs["history"]
+    assert checkpoint.config.model_validate_json(file.attrs["faconv_config"]) == checkpoint.config
+    for name, variable in file.variables.items():
+        assert variable.attrs.get("long_name") or variable.attrs.get("standard_name"), name
+    assert file.embedding_flag.attrs["flag_meanings"].split() == list(schema.FLAG_MEANINGS.values())
+
+
+def test_the_file_keeps_to_the_conventions(checkpoint, cube, tmp_path, assert_cf):
+    _write(checkpoint, cube, tmp_path / "e.nc")
+    assert_cf(tmp_path / "e.nc")
+
+
+def test_a_tiled_file_keeps_to_the_conventions_and_its_tiles_add_up(trained, cube, tmp_path, assert_cf):
+    checkpoint = trained(cube, tile=6, halo=2, without=("temporal",))
+    _write(checkpoint, cube, tmp_path / "e.nc")
+    file = _all(tmp_path / "e.nc")
+    bias = checkpoint.encoder["patterns.bias"].numpy()
+    assert schema.TEMPORAL_ATTENTION not in file
+    np.testing.assert_allclose(
+        file.tile_embedding.sum("tile").values + bias, file.embedding.values, rtol=1e-4, atol=1e-5
+    )
+    assert_cf(tmp_path / "e.nc")
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day"])
+def test_the_calendar_is_kept(trained, make_cube, tmp_path, calendar):
+    cube = make_cube(80, shape=(8, 12), calendar=calendar)
+    _write(trained(cube), cube, tmp_path / "e.nc")
+    file = _all(tmp_path / "e.nc")
+    assert file.time.encoding["calendar"] == calendar
+    assert isinstance(file.time.values[0], cftime.datetime)
+    assert (file.time.values == cube.time.values).all()
+
+
+def test_maps_are_left_out_on_request(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "e.nc", embedder={"attention": False, "queries": ()})
+    file = _all(tmp_path / "e.nc")
+    assert set(file.data_vars) == {schema.EMBEDDING, schema.EMBEDDING_FLAG}
+
+
+def test_an_encoder_without_axial_attention_has_no_maps(trained, cube, tmp_path):
+    checkpoint = trained(cube, without=("axial",))
+    _write(checkpoint, cube, tmp_path / "e.nc")
+    assert schema.ATTENTION not in _all(tmp_path / "e.nc")
+
+
+def test_maps_are_written_in_the_order_of_the_file(trained, make_cube, tmp_path):
+    cube = make_cube(80, shape=(8, 12))
+    checkpoint = trained(cube)
+    _write(checkpoint, cube, tmp_path / "up.nc")
+    grid = type(cube.grid).from_coordinates(cube.grid.lat[::-1], cube.grid.lon)
+    object.__setattr__(cube, "grid", grid)
+    _write(checkpoint, cube, tmp_path / "down.nc")
+    up, down = _all(tmp_path / "up.nc"), _all(tmp_path / "down.nc")
+    assert down.lat.values[0] > down.lat.values[-1]
+    np.testing.assert_array_equal(down.attention.values[:, ::-1], up.attention.values)
+
+
+def test_appending_is_bit_for_bit_writing_at_once(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "whole.nc")
+    for stop in (61, 62, 80):
+        _write(checkpoint, cube.slice(0, stop), tmp_path / "grown.nc", append=True)
+    whole, grown = _all(tmp_path / "whole.nc"), _all(tmp_path / "grown.nc")
+    xr.testing.assert_identical(whole.drop_attrs(), grown.drop_attrs())
+    assert grown.attrs["history"].count("faconv embed") == 3
+    assert _write(checkpoint, cube, tmp_path / "grown.nc", append=True) == 0
+
+
+def test_appending_computes_the_new_steps_only(checkpoint, cube, tmp_path, monkeypatch):
+    _write(checkpoint, cube.slice(0, 70), tmp_path / "e.nc")
+    seen = []
+    original = run_module.Embedder.run
+    monkeypatch.setattr(
+        run_module.Embedder, "run", lambda self, *rows: seen.append(rows) or original(self, *rows)
+    )
+    assert _write(checkpoint, cube, tmp_path / "e.nc", append=True) == 10
+    assert seen == [(70, 80)]
+
+
+def test_part_of_a_record_can_be_written_and_appended_to(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "whole.nc")
+    _write(checkpoint, cube.slice(0, 60), tmp_path / "part.nc", (20, 60))
+    _write(checkpoint, cube, tmp_path / "part.nc", (20, 80), append=True)
+    whole, part = _all(tmp_path / "whole.nc"), _all(tmp_path / "part.nc")
+    np.testing.assert_array_equal(part.embedding.values, whole.embedding.values[20:])
+
+
+def test_what_does_not_fit_is_not_appended(trained, checkpoint, cube, tmp_path):
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 70), path)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="not written by this checkpoint"):
+        _write(trained(cube, seed=1), cube, path, append=True)
+    with pytest.raises(OutputError, match="are not the first ones of the data"):
+        _write(checkpoint, cube.slice(5, 80), path, append=True)
+    with pytest.raises(OutputError, match="2 query points"):
+        _write(checkpoint, cube, path, append=True, embedder={"queries": ()})
+    with pytest.raises(OutputError, match="looks ahead"):
+        _write(trained(cube, causal=False), cube, path, append=True)
+    assert path.read_bytes() == before
+    (tmp_path / "text.nc").write_text("not a file of ours")
+    with pytest.raises(OutputError, match="--append needs an embedding file"):
+        _write(checkpoint, cube, tmp_path / "text.nc", append=True)
+
+
+def test_looking_ahead_has_lags_of_both_signs(trained, cube, tmp_path):
+    _write(trained(cube, causal=False), cube, tmp_path / "e.nc")
+    assert _all(tmp_path / "e.nc").lag.values.tolist() == list(range(-4, 5))
+
+
+def test_an_error_on_the_way_leaves_nothing_behind(checkpoint, cube, tmp_path, monkeypatch):
+    def fail(self, start, stop):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(cube), "read", fail)
+    with pytest.raises(KeyboardInterrupt):
+        _write(checkpoint, cube, tmp_path / "e.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_time_grows_without_limit_in_the_file(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "e.nc")
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert file.dimensions["time"].isunlimited()
+        assert file.dimensions["attention_time"].isunlimited()

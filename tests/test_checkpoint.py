@@ -1,0 +1,125 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
+from faconv_cli.config import RunConfig
+from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.cube import Channel
+from faconv_cli.errors import CheckpointError, OutputError
+from faconv_cli.windows.normalize import Normalizer
+
+
+@pytest.fixture
+def checkpoint():
+    rng = np.random.default_rng(0)
+    return Checkpoint(
+        config=RunConfig.build(None, {"hidden": 8, "seed": 3}),
+        channels=(Channel("z500", "m", "height", "geopotential_height", 500.0, "hPa"),),
+        lat=np.linspace(-10, 10, 4),
+        lon=np.linspace(0, 270, 6),
+        periodic=True,
+        time_step="1 day",
+        sub_daily=False,
+        climatology=Climatology("monthly", True, rng.normal(size=(13, 1, 4, 6)), 2001.5, ("2001", "2002")),
+        normalizer=Normalizer(np.array([0.1]), np.array([2.0]), np.ones((1, 4, 6), np.float32)),
+        encoder={"layer.a": torch.randn(3, 2), "b": torch.randn(4)},
+        decoder={"c": torch.randn(1)},
+        record={"training": {"sources": ["a.nc"]}, "epochs": 2},
+        resume={"epoch": 2, "state": {"x": torch.ones(2)}},
+    )
+
+
+def test_a_checkpoint_comes_back_as_it_was(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+    read = read_checkpoint(tmp_path / "m.pt")
+    for name in ("config", "channels", "periodic", "time_step", "sub_daily", "record"):
+        assert getattr(read, name) == getattr(checkpoint, name)
+    np.testing.assert_array_equal(read.lat, checkpoint.lat)
+    np.testing.assert_array_equal(read.lon, checkpoint.lon)
+    np.testing.assert_array_equal(read.climatology.coefficients, checkpoint.climatology.coefficients)
+    assert (read.climatology.kind, read.climatology.detrend) == ("monthly", True)
+    assert (read.climatology.centre_years, read.climatology.period) == (2001.5, ("2001", "2002"))
+    np.testing.assert_array_equal(read.normalizer.std, checkpoint.normalizer.std)
+    assert torch.equal(read.encoder["layer.a"], checkpoint.encoder["layer.a"])
+    assert torch.equal(read.resume["state"]["x"], torch.ones(2))
+    assert read.grid_shape == (4, 6)
+    assert len(read.sha256) == 64
+
+
+def test_the_same_contents_give_the_same_bytes(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "one.pt", checkpoint, overwrite=False)
+    write_checkpoint(tmp_path / "two.pt", checkpoint, overwrite=False)
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "two.pt").read_bytes()
+
+
+def test_a_checkpoint_is_not_replaced_unasked(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+    with pytest.raises(OutputError, match="already exists"):
+        write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+
+
+def test_foreign_and_damaged_files_are_refused(checkpoint, tmp_path):
+    path = tmp_path / "m.pt"
+    write_checkpoint(path, checkpoint, overwrite=False)
+    data = path.read_bytes()
+    for name, damaged in (("short", data[:200]), ("empty", b""), ("text", b"hello"), ("half", data[: len(data) // 2])):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="not a checkpoint, or a truncated one"):
+            read_checkpoint(tmp_path / name)
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match="faconv did not write"):
+        read_checkpoint(tmp_path / "foreign.pt")
+    with pytest.raises(CheckpointError, match="No such file"):
+        read_checkpoint(tmp_path / "none.pt")
+
+
+def test_nothing_pickled_is_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save({"format": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt"):
+        read_checkpoint(tmp_path / "evil.pt")
+
+
+def test_a_newer_format_and_a_missing_part_are_named(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+    contents = torch.load(tmp_path / "m.pt", weights_only=True)
+    torch.save(contents | {"version": 2}, tmp_path / "new.pt")
+    with pytest.raises(CheckpointError, match="checkpoint format 2"):
+        read_checkpoint(tmp_path / "new.pt")
+    del contents["arrays"]
+    torch.save(contents, tmp_path / "part.pt")
+    with pytest.raises(CheckpointError, match="a part is missing or wrong"):
+        read_checkpoint(tmp_path / "part.pt")
+
+
+def test_every_flipped_byte_is_an_error_or_harmless(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "m.pt", replace(checkpoint, resume={}), overwrite=False)
+    data = bytearray((tmp_path / "m.pt").read_bytes())
+    for position in np.random.default_rng(0).integers(len(data), size=60):
+        damaged = bytearray(data)
+        damaged[position] ^= 0xFF
+        (tmp_path / "d.pt").write_bytes(damaged)
+        try:
+            read_checkpoint(tmp_path / "d.pt")
+        except CheckpointError:
+            continue
+
+
+def test_a_description_names_channels_units_and_size(checkpoint):
+    told = describe(checkpoint)
+    assert told["parameters"] == 10
+    assert told["recurrent parameters"] == 6
+    assert told["channels"][0] | {} == {
+        "name": "z500",
+        "units": "m",
+        "mean of anomalies": 0.1,
+        "standard deviation": 2.0,
+    }
+    assert told["anomalies"] == "monthly, detrended"
+    assert told["grid"]["shape"] == [4, 6]
