@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 from einops import rearrange, reduce
@@ -14,6 +13,7 @@ from faconv_cli.errors import UsageError
 from faconv_cli.nn.layer import AttentionMaps
 
 _MAP_ELEMENTS = 2**22  # attention weights held at a time while maps are made
+_SHORT_LINE = 64  # points whose weights on each other are held for the backward pass
 
 
 class LineAttention(nn.Module):
@@ -39,11 +39,7 @@ class LineAttention(nn.Module):
         bias = (
             None if weights is None else _key_bias(weights, q.dtype).expand(*q.shape[:2], 1, u.shape[2], -1)
         )
-        flat = partial(torch.flatten, start_dim=0, end_dim=1)
-        found = F.scaled_dot_product_attention(
-            flat(q), flat(k), flat(v), attn_mask=None if bias is None else flat(bias)
-        )
-        found = rearrange(found, "(b l) e n d -> b l n (e d)", b=u.shape[0])
+        found = rearrange(_attend(q, k, v, bias), "b l e n d -> b l n (e d)")
         if weights is not None:
             found = found * weights.any(-1)[..., None, None]
         answer: Tensor = self.out(found)
@@ -61,6 +57,19 @@ class LineAttention(nn.Module):
             return scores.softmax(-1).mean(2)
         shares = (scores + _key_bias(weights, scores.dtype)).softmax(-1).mean(2)
         return shares * weights.any(-1)[..., None, None]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attend within lines (b, lines, heads, n, d): short ones at once, long ones in pieces."""
+    n, d = q.shape[-2:]
+    if n <= _SHORT_LINE:
+        scores: Tensor = (q / d**0.5) @ k.mT
+        found: Tensor = (scores if bias is None else scores + bias).softmax(-1) @ v
+        return found
+    if bias is not None:
+        bias = bias.expand(*q.shape[:2], 1, n, n).flatten(0, 1)
+    q_lines, k_lines, v_lines = (part.flatten(0, 1) for part in (q, k, v))
+    return F.scaled_dot_product_attention(q_lines, k_lines, v_lines, attn_mask=bias).view_as(q)
 
 
 def _key_bias(weights: Tensor, dtype: torch.dtype) -> Tensor:

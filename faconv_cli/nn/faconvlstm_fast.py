@@ -105,7 +105,7 @@ class _Run:
         recalibrate = self.cell.recalibrate
         if recalibrate is None:
             return m
-        mean = torch.einsum("bhwr,bhw->br", m, self.shares)
+        mean = (self.shares.flatten(1)[:, None] @ m.flatten(1, 2))[:, 0]
         scale = _Local("recalibrate", recalibrate, recalibrate.scale, mean, keep=self.keep)
         if self.keep:
             self.scales.append(scale)
@@ -124,11 +124,12 @@ class _Run:
     ) -> dict[str, Tensor]:
         """Go back through time; give the gradients of x, h, c and the parameters by name."""
         (dy, dh, dc), (x, h, y, chat, m) = grads, saved
-        dc, dm, du = dc / -2, torch.empty_like(m), torch.empty_like(m)
+        dh, dc = (gradient.clone(memory_format=torch.contiguous_format) for gradient in (dh, dc / -2))
+        dm, du = torch.empty_like(m), torch.empty_like(m)
         found: dict[str, Tensor] = {}
         self.gates.clear()
         for t in reversed(range(len(x))):
-            dh = dh + dy[t]
+            dh += dy[t]
             if t in self.changes:
                 dh += self.changes[t].backward(dh, found)
             scale = self.scales[t].value[:, None, None] if self.scales else None
@@ -137,7 +138,7 @@ class _Run:
                 dmean = self.scales[t].backward(torch.einsum("bhwr,bhwr->br", dm[t], m[t]), found)
                 dm[t].mul_(scale).addcmul_(self.shares[..., None], dmean[:, None, None])
             du[t] = self.stencil.adjoint(dm[t])
-            dh = du[t] @ self.Ph
+            torch.mm(du[t].flatten(0, 2), self.Ph, out=dh.flatten(0, 2))
         found |= {"h": dh, "c": -2 * dc} | self.gates.gradients()
         if x_wanted:
             found["x"] = du @ self.Px

@@ -53,6 +53,15 @@ def test_attention_and_maps_are_the_plain_ones(heads, pool, batched):
         np.testing.assert_allclose(teleconnection[sample, 0].numpy(), maps[1], rtol=1e-10, atol=1e-12)
 
 
+def test_long_lines_are_attended_to_as_short_ones_are(monkeypatch):
+    attention, weights = trained(), holed_weights(6, 7)
+    h = torch.randn(2, 5, 6, 7, dtype=torch.float64)
+    short, uniform = attention(h, weights), attention(h)
+    monkeypatch.setattr(axial_module, "_SHORT_LINE", 0)
+    torch.testing.assert_close(attention(h, weights), short)
+    torch.testing.assert_close(attention(h), uniform)
+
+
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 2**31))
 def test_maps_are_densities(h, w, pool, seed):
     attention = trained(pool=pool, seed=seed)
