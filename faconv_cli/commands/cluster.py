@@ -176,12 +176,12 @@ def _show_separation(scores: dict[str, dict[str, Any] | None]) -> None:
 
 def _show_criterion(criterion: dict[str, Any]) -> None:
     console.table(
-        "Number of regimes: reproducibility from half of the record",
-        ["k", "reproducibility", "red noise", "excess", "p", ""],
+        f"Number of regimes: reproducibility by half of the record (p = {criterion['p_value']:.2f})",
+        ["k", "reproducibility", "of red noise", "skill", ""],
         [
             [
                 row["clusters"],
-                *(_text(row[name], ".3f") for name in ("reproducibility", "red_noise", "excess", "p_value")),
+                *(_text(row[name], ".3f") for name in ("reproducibility", "red_noise", "skill")),
                 "chosen" if row["clusters"] == criterion["chosen"] else "",
             ]
             for row in criterion["scores"]

@@ -310,7 +310,7 @@ def _criterion_notes(criterion: Criterion | None) -> list[str]:
     notes = [f"k = {criterion.chosen} by {selection.DESCRIPTION}"]
     if not criterion.significant:
         notes.append(
-            "no better than red noise at 95 %: read these regimes as a partition of a continuum, not as "
-            "preferred states"
+            f"no number of regimes stands out of red noise at 95 % (p = {criterion.p_value:.2f}): read them "
+            "as a partition of a continuum, not as preferred states"
         )
     return notes

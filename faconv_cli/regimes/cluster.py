@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ from scipy.special import softmax
 from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from faconv_cli.errors import InputError
 
@@ -92,14 +94,23 @@ class Fit(NamedTuple):
 def fit_regimes(method: str, x: np.ndarray, k: int, *, seed: int, restarts: int = RESTARTS) -> Fit:
     """Cluster steps x (n, d) into k regimes by one of `METHODS`; HDBSCAN finds k itself.
 
-    One thread only: sums over threads end in another order, hence other labels near a tie, and a fit of
-    15,000 steps takes well under a second.
-
     Raises:
         InputError: HDBSCAN finds fewer than two dense regions.
     """
-    with threadpool_limits(limits=1):
+    with one_thread():
         return METHODS[method](x, k, seed, restarts)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keep BLAS and OpenMP to one thread: sums over several end in another order, hence other labels near a
+    tie, and a fit of 15,000 steps takes well under a second anyway."""
+    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1)
+    return limited
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all loaded libraries, so once
 
 
 def by_frequency(labels: np.ndarray, k: int) -> np.ndarray:

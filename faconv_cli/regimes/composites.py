@@ -119,9 +119,11 @@ class _Sums:
         groups, months = self.count[: self.groups], self.count[self.groups :]
         deseasonalised = self.squares - (months * normal**2).sum(axis=0)
         within = deseasonalised - (groups * np.nan_to_num(anomaly) ** 2).sum(axis=0)
-        variance = np.maximum(within, 0) / groups.sum(axis=0)
-        freedom = max(int(spells.sum()) - len(spells), 1)
-        statistic = anomaly[1:] / np.sqrt(variance / spells[:, None])
+        variance = np.maximum(within, 0) / (groups.sum(axis=0) - len(spells))
+        # anomalies are from a mean that has the regime in it, and the unclassified, in spells alike
+        independent = spells.sum() * self.steps.sum() / self.steps[1:].sum()
+        freedom = max(float(independent) - len(spells), 1)
+        statistic = anomaly[1:] / np.sqrt(variance * (1 / spells - 1 / independent)[:, None])
         return np.asarray(2 * stdtr(freedom, -np.abs(statistic)))
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 
 import faconv_cli
 from faconv_cli import schema
+from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
@@ -29,6 +30,7 @@ from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Se
 WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
 _TEMPERATURES = {"K", "kelvin", "degC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"}
+_REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4: these ask about leap seconds
 _SCORES = {
     "silhouette": "mean silhouette, Euclidean distance",
     "silhouette_cosine": "mean silhouette, cosine distance",
@@ -94,11 +96,18 @@ def _coordinates(regimes: Regimes) -> Variables:
     numbers = np.arange(1, regimes.k + 1, dtype=np.int32)
     modes = np.arange(1, regimes.model.centroids.shape[1] + 1, dtype=np.int32)
     return {
-        schema.TIME: regimes.embedding.time.to_variable().variable,
+        schema.TIME: _time(regimes.embedding.time),
         schema.CLUSTER: _variable(schema.CLUSTER, numbers, "number of the regime, by falling frequency"),
         schema.NEXT_CLUSTER: _variable(schema.NEXT_CLUSTER, numbers, "regime of the next time step"),
         schema.MODE: _variable(schema.MODE, modes, "number of the embedding's mode"),
     }
+
+
+def _time(time: TimeAxis) -> xr.Variable:
+    variable = time.to_variable().variable
+    if time.calendar in _REAL_CALENDARS:
+        variable.attrs.setdefault("units_metadata", "leap_seconds: unknown")
+    return _plain(variable)
 
 
 def _series(regimes: Regimes) -> Variables:
@@ -168,17 +177,19 @@ def _separation(prefix: str, scores: Separation) -> Variables:
 
 def _criterion(criterion: Criterion) -> Variables:
     named = {
-        "criterion": (criterion.excess, "reproducibility beyond red noise"),
+        "criterion": (criterion.skill, "skill of the reproducibility over red noise"),
         "reproducibility": (
             criterion.reproducibility,
             "mean adjusted Rand index between halves of the record",
         ),
         "red_noise_reproducibility": (criterion.red_noise, "the same of AR(1) surrogates"),
-        "criterion_p_value": (criterion.p_value, "probability of as much reproducibility in red noise"),
     }
     return {
         K: _variable(K, criterion.clusters.astype(np.int32), "number of regimes tried"),
         **{name: _variable(K, *rest) for name, rest in named.items()},
+        "criterion_p_value": _variable(
+            (), criterion.p_value, "probability that red noise stands out as much"
+        ),
     }
 
 

@@ -48,11 +48,12 @@ def _criterion(regimes: Regimes) -> dict[str, Any] | None:
     tried = regimes.criterion
     if tried is None:
         return None
-    columns = (tried.clusters, tried.reproducibility, tried.red_noise, tried.excess, tried.p_value)
-    names = ("clusters", "reproducibility", "red_noise", "excess", "p_value")
+    columns = (tried.clusters, tried.reproducibility, tried.red_noise, tried.skill)
+    names = ("clusters", "reproducibility", "red_noise", "skill")
     return {
         "description": selection.DESCRIPTION,
         "chosen": tried.chosen,
+        "p_value": tried.p_value,
         "significant": tried.significant,
         "scores": [dict(zip(names, map(_number, row), strict=True)) for row in zip(*columns, strict=True)],
     }

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from sklearn.metrics.pairwise import euclidean_distances
-from threadpoolctl import threadpool_limits
 
 from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.regimes.cluster import one_thread
 
 MISSING, UNCLASSIFIED = -1, 0  # labels; regimes are 1..k
 
@@ -114,7 +114,7 @@ def separation(x: np.ndarray, labels: np.ndarray) -> Separation | None:
         return None
     every = int(np.ceil(np.sqrt(len(x) ** 2 * (x.shape[1] + _OVERHEAD_PER_PAIR) / MAX_PAIR_WORK)))
     silhouette, inter = pair_scores(x[::every], codes[::every])
-    with threadpool_limits(limits=1):
+    with one_thread():
         return Separation(
             silhouette=silhouette,
             silhouette_cosine=cosine_silhouette(x, codes),
