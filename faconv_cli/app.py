@@ -6,15 +6,17 @@ Nothing heavy is imported here: commands import what they call inside their bodi
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated
 
 import typer
 
 import faconv_cli
 from faconv_cli import console
 from faconv_cli.commands import cluster, embed, inspect, sample, train
-from faconv_cli.errors import FaconvError
+from faconv_cli.errors import FaconvError, Stopped
 
 app = typer.Typer(
     name="faconv",
@@ -53,20 +55,20 @@ def _global_options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 ok, else the code of the error's kind (see `faconv_cli.errors`)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
-        code = _run(arguments)
+        app(args=arguments)
     except FaconvError as error:
         console.fail(str(error), error.exit_code)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        console.fail("interrupted; nothing half-written is left behind", 130)
-        code = 130
+        sys.exit(error.exit_code)
+    except Stopped as stopped:
+        console.fail("stopped; nothing half-written is left behind", stopped.exit_code)
+        sys.exit(stopped.exit_code)
     except BrokenPipeError:
         # whoever read our output closed it (| head): not our error, and Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
 
 
-def _run(arguments: list[str] | None) -> Any:
-    return app(args=arguments, standalone_mode=True)
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 5.0
+WIDTH_OFF_A_TERMINAL = 120
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Terminal:
     @property
     def out(self) -> Console:
         """Console for results."""
-        return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        width = None if sys.stdout.isatty() else WIDTH_OFF_A_TERMINAL
+        return Console(file=sys.stdout, highlight=False, width=width)
 
     @property
     def err(self) -> Console:
@@ -41,7 +43,7 @@ terminal = Terminal()
 
 def result(text: str) -> None:
     """Print a line that is a result."""
-    terminal.out.print(text, markup=False)
+    terminal.out.print(text, markup=False, soft_wrap=True)
 
 
 def result_json(value: Any) -> None:
@@ -68,14 +70,15 @@ def fail(text: str, exit_code: int) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table of results; the first column is text, the others are aligned right."""
+    """Print a table of results; columns of numbers are aligned right."""
+    cells = [[str(cell) for cell in row] for row in rows]
     shown = Table(title=title or None, title_justify="left", header_style="bold")
     for number, column in enumerate(columns):
-        shown.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
-    for row in rows:
-        shown.add_row(*(_escape(str(cell)) for cell in row))
-    console = terminal.out
-    console.print(shown, width=None if sys.stdout.isatty() else 120)
+        numeric = all(row[number][:1] in "0123456789-+." for row in cells)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        shown.add_row(*map(_escape, row))
+    terminal.out.print(shown)
 
 
 @contextmanager

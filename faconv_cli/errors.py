@@ -54,3 +54,11 @@ class InterruptedRunError(FaconvError):
     """A run that was stopped from outside and can be taken up again."""
 
     exit_code = 75
+
+
+class Stopped(BaseException):
+    """Ctrl-C, or the signal by which Slurm and cron end a job; not an error, and not to be caught as one."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(f"stopped by signal {signal_number}")

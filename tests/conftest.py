@@ -1,6 +1,7 @@
 """Settings every test shares."""
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,29 @@ def _make_cube(
         grid=grid,
         sources=("made.nc",),
     )
+
+
+@pytest.fixture(scope="session")
+def assert_cf():
+    """Assert that compliance-checker finds nothing to say about a file, not even a recommendation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from compliance_checker.runner import CheckSuite
+
+        CheckSuite.load_all_available_checkers()
+
+    def check(path, version="cf:1.11"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            suite = CheckSuite()
+            dataset = suite.load_dataset(str(path))
+            try:
+                results, failures = suite.run_all(dataset, [version], skip_checks=[])[version]
+            finally:
+                dataset.close()
+        short = [result for result in results if result.value[0] < result.value[1]]
+        said = [f"{result.name}: {message}" for result in short for message in result.msgs]
+        assert not failures, failures
+        assert not short, "\n".join(said)
+
+    return check

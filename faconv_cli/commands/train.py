@@ -20,7 +20,7 @@ from faconv_cli.commands.options import (
     split_numbers,
 )
 from faconv_cli.config import DataConfig, EncoderConfig, FitConfig, RunConfig, TilingConfig
-from faconv_cli.errors import InterruptedRunError, UsageError
+from faconv_cli.errors import InterruptedRunError, Stopped, UsageError
 
 if TYPE_CHECKING:
     from faconv_cli.fit.loop import EpochReport, Training
@@ -102,9 +102,9 @@ def command(
     training = _start(data, settings, path, device, threads, resume=resume, overwrite=overwrite)
     try:
         _follow(training, path, resume=resume)
-    except KeyboardInterrupt:
+    except Stopped:
         raise InterruptedRunError(
-            f"interrupted after {training.epoch} epochs",
+            f"stopped after {training.epoch} epochs",
             wanted=f"the best checkpoint so far is {path}",
             do="run the same command with --resume to go on",
         ) from None

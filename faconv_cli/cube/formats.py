@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import platformdirs
 import xarray as xr
 
+from faconv_cli.cube.integrity import classic_size, grib_flaw
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.errors import InputError
 
@@ -90,7 +88,10 @@ def _open_classic(path: Path) -> list[xr.Dataset]:
 def _open_grib(path: Path) -> list[xr.Dataset]:
     from cfgrib.xarray_store import open_variable_datasets
 
-    _check_grib_end(path)
+    with path.open("rb") as file:
+        flaw = grib_flaw(file)
+    if flaw:
+        raise _damaged(path, flaw)
     backend = {"indexpath": _grib_index(path), "errors": "raise", "squeeze": False}
     with _quiet_cfgrib(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of cfgrib's, about defaults of xarray's to come
@@ -98,15 +99,6 @@ def _open_grib(path: Path) -> list[xr.Dataset]:
             str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
         )
     return list(datasets)
-
-
-def _check_grib_end(path: Path) -> None:
-    """Refuse a file whose last message lacks its end, which eccodes would pass over in silence."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _GRIB_PREAMBLE))
-        tail = file.read().rstrip(b"\0\r\n \x03")  # padding, or the end of a bulletin
-    if not tail.endswith(b"7777"):
-        raise _damaged(path, "its last GRIB message has no end")
 
 
 def _grib_index(path: Path) -> str:
@@ -140,61 +132,6 @@ def _quiet_cfgrib() -> Iterator[None]:
         logger.disabled = before
         for child, state in zip(children, states, strict=True):
             child.disabled = state
-
-
-def classic_size(file: BinaryIO) -> int | None:
-    """Compute from its header how long a NetCDF-3 file is at least, in bytes; ``None`` while it is streamed.
-
-    Format: NetCDF User's Guide, appendix "File Format Specifications" (CDF-1, CDF-2 and CDF-5).
-
-    Raises:
-        struct.error: the header itself is cut short.
-    """
-    version = file.read(4)[3]
-    count_format, offset_format = (">q" if version == 5 else ">i"), (">i" if version == 1 else ">q")
-    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-
-    def number(layout: str = count_format) -> int:
-        return int(struct.unpack(layout, file.read(struct.calcsize(layout)))[0])
-
-    def skip(length: int) -> None:
-        file.seek(-(-length // 4) * 4, 1)
-
-    def skip_attributes() -> None:
-        number(">i")
-        for _ in range(number()):
-            skip(number())
-            skip(sizes[number(">i")] * number())
-
-    records = number()
-    number(">i")
-    lengths = []
-    for _ in range(number()):
-        skip(number())
-        lengths.append(number())
-    skip_attributes()
-    number(">i")
-    fixed_end, record_parts = file.tell(), []
-    for _ in range(number()):
-        skip(number())
-        dims = [number() for _ in range(number())]
-        skip_attributes()
-        size = sizes[number(">i")]
-        number()
-        begin = number(offset_format)
-        values = size * math.prod(lengths[dim] for dim in dims if lengths[dim])
-        if dims and lengths[dims[0]] == 0:
-            record_parts.append((begin, values))
-        else:
-            fixed_end = max(fixed_end, begin + values)
-    if records < 0:
-        return None
-    if not record_parts or not records:
-        return fixed_end
-    single = len(record_parts) == 1  # one record variable alone is not padded
-    record_size = sum(values if single else -(-values // 4) * 4 for _, values in record_parts)
-    last_end = max(begin + values for begin, values in record_parts)
-    return max(fixed_end, last_end + (records - 1) * record_size)
 
 
 def _damaged(path: Path, why: str) -> InputError:

@@ -240,10 +240,11 @@ def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
     file.createDimension(schema.ATTENTION_TIME, None)
     _define_time(file, cube, schema.ATTENTION_TIME, "time of the attended steps")
     for name, coordinate in cube.grid.coordinates().items():
-        for dim, size in coordinate.sizes.items():
+        dims = tuple(map(str, coordinate.dims))
+        for dim, size in zip(dims, coordinate.shape, strict=True):
             if dim not in file.dimensions:
                 file.createDimension(dim, size)
-        variable = file.createVariable(name, coordinate.dtype, coordinate.dims)
+        variable = file.createVariable(name, coordinate.dtype, dims)
         variable.setncatts(coordinate.attrs)
         variable[:] = coordinate.values
     regular = cube.grid.regular

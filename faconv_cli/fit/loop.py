@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.windows.dataset import WindowReader
+from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.resolve import tiles_of
 
 LEAST_STEPS_PER_EPOCH = 8
@@ -218,8 +218,8 @@ class Training:
             self._average.update_parameters(self._model)
             yield StepReport(self._epoch, step, steps, float(loss.detach()))
 
-    def _loss(self, model: nn.Module, batch: Any, points: torch.Generator) -> Tensor:
-        return self._objective(model.encoder, model.decoder, batch, self._domain, points)  # type: ignore[arg-type]
+    def _loss(self, model: _Model, batch: Batch, points: torch.Generator) -> Tensor:
+        return self._objective(model.encoder, model.decoder, batch, self._domain, points)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -239,7 +239,7 @@ class Training:
         windows = self._prepared.validation_windows()
         if not windows:
             return None
-        model = self._average.module.eval()
+        model = cast("_Model", self._average.module).eval()
         points = torch.Generator().manual_seed(self._fit.seed)
         total, rows = torch.zeros(len(self._objective.targets)), 0
         for batch in self._reader.batches(windows):
@@ -264,7 +264,7 @@ class Training:
         return EpochReport(self._epoch, training_loss, validation, terms, best, time.monotonic() - started)
 
     def _checkpoint(self, *, resume: bool) -> Checkpoint:
-        prepared, averaged = self._prepared, self._average.module
+        prepared, averaged = self._prepared, cast("_Model", self._average.module)
         state = {
             "model": _on_cpu(self._model.state_dict()),
             "average": _on_cpu(self._average.state_dict()),
@@ -319,7 +319,8 @@ def _average_weights(average: Any, current: Any, updates: Any) -> None:
 
 def _parameter_groups(model: _Model, fit: FitConfig) -> list[dict[str, Any]]:
     """Decay weights of convolutions and linear layers, not patterns (they are EOFs), norms or biases."""
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         patterns = name.startswith(("encoder.patterns", "decoder.patterns"))
         (kept if patterns or parameter.ndim < 2 else decayed).append(parameter)

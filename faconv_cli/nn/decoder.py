@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -49,9 +50,14 @@ class PointDecoder(nn.Module):
         self, z: Float[Tensor, "b t d"], points: Int[Tensor, "b t p"], domain: Domain
     ) -> Float[Tensor, "b t s c p"]:
         """Decode each frame at its own points (flat indices into the grid)."""
-        q = at_points(self.patterns, domain, points.flatten()).unflatten(-1, points.shape)
-        one = torch.cat([z, z.new_ones(*z.shape[:2], 1)], dim=-1)
+        b, t, _ = points.shape
+        q = rearrange(
+            at_points(self.patterns, domain, points.flatten()), "... (b t p) -> ... b t p", b=b, t=t
+        )
+        one = torch.cat([z, z.new_ones(b, t, 1)], dim=-1)
         linear = torch.einsum("btm,scmbtp->btscp", one, q)
         place = self.from_point(domain.coordinates.flatten(0, 1)[points])
         correction = self.out(torch.relu(self.from_z(z)[:, :, None] + place))
-        return linear + correction.unflatten(-1, linear.shape[2:4]).permute(0, 1, 3, 4, 2)
+        targets = linear.shape[2]
+        decoded: Tensor = linear + rearrange(correction, "b t p (s c) -> b t s c p", s=targets)
+        return decoded

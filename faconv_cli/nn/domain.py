@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
+from einops import reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,7 +85,7 @@ def patch_bases(domain: Domain, nodes: tuple[int, int], patch: int = 1) -> tuple
         node_basis(place, count) for place, count in zip((domain.node_y, domain.node_x), nodes, strict=True)
     ]
     if patch > 1:
-        bases = [basis.unflatten(0, (-1, patch)).mean(1) for basis in bases]
+        bases = [reduce(basis, "(h p) g -> h g", "mean", p=patch) for basis in bases]
     return bases[0], bases[1]
 
 

@@ -80,8 +80,9 @@ class Halo:
         return {"zeros": (), "longitude": (2,), "circular": (2, 1)}[self.padding] if self.cells else ()
 
     def _rim(self, padded: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        p, size = self.cells, padded.shape[axis] - 2 * self.cells
-        beyond = torch.cat([torch.arange(-p, 0), torch.arange(size, size + p)]).to(padded.device)
+        """Give the indices of the rim along ``axis``, and those of the interior that it repeats."""
+        p, size, device = self.cells, padded.shape[axis] - 2 * self.cells, padded.device
+        beyond = torch.cat([torch.arange(-p, 0, device=device), torch.arange(size, size + p, device=device)])
         return beyond + p, beyond % size + p
 
 

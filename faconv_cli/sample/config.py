@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from faconv_cli.errors import UsageError
 
@@ -28,7 +28,7 @@ class Variable(NamedTuple):
 VARIABLES = (
     Variable("t2m", "air_temperature", "K", 288.0, 3.0),
     Variable("msl", "air_pressure_at_mean_sea_level", "Pa", 101_325.0, 700.0),
-    Variable("q850", "specific_humidity", "kg kg-1", 0.012, 0.001),
+    Variable("q850", "specific_humidity", "kg kg-1", 0.012, 0.0005),
     Variable("u850", "eastward_wind", "m s-1", 5.0, 4.0),
     Variable("v850", "northward_wind", "m s-1", 0.0, 4.0),
     Variable("z500", "geopotential_height", "m", 5500.0, 80.0),
@@ -65,7 +65,7 @@ class PlantedConfig:
     variables: int = 2
     regimes: int | None = None
     duration: float = 10.0
-    noise: float = 3.0
+    noise: float = 2.5
     seed: int = 0
     calendar: Calendar = "standard"
     step: Step = "daily"
@@ -73,6 +73,12 @@ class PlantedConfig:
     start: str = "2000-01-01"
 
     def __post_init__(self) -> None:
+        for option, choices in (
+            ("kind", get_args(Kind)),
+            ("calendar", get_args(Calendar)),
+            ("step", get_args(Step)),
+        ):
+            self._check(option, getattr(self, option) in choices, " or ".join(choices))
         self._check("steps", self.steps >= 2, "at least 2")
         self._check("lat", self.lat >= 6, "at least 6")
         self._check("lon", self.lon >= 12, "at least 12")

@@ -47,11 +47,18 @@ def write_planted(
         raise UsageError(f"--complevel is {complevel}", wanted="it must be from 0 to 9", do="change it")
     check_output(path, overwrite=overwrite)
     _check_room(config, path)
-    with atomic_output(path, overwrite=overwrite) as temporary:
-        planned = plan(config)
-        # xarray takes the lock itself, and it cannot be taken twice
-        frame(planned).to_netcdf(temporary, engine="netcdf4", unlimited_dims=[schema.TIME])
-        yield from _write_fields(planned, temporary, chunk, complevel)
+    try:
+        with atomic_output(path, overwrite=overwrite) as temporary:
+            planned = plan(config)
+            # xarray takes the lock itself, and it cannot be taken twice
+            frame(planned).to_netcdf(temporary, engine="netcdf4", unlimited_dims=[schema.TIME])
+            yield from _write_fields(planned, temporary, chunk, complevel)
+    except RuntimeError as error:  # what netCDF4 raises where the disk is full
+        raise OutputError(
+            f"{path}: {error}",
+            wanted="the file could not be written",
+            do="make room or choose another folder",
+        ) from error
 
 
 def count_blocks(config: PlantedConfig, chunk: int | None) -> int:

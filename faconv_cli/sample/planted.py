@@ -20,7 +20,9 @@ from dataclasses import dataclass, fields
 
 import cftime
 import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import faconv_cli
@@ -44,64 +46,71 @@ SEASON_PEAK = 0.55  # of the year, in the north
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All of a planted cube but its fields: small whatever its size, but for the few patterns.
+    """All of a planted cube but its fields: small however long the record.
 
-    ``amplitudes`` (t, p), ``patterns`` (p, v, h, w) in the variables' units, both float32.
+    ``times`` and ``regime`` (t,), ``amplitudes`` (t, p), ``patterns`` (p, v, h, w) in the variables' units.
     """
 
     config: PlantedConfig
     lat: Float64
     lon: Float64
-    times: xr.CFTimeIndex
+    times: xr.CFTimeIndex | pd.DatetimeIndex
     regime: Int
     amplitudes: Float32
     patterns: Float32
-    noise_rng: np.random.Generator
+    noise_seed: np.random.SeedSequence
 
 
 def plan(config: PlantedConfig) -> Plan:
     """Draw regimes, patterns and land; place the grid and the time axis."""
-    for_regimes, for_amplitudes, for_patterns, for_land, for_noise = np.random.default_rng(config.seed).spawn(
-        5
-    )
+    *seeds, noise_seed = np.random.SeedSequence(config.seed).spawn(4)
+    for_regimes, for_amplitudes, for_space = (np.random.default_rng(seed) for seed in seeds)
     lat: Float64 = -90 + 180 / config.lat * (np.arange(config.lat, dtype=np.float64) + 0.5)
     lon: Float64 = 360 / config.lon * np.arange(config.lon, dtype=np.float64)
     times = xr.date_range(
-        config.start,
-        periods=config.steps,
-        freq=FREQUENCIES[config.step],
-        calendar=config.calendar,
-        use_cftime=True,
+        config.start, periods=config.steps, freq=FREQUENCIES[config.step], calendar=config.calendar
     )
-    kind = SIGNALS[config.kind]
     regime = regime_chain(config.steps, config.regime_count, config.duration, for_regimes)
-    amplitudes = kind.amplitudes(regime, config.regime_count, config.duration, for_amplitudes)
-    patterns = kind.patterns(lat, lon, config.variables, config.regime_count, for_patterns)
-    sea = ~_land(config, lat, lon, for_land)
-    weights = np.cos(np.deg2rad(lat))[:, None] * sea
-    patterns = orthonormal(patterns, weights / weights.sum())
+    amplitudes = SIGNALS[config.kind].amplitudes(regime, config.regime_count, config.duration, for_amplitudes)
     return Plan(
         config=config,
         lat=lat,
         lon=lon,
         times=times,
         regime=regime,
-        amplitudes=np.column_stack([*_background_amplitudes(times), amplitudes]).astype(np.float32),
-        patterns=_in_units(
-            config, np.concatenate([_background_patterns(lat, patterns.shape[1:]), patterns]), sea
-        ),
-        noise_rng=for_noise,
+        amplitudes=np.column_stack([_background_amplitudes(times, config.calendar), amplitudes]).astype("f4"),
+        patterns=_patterns(config, lat, lon, for_space),
+        noise_seed=noise_seed,
     )
 
 
-def _background_amplitudes(times: xr.CFTimeIndex) -> tuple[Float64, Float64, Float64]:
-    """Give mean, seasonal cycle and trend (t,) from the calendar's own years."""
-    calendar = times.calendar
-    leap = np.array([calendar != "360_day" and cftime.is_leap_year(year, calendar) for year in times.year])
-    length = (360.0 if calendar == "360_day" else 365.0) + leap
-    fraction = (np.asarray(times.dayofyear) - 1 + np.asarray(times.hour) / 24) / length
-    years = np.asarray(times.year) + fraction
-    return np.ones_like(years), np.cos(2 * np.pi * (fraction - SEASON_PEAK)), years - years[0]
+def _background_amplitudes(times: xr.CFTimeIndex | pd.DatetimeIndex, calendar: str) -> Float64:
+    """Give mean, seasonal cycle and trend (t, 3), from the calendar's own years."""
+    stamps = xr.DataArray(times, dims=schema.TIME).dt
+    year, day, hour = (part.to_numpy() for part in (stamps.year, stamps.dayofyear, stamps.hour))
+    if calendar == "360_day":
+        length = np.full(year.size, 360)
+    else:
+        length = np.array([366 if cftime.is_leap_year(y, calendar) else 365 for y in year.tolist()])
+    fraction = (day - 1 + hour / 24) / length
+    years = year + fraction
+    return np.column_stack(
+        [np.ones_like(years), np.cos(2 * np.pi * (fraction - SEASON_PEAK)), years - years[0]]
+    )
+
+
+def _patterns(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.Generator) -> Float32:
+    """Give all patterns (p, v, h, w) in the variables' units; the mean, the first, is NaN on land."""
+    sea = ~_land(config, lat, lon, rng)
+    weights = np.cos(np.deg2rad(lat))[:, None] * sea
+    drawn = SIGNALS[config.kind].patterns(lat, lon, config.variables, config.regime_count, rng)
+    signal = orthonormal(drawn, weights / weights.sum())
+    scale = np.array([variable.scale for variable in config.chosen])[:, None, None]
+    mean = np.array([variable.mean for variable in config.chosen])[:, None, None]
+    patterns = np.concatenate([_background_patterns(lat, signal.shape[1:]), signal]) * scale
+    patterns[0] = np.where(sea, patterns[0] + mean, np.nan)  # in every step, so land is missing in every step
+    in_units: Float32 = patterns.astype(np.float32)
+    return in_units
 
 
 def _background_patterns(lat: Float64, shape: tuple[int, ...]) -> Float64:
@@ -117,16 +126,7 @@ def _background_patterns(lat: Float64, shape: tuple[int, ...]) -> Float64:
     return np.broadcast_to(profiles[:, None, :, None], (3, *shape))
 
 
-def _in_units(config: PlantedConfig, patterns: Float64, sea: np.ndarray) -> Float32:
-    scale = np.array([variable.scale for variable in config.chosen])
-    mean = np.array([variable.mean for variable in config.chosen])
-    patterns = patterns * scale[:, None, None]
-    patterns[0] += mean[:, None, None]
-    patterns[0][:, ~sea] = np.nan  # the mean is in every step, so land is missing in every step
-    return patterns.astype(np.float32)
-
-
-def _land(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.Generator) -> np.ndarray:
+def _land(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a smooth mask (h, w) that covers the share ``missing`` of the points."""
     height = Smoother.on(lat, lon, LAND_LENGTH_DEG).random((), rng)
     if config.kind == "teleconnection":
@@ -147,7 +147,7 @@ def blocks(planned: Plan, block_steps: int) -> Iterator[Float32]:
         config.noise * np.array([variable.scale for variable in config.chosen], np.float32),
         NOISE_MEMORY,
         map(len, cuts),
-        planned.noise_rng,
+        np.random.default_rng(planned.noise_seed),
     )
     blas = ThreadpoolController()
     for amplitudes in cuts:
@@ -173,24 +173,40 @@ def frame(planned: Plan) -> xr.Dataset:
     data = xr.Dataset(
         {schema.REGIME_TRUE: (schema.TIME, planned.regime.astype(np.int8), regime_attrs)},
         coords={
-            schema.TIME: (schema.TIME, planned.times, {"standard_name": "time", "axis": "T"}),
+            schema.TIME: (schema.TIME, planned.times, _time_attributes(config)),
             "lat": ("lat", planned.lat, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
             "lon": ("lon", planned.lon, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
         },
         attrs=_attributes(config),
     )
-    units = f"{TIME_UNITS[config.step]} since {config.start} 00:00:00"
-    data[schema.TIME].encoding = {"units": units, "calendar": config.calendar, "dtype": "float64"}
+    for name in ("lat", "lon"):
+        data[name].encoding = {"_FillValue": None}
+    data[schema.TIME].encoding = {
+        "units": f"{TIME_UNITS[config.step]} since {config.start} 00:00:00",
+        "calendar": config.calendar,
+        "dtype": "float64",
+        "_FillValue": None,
+    }
     return data
+
+
+def _time_attributes(config: PlantedConfig) -> dict[str, str]:
+    attributes = {"standard_name": "time", "long_name": "time", "axis": "T"}
+    if config.calendar == "standard":
+        attributes["units_metadata"] = "leap_seconds: none"
+    return attributes
 
 
 def field_attributes(variable: Variable) -> dict[str, str]:
     """Attributes of one variable's field."""
-    return {
+    attributes = {
         "standard_name": variable.standard_name,
         "long_name": f"generated {variable.standard_name.replace('_', ' ')}",
         "units": variable.units,
     }
+    if variable.units == "K":
+        attributes["units_metadata"] = "temperature: on_scale"
+    return attributes
 
 
 def _attributes(config: PlantedConfig) -> dict[str, str | int | float]:

@@ -66,7 +66,9 @@ class WindowReader:
 
     def fields(self, start: int, stop: int) -> np.ndarray:
         """Read steps [start, stop) as normalised anomalies (t, c, h, w), 0 where missing."""
-        return np.nan_to_num(self._normalised(start, stop), copy=False)
+        fields = self._normalised(start, stop)
+        np.copyto(fields, 0.0, where=np.isnan(fields))
+        return fields
 
     def read(self, windows: Sequence[Window]) -> Batch:
         """Read at most ``batch`` windows."""

@@ -1,4 +1,4 @@
-"""The ConvLSTM most people copy: one convolution on cat(x, h), a loop in Python. What speed is measured against."""
+"""The ConvLSTM most people copy: one convolution on cat(x, h) and a loop in Python; the unit of speed."""
 
 import torch
 from torch import Tensor, nn

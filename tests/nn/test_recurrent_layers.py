@@ -13,8 +13,10 @@ from faconv_cli.nn.convlstm import ConvLSTM2d
 from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
 from faconv_cli.nn.minconvgru import MinConvGRU2d
 from faconv_cli.nn.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 
-LAYERS = [ConvLSTM2d, ConvGRU2d, MinConvLSTM2d, MinConvGRU2d, MinConvExpLSTM2d]
+WITHOUT_ATTENTION = [ConvLSTM2d, ConvGRU2d, MinConvLSTM2d, MinConvGRU2d, MinConvExpLSTM2d]
+LAYERS = [*WITHOUT_ATTENTION, MinFAConvLSTM2d]
 VARIANTS = [(Layer, {}) for Layer in LAYERS] + [(ConvLSTM2d, {"peephole": True})]
 every_layer = pytest.mark.parametrize("Layer", LAYERS)
 every_variant = pytest.mark.parametrize(("Layer", "options"), VARIANTS, ids=str)
@@ -43,6 +45,8 @@ def warm_state(layer, x, scale=0.5):
     def warm(value):
         if isinstance(value, torch.Tensor):
             return (scale * torch.randn_like(value)).requires_grad_()
+        if isinstance(value, int):  # steps done
+            return value
         return type(value)(*map(warm, value)) if hasattr(value, "_fields") else tuple(map(warm, value))
 
     return warm(layer.init_state(x))
@@ -50,6 +54,8 @@ def warm_state(layer, x, scale=0.5):
 
 def tensors(state):
     """The tensors of a state, in a row."""
+    if isinstance(state, int):
+        return []
     return [state] if isinstance(state, torch.Tensor) else [leaf for part in state for leaf in tensors(part)]
 
 
@@ -201,7 +207,7 @@ def test_what_comes_back_is_what_was_asked_for(Layer):
     assert torch.equal(tensors(state)[0], y[:, -1])
 
 
-@every_layer
+@pytest.mark.parametrize("Layer", WITHOUT_ATTENTION)
 def test_layers_without_attention_take_its_arguments_and_give_no_maps(Layer):
     layer, x = trained(Layer, num_layers=2), sequence()
     weights, queries = torch.rand(5, 6, dtype=torch.float64), torch.tensor([[1, 2]])
