@@ -143,14 +143,17 @@ class MinFAConvLSTMCell(nn.Module):
 
     def _features(self, x: Tensor, weights: Tensor | None) -> Tensor:
         """Give m̃ (n, R, h, w) before attention, for ``x`` (n, h, w, c), features last in memory."""
-        u = self.Px(x)
-        m: Tensor = _Mix.apply(u.to(self.mix.kernel.dtype), self.mix.kernel, self.mix).movedim(-1, 1)  # type: ignore[no-untyped-call]
+        m: Tensor = _mix(self.Px(x), self.mix).movedim(-1, 1)
         return m if self.recalibrate is None else self.recalibrate(m, weights)
 
 
-class _Mix(torch.autograd.Function):
-    """`DilatedMix` for features-last grids, by its fast twin; in full precision under autocast too."""
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # gradients are by hand
+def _mix(u: Tensor, mix: DilatedMix) -> Tensor:
+    """Apply ``mix`` to features-last grids (n, h, w, R) by its fast twin, in full precision always."""
+    return _Mix.apply(u.to(mix.kernel.dtype), mix.kernel, mix)  # type: ignore[no-any-return, no-untyped-call]
 
+
+class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, kernel: Tensor, mix: DilatedMix) -> Tensor:
         ctx.save_for_backward(u)
