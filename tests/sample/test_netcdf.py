@@ -155,3 +155,11 @@ def test_others_may_read_while_a_cube_is_written(tmp_path):
     for _ in write_planted(SMALL, tmp_path / "b.nc", chunk=7):
         with xr.open_dataset(path) as data:  # would wait for ever if the lock were held between blocks
             data.load()
+
+
+def test_the_check_of_cf_finds_what_is_wrong(tmp_path, assert_cf):
+    path = write(tmp_path / "a.nc")
+    with netCDF4.Dataset(path, "a") as file:
+        file["t2m"].units = "furlongs"
+    with pytest.raises(AssertionError, match="units"):
+        assert_cf(path)
