@@ -13,7 +13,7 @@ from faconv_cli.errors import UsageError
 from faconv_cli.nn.layer import AttentionMaps
 
 _MAP_ELEMENTS = 2**22  # attention weights held at a time while maps are made
-_SHORT_LINE = 64  # points whose weights on each other are held for the backward pass
+_SHORT_WEIGHTS = 2**18  # attention weights of a sample made at once, 1 MiB in float32; also kept for backward
 
 
 class LineAttention(nn.Module):
@@ -36,9 +36,7 @@ class LineAttention(nn.Module):
     def forward(self, u: Tensor, weights: Tensor | None = None) -> Tensor:
         """Attend within ``u`` (b, lines, n, R), with ``weights`` (b or 1, lines, n)."""
         q, k, v = rearrange(self.qkv(u), "b l n (s e d) -> s b l e n d", s=3, e=self.heads)
-        bias = (
-            None if weights is None else _key_bias(weights, q.dtype).expand(*q.shape[:2], 1, u.shape[2], -1)
-        )
+        bias = None if weights is None else _key_bias(weights, q.dtype)
         found = rearrange(_attend(q, k, v, bias), "b l e n d -> b l n (e d)")
         if weights is not None:
             found = found * weights.any(-1)[..., None, None]
@@ -60,9 +58,9 @@ class LineAttention(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """Attend within lines (b, lines, heads, n, d): short ones at once, long ones in pieces."""
+    """Attend within lines (b, lines, heads, n, d): a few short ones at once, else in pieces."""
     n, d = q.shape[-2:]
-    if n <= _SHORT_LINE:
+    if q[0, ..., 0].numel() * n < _SHORT_WEIGHTS:
         scores: Tensor = (q / d**0.5) @ k.mT
         found: Tensor = (scores if bias is None else scores + bias).softmax(-1) @ v
         return found

@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from faconv_cli.nn.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
 from faconv_cli.nn.mixing import Stencil, area_shares
 
 if TYPE_CHECKING:
     from faconv_cli.nn.faconvlstm import FAConvLSTMCell
-
-_BLOCK = 2**17  # values of one gate worked on at a time: the gates and their gradients stay in a core's cache
 
 Watch = Callable[[Tensor], None]  # shown h (b, F, h, w) before each attended step
 
@@ -192,10 +191,10 @@ class _Gates:
         self.P = (torch.cat([P, b], -1) * self.sign).mT.contiguous()
         self.w = None if cell.peepholes is None else cell.peepholes.detach() / -2
         self.mixed = P.new_ones(points, R + 1)
-        size = max(1, _BLOCK // F) if P.device.type == "cpu" else points
+        size = max(1, (CPU_BLOCK_NUMBERS if P.device.type == "cpu" else GPU_BLOCK_NUMBERS) // F)
         self.blocks = [slice(start, min(start + size, points)) for start in range(0, points, size)]
         self.room = P.new_empty(10 * min(size, points) * F)
-        self.zero, self.one, self.two = (P.new_tensor(value) for value in (0.0, 1.0, 2.0))
+        self.one = P.new_ones(())
 
     def forward(self, m: Tensor, c: Tensor, c_out: Tensor, h_out: Tensor) -> None:
         """From m̃ (b, h, w, R) and ĉ' (b, h, w, F) make ĉ and h in place."""
@@ -250,15 +249,15 @@ class _Gates:
         room = self.room[planes.numel() : 2 * planes.numel()].view_as(planes)
         da, ds = room[:4], room[4]
         torch.add(self.one, s, alpha=-2, out=da[3]).mul_(dh)
-        _through_sigmoid(da[3], o)
-        _through_sigmoid(torch.mul(dh, o, out=ds), s)
+        sigmoid_backward_(da[3], o)
+        sigmoid_backward_(torch.mul(dh, o, out=ds), s)
         dc.sub_(ds, alpha=2)
         if self.w is not None:
             dc.addcmul_(da[3], self.w[2])
         torch.sub(g, 0.5, out=da[0]).mul_(dc).mul_(4)
         torch.mul(dc, c, out=da[1])
         torch.mul(dc, i, out=da[2]).mul_(4)
-        _through_sigmoid(da[:3], planes[:3])
+        sigmoid_backward_(da[:3], planes[:3])
         dc.mul_(f)
         if self.w is not None:
             dc.addcmul_(da[0], self.w[0]).addcmul_(da[1], self.w[1])
@@ -269,8 +268,3 @@ class _Gates:
         dP = self.dP.mT * self.sign
         found = {"Pg.weight": dP[..., :-1].flatten(0, 1), "Pg.bias": dP[..., -1].flatten()}
         return found if self.w is None else found | {"peepholes": self.dw / -2}
-
-
-def _through_sigmoid(gradient: Tensor, value: Tensor) -> None:
-    """Turn the gradient of a sigmoid's ``value`` into that of its argument, in place."""
-    torch.ops.aten.sigmoid_backward.grad_input(gradient, value, grad_input=gradient)

@@ -57,7 +57,7 @@ def test_long_lines_are_attended_to_as_short_ones_are(monkeypatch):
     attention, weights = trained(), holed_weights(6, 7)
     h = torch.randn(2, 5, 6, 7, dtype=torch.float64)
     short, uniform = attention(h, weights), attention(h)
-    monkeypatch.setattr(axial_module, "_SHORT_LINE", 0)
+    monkeypatch.setattr(axial_module, "_SHORT_WEIGHTS", 0)
     torch.testing.assert_close(attention(h, weights), short)
     torch.testing.assert_close(attention(h), uniform)
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
+from faconv_cli.nn import faconvlstm_fast
 from faconv_cli.nn.faconvlstm import FAConvLSTM2d, FAConvLSTMState
 from tests.reference import faconvlstm as plain
 
@@ -128,6 +129,28 @@ def test_gradients_of_the_fast_path_are_those_of_the_step_loop(options):
     fast, slow = gradients(layer), gradients(lambda *args: steps(layer, *args))
     for found, expected in zip(fast, slow, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_frozen_parameters_get_no_gradient():
+    layer, x = trained(), sequence()
+    cell = layer.layers[0]
+    for frozen in (cell.axial.gamma, cell.recalibrate.squeeze.weight, cell.Ph.weight):
+        frozen.requires_grad_(False)
+    layer(x)[0].sum().backward()
+    for parameter in layer.parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad
+
+
+def test_blocks_of_points_do_not_change_the_answer(monkeypatch):
+    layer, x = trained(), sequence().requires_grad_()
+    wanted = (x, *layer.parameters())
+    whole = layer(x)[0]
+    of_whole = torch.autograd.grad(whole.square().sum(), wanted)
+    monkeypatch.setattr(faconvlstm_fast, "CPU_BLOCK_NUMBERS", 7 * 5)
+    cut = layer(x)[0]
+    of_cut = torch.autograd.grad(cut.square().sum(), wanted)
+    torch.testing.assert_close(cut, whole)
+    torch.testing.assert_close(of_cut, of_whole)
 
 
 @pytest.mark.parametrize("options", OPTIONS[:5], ids=str)

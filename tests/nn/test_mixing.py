@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation, masked_mean
+from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation, Stencil, masked_mean
 from tests.reference import mixing as plain
 
 
@@ -21,6 +21,22 @@ def test_mix_is_the_sum_of_its_branches(padding, kernel_size, dilations):
     for sample in range(2):
         expected = plain.dilated_mix(u[sample].numpy(), mix.kernel.detach().numpy(), dilations, padding)
         np.testing.assert_allclose(m[sample].detach().numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "circular", "longitude"])
+@pytest.mark.parametrize(("kernel_size", "dilations"), [(3, (1, 2, 4)), (5, (1, 2)), (3, (1, 7)), (1, (3,))])
+def test_fast_twin_of_the_mix_and_its_gradients(padding, kernel_size, dilations):
+    torch.manual_seed(0)
+    mix = DilatedMix(3, kernel_size, dilations=dilations, padding=padding).double()
+    u = torch.randn(2, 3, 5, 6, dtype=torch.float64, requires_grad=True)
+    m = mix(u)
+    dm = torch.randn_like(m)
+    du, dkernel = torch.autograd.grad(m, (u, mix.kernel), dm)
+    u, m, dm, du = (tensor.detach().movedim(1, -1).contiguous() for tensor in (u, m, dm, du))
+    fast = Stencil(mix)
+    torch.testing.assert_close(fast(u), m, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(fast.adjoint(dm), du, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(fast.kernel_gradient(u, dm), dkernel, rtol=1e-10, atol=1e-12)
 
 
 def test_fresh_mix_keeps_the_variance():
