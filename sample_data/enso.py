@@ -1,0 +1,52 @@
+"""How the regimes of the demo line up with ENSO: sea surface temperature of 170°W-120°W in each regime.
+
+Usage: python sample_data/enso.py FOLDER_OF_THE_DEMO
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from faconv_cli.cube.climatology import fit_climatology
+from faconv_cli.cube.source import open_cube
+from faconv_cli.regimes.statistics import regime_means
+
+WEST_DEG, EAST_DEG = 190.0, 240.0  # 170°W to 120°W: the longitudes of Niño 3.4
+
+
+def nino_index() -> np.ndarray:
+    """Give the area mean of the deseasonalised temperature of the region (K) at each time step."""
+    cube = open_cube([Path(__file__).with_name("ostia_monthly.nc")])
+    anomalies = fit_climatology(cube, "monthly", False).subtract(cube.read(0, cube.shape[0]), cube.time)
+    inside = (cube.grid.lon >= WEST_DEG) & (cube.grid.lon <= EAST_DEG)
+    region = np.where(np.isfinite(anomalies[:, 0]) & inside, anomalies[:, 0], np.nan)
+    weights = np.where(np.isfinite(region), cube.grid.area, 0.0)
+    index: np.ndarray = (np.nan_to_num(region) * weights).sum((1, 2)) / weights.sum((1, 2))
+    return index
+
+
+def main(folder: Path) -> None:
+    """Print the table, and how far apart the embeddings of the NetCDF and the GRIB file are."""
+    with xr.open_dataset(folder / "sst_regimes.nc") as regimes:
+        found = regime_means(regimes.regime.fillna(-1).values.astype(int), nino_index())
+    print("Deseasonalised sea surface temperature of 170°W-120°W, 5°S-4.4°N, in each regime:")
+    for number, (mean, error, count) in enumerate(
+        zip(found.mean, found.standard_error, found.count, strict=True), start=1
+    ):
+        print(f"  regime {number}: {mean:+.2f} ± {error:.2f} K ({count} months)")
+    print(f"  the regimes explain {found.explained:.0%} of its variance")
+    with (
+        xr.open_dataset(folder / "sst_embedding.nc") as netcdf,
+        xr.open_dataset(folder / "sst_embedding_grib.nc") as grib,
+    ):
+        difference = float(np.abs(netcdf.embedding - grib.embedding.values).max())
+        spread = float(netcdf.embedding.std())
+    print(f"Largest difference between the embeddings of the NetCDF and the GRIB file: {difference:.1e}")
+    if difference > 1e-3 * spread:
+        sys.exit(f"the two embeddings differ by more than a thousandth of their spread ({spread:.2f})")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,222 @@
+"""The three commands as a user types them, in processes of their own where that matters."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.metrics import adjusted_rand_score
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "COLUMNS": "200"}
+QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--epochs", "1"]
+
+
+def faconv(*arguments, check=None, **options):
+    """Run the command line; assert its exit code where one is given."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "faconv_cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
+        **options,
+    )
+    if check is not None:
+        assert done.returncode == check, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("planted") / "cube.nc"
+    faconv("sample", "planted", path, "--steps", 1200, "--lat", 16, "--lon", 32, check=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(planted):
+    path = planted.with_name("m.pt")
+    faconv("train", planted, "-o", path, *QUICK, check=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def embedding(planted, checkpoint):
+    path = planted.with_name("embedding.nc")
+    faconv("embed", "--checkpoint", checkpoint, planted, path, "--query", "0,10", check=0)
+    return path
+
+
+@pytest.mark.slow
+def test_the_planted_regimes_are_found_again(embedding, planted):
+    regimes = embedding.with_name("regimes.nc")
+    faconv("cluster", embedding, "-o", regimes, "-k", 4, check=0)
+    with xr.open_dataset(regimes) as found, xr.open_dataset(planted) as truth:
+        labelled = found.regime.values >= 0
+        score = adjusted_rand_score(truth.regime_true.values[labelled], found.regime.values[labelled])
+    assert score >= 0.8
+
+
+def test_the_embedding_has_a_row_for_each_time_step(embedding, planted):
+    with xr.open_dataset(embedding) as file, xr.open_dataset(planted) as data:
+        np.testing.assert_array_equal(file.time.values, data.time.values)
+        assert file.sizes["query"] == 1
+        assert np.isfinite(file.embedding.values).all()
+
+
+def test_a_record_can_grow(planted, checkpoint, embedding, tmp_path):
+    grown = tmp_path / "grown.nc"
+    faconv("embed", "-c", checkpoint, planted, grown, "--query", "0,10", "--time-range", "2001:2003", check=0)
+    with xr.open_dataset(planted) as data:
+        first = str(data.time.values[0])[:4]
+    faconv(
+        "embed",
+        "-c",
+        checkpoint,
+        planted,
+        grown,
+        "--query",
+        "0,10",
+        "--append",
+        check=0 if first == "2001" else 5,
+    )
+
+
+def test_metrics_lie_beside_the_checkpoint(checkpoint):
+    lines = checkpoint.with_suffix(".metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    assert checkpoint.with_name("m.last.pt").exists()
+
+
+def test_inspect_tells_of_a_checkpoint(checkpoint):
+    told = json.loads(faconv("inspect", checkpoint, "--json", check=0).stdout)
+    assert told["encoder"]["hidden"] == 6
+    assert "sha256" in json.dumps(told)
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(planted, tmp_path):
+    done = faconv("train", planted, "-o", tmp_path / "m.pt", "--dry-run", *QUICK, check=0)
+    assert "windows" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_come_from_a_file_and_options_override_it(planted, tmp_path):
+    toml = tmp_path / "run.toml"
+    toml.write_text("window = 30\nburn_in = 6\n")
+    done = faconv("train", planted, "--config", toml, "--window", 40, "--dry-run", check=0)
+    assert "of 40 steps every 32, burn-in 6" in done.stdout
+
+
+def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path):
+    short = ["--time-range", "2001-01:2001-06", *QUICK, "--seed", 3]
+    arguments = ["train", planted, *short, "--epochs", 40, "--patience", 100, "--threads", 1]
+    stopped = subprocess.Popen(
+        [sys.executable, "-m", "faconv_cli", *map(str, [*arguments, "-o", tmp_path / "m.pt"])],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    metrics = tmp_path / "m.metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 3:
+        assert stopped.poll() is None, stopped.stderr.read()
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGTERM)
+    assert "--resume" in stopped.communicate()[1]
+    assert stopped.returncode == 75
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
+    faconv(*arguments, "-o", tmp_path / "m.pt", "--resume", check=0)
+    faconv(*arguments, "-o", tmp_path / "whole.pt", check=0)
+    assert (tmp_path / "m.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
+    assert [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()] == list(range(41))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["train", "{cube}", "-o", "{checkpoint}"], 5, "already exists"),
+        (["train", "{cube}", "--device", "cuda"], 6, "no CUDA device"),
+        (["train", "{cube}", "--device", "tpu", "-o", "{new}"], 2, "--device tpu"),
+        (["train", "{cube}", "--window", "5", "--burn-in", "9", "-o", "{new}"], 2, "leaves nothing"),
+        (["train", "{cube}", "--resume", "--overwrite", "-o", "{new}"], 2, "--resume with --overwrite"),
+        (["train", "{cube}", "--resume", "-o", "{new}"], 4, "No such file"),
+        (["train", "{cube}", "--variables", "nothing", "-o", "{new}"], 3, "nothing"),
+        (["train", "{cube}", "--time-range", "2001-01-01:2001-01-09", "-o", "{new}"], 3, "window has 24"),
+        (["train", "{cube}", "--levels", "high", "-o", "{new}"], 2, "--levels high"),
+        (["train", "{folder}/none.nc", "-o", "{new}"], 3, "none.nc"),
+        (["train", "{cube}", "-o", "{folder}/no/where.pt"], 5, "is not a folder"),
+        (["train", "{cube}", "--nonsense"], 2, "nonsense"),
+        (["embed", "-c", "{checkpoint}", "{cube}", "{embedding}"], 5, "already exists"),
+        (["embed", "-c", "{cube}", "{cube}", "{new}"], 4, "checkpoint"),
+        (["embed", "-c", "{checkpoint}", "{new}"], 2, "data and then the output"),
+        (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--query", "here"], 2, "--query here"),
+        (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--append", "--overwrite"], 2, "--append with"),
+        (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--device", "cuda:7"], 6, "CUDA"),
+        (["embed", "-c", "{checkpoint}", "{sst}", "{new}"], 4, "the data have no"),
+        (["cluster", "{cube}"], 3, "embedding"),
+        (["inspect", "{folder}/none.nc"], 3, "none.nc"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_gets_a_short_message_and_its_exit_code(
+    arguments, code, told, planted, checkpoint, embedding, sample_data, tmp_path
+):
+    places = {
+        "cube": planted,
+        "checkpoint": checkpoint,
+        "embedding": embedding,
+        "sst": sample_data / "ostia_monthly.nc",
+        "new": tmp_path / "new.out",
+        "folder": tmp_path,
+    }
+    done = faconv(*(argument.format(**places) for argument in arguments))
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["inspect", "{cube}"], ["cluster", "{embedding}", "-o", "{new}"]]
+)
+def test_what_needs_no_network_never_imports_torch(arguments, planted, embedding, tmp_path):
+    places = {"cube": planted, "embedding": embedding, "new": tmp_path / "r.nc"}
+    script = (
+        "import sys\nfrom faconv_cli.app import main\n"
+        f"try:\n    main({[a.format(**places) for a in arguments]!r})\n"
+        "except SystemExit as done:\n    assert not done.code, done.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env=ENVIRONMENT)
+
+
+def test_help_costs_less_than_half_a_second_more_than_python(planted):
+    def seconds(*command):
+        before = os.times()
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, env=ENVIRONMENT)
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    bare = min(seconds("-c", "pass") for _ in range(3))
+    assert min(seconds("-m", "faconv_cli", "--help") for _ in range(3)) - bare < 0.5
+
+
+def test_the_version_is_printed():
+    assert faconv("--version", check=0).stdout.startswith("faconv 0.")
+
+
+def test_a_quiet_run_says_nothing_but_its_result(planted, tmp_path):
+    done = faconv("--quiet", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--epochs", 0, check=0)
+    assert done.stderr == ""
+    assert "m.pt" in done.stdout
+
+
+def test_the_log_can_be_json(planted, tmp_path):
+    done = faconv("--log-json", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--epochs", 0, check=0)
+    assert all("message" in json.loads(line) for line in done.stderr.splitlines())
+    failed = faconv("--log-json", "inspect", tmp_path / "none.nc", check=3)
+    assert json.loads(failed.stderr)["exit_code"] == 3
