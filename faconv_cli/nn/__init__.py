@@ -1,1 +1,25 @@
-"""3. Tensors to states and embeddings; torch only."""
+"""3. Tensors to states and embeddings; torch only.
+
+The recurrent layers share one signature, so one name can be swapped for another.
+"""
+
+from faconv_cli.nn.convgru import ConvGRU2d
+from faconv_cli.nn.convlstm import ConvLSTM2d
+from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.layer import AttentionMaps, LayerOutput
+from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
+from faconv_cli.nn.minconvgru import MinConvGRU2d
+from faconv_cli.nn.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
+
+__all__ = [
+    "AttentionMaps",
+    "ConvGRU2d",
+    "ConvLSTM2d",
+    "FAConvLSTM2d",
+    "LayerOutput",
+    "MinConvExpLSTM2d",
+    "MinConvGRU2d",
+    "MinConvLSTM2d",
+    "MinFAConvLSTM2d",
+]
