@@ -17,7 +17,7 @@ from faconv_cli.regimes.cluster import METHODS, one_thread
 
 MAX_STEPS = 2_000  # evenly spaced; more does not change the choice, and the cost is the number of fits
 BLOCKS = 20  # of consecutive steps: halves made of single days would share the same spells
-SPLITS, SURROGATE_SPLITS = 10, 3
+SPLITS = 10  # of the record; one of each surrogate: noisier, so the p-value is on the safe side
 SURROGATES = 20  # so that beating all of them has p = 1/21 < 0.05
 RESTARTS = 1  # a partition that depends on the start is not reproducible either
 TIE = 0.02  # of skill; a finer partition that comes back as reliably says more
@@ -67,22 +67,19 @@ def choose(method: str, x: np.ndarray, clusters: tuple[int, ...], *, seed: int) 
     x = x[:: -(-len(x) // MAX_STEPS)]
     generator = np.random.default_rng(seed)
     with one_thread():
-        own = [reproducibility(method, x, k, SPLITS, generator) for k in clusters]
+        own = np.array(
+            [np.mean([agreement(method, x, k, generator) for _ in range(SPLITS)]) for k in clusters]
+        )
         noise = np.array(
             [
-                [reproducibility(method, record, k, SURROGATE_SPLITS, generator) for k in clusters]
+                [agreement(method, record, k, generator) for k in clusters]
                 for record in red_noise(x, SURROGATES, generator)
             ]
         )
     mean, spread = noise.mean(axis=0), np.maximum(noise.std(axis=0), 1e-6)
     as_far_out = ((noise - mean) / spread).max(axis=1) >= ((own - mean) / spread).max()
     p_value = (1 + as_far_out.sum()) / (1 + SURROGATES)
-    return Criterion(np.array(clusters), np.array(own), mean, float(p_value))
-
-
-def reproducibility(method: str, x: np.ndarray, k: int, splits: int, generator: np.random.Generator) -> float:
-    """Mean agreement between halves of x (n, d) over some splits."""
-    return float(np.mean([agreement(method, x, k, generator) for _ in range(splits)]))
+    return Criterion(np.array(clusters), own, mean, float(p_value))
 
 
 def agreement(method: str, x: np.ndarray, k: int, generator: np.random.Generator) -> float:

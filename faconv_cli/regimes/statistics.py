@@ -13,9 +13,9 @@ from faconv_cli.regimes.cluster import one_thread
 
 MISSING, UNCLASSIFIED = -1, 0  # labels; regimes are 1..k
 
-# Scores from all pairs of steps cost n^2 (d + 500) operations; above this (15,000 steps of 16 modes, some
-# seconds) evenly spaced steps stand for all.
-MAX_PAIR_WORK = 1.2e11
+# Scores from all pairs of steps cost about n^2 (d + 500) operations; above this (8,800 steps of 16 modes, a
+# second) evenly spaced steps stand for all.
+MAX_PAIR_WORK = 4e10
 _OVERHEAD_PER_PAIR = 500
 _BLOCK_BYTES = 2**25
 
