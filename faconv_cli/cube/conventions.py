@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,7 +71,10 @@ class Layer:
 
 
 def find_layers(
-    dataset: xr.Dataset, path: str, time_dim: str | None = None
+    dataset: xr.Dataset,
+    path: str,
+    time_dim: str | None = None,
+    close: Callable[[], None] | None = None,
 ) -> tuple[list[Layer], dict[str, Refusal]]:
     """Find what one data set offers, and why its other variables are not offered.
 
@@ -79,11 +82,12 @@ def find_layers(
         dataset: opened lazily, times still encoded.
         path: the file, for messages.
         time_dim: name of the time coordinate, where it cannot be told.
+        close: closes the file until it is read again.
 
     Raises:
         InputError: coordinates that contradict each other or cannot be decoded.
     """
-    roles = _Roles(dataset, path)
+    roles = _Roles(dataset, path, close)
     layers: list[Layer] = []
     refused: dict[str, Refusal] = {}
     time = _Time(roles, time_dim)
@@ -99,8 +103,8 @@ def find_layers(
 class _Roles:
     """The coordinates of a data set by role, and the variables that may be fields."""
 
-    def __init__(self, dataset: xr.Dataset, path: str) -> None:
-        self.dataset, self.path = dataset, path
+    def __init__(self, dataset: xr.Dataset, path: str, close: Callable[[], None] | None) -> None:
+        self.dataset, self.path, self.close = dataset, path, close
         self.variables: dict[str, xr.Variable] = {str(k): v for k, v in dataset.variables.items()}
         self.auxiliary = _named_by_others(self.variables)
         self.by_role: dict[Role, list[str]] = {
@@ -295,7 +299,14 @@ def _layers_of(name: str, roles: _Roles, time: _Time) -> list[Layer] | Refusal:
     for number, channel in enumerate(_channels(name, variable, level_dim, roles)):
         fixed = dict.fromkeys(others, 0) | ({level_dim: number} if level_dim else {})
         field = FileField(
-            roles.path, name, variable, (time_dim, grid.y_name, grid.x_name), fixed, grid, len(stamps)
+            roles.path,
+            name,
+            variable,
+            (time_dim, grid.y_name, grid.x_name),
+            fixed,
+            grid,
+            len(stamps),
+            roles.close,
         )
         variant = (*(_text(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)
         layers.append(Layer(name, channel, field, stamps, calendar, squeezed, variant))

@@ -8,14 +8,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import netCDF4
 import platformdirs
 import xarray as xr
+from xarray.backends import CachingFileManager, NetCDF4DataStore
 
 from faconv_cli.cube.integrity import classic_size, grib_flaw
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.errors import InputError
+from faconv_cli.files import netcdf_lock
 
+CHUNK_CACHE_BYTES = 2**26  # of one open file
 _GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
 _FOREIGN = {
     b"PK\x03\x04": ("a zip archive", "unpack it first"),
@@ -25,7 +30,14 @@ _FOREIGN = {
 }
 
 
-def open_datasets(path: Path) -> list[xr.Dataset]:
+class Opened(NamedTuple):
+    """A data set, and what closes its file until it is read again (``None`` where nothing stays open)."""
+
+    dataset: xr.Dataset
+    close: Callable[[], None] | None
+
+
+def open_datasets(path: Path) -> list[Opened]:
     """Open a file lazily, times still encoded; a GRIB file gives one data set per variable and hypercube.
 
     Raises:
@@ -40,7 +52,7 @@ def open_datasets(path: Path) -> list[xr.Dataset]:
         raise _damaged(path, first_line(error)) from error
 
 
-def _opener(path: Path) -> Callable[[Path], list[xr.Dataset]]:
+def _opener(path: Path) -> Callable[[Path], list[Opened]]:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder", wanted="faconv reads files", do="name the files in it")
@@ -68,14 +80,30 @@ def _opener(path: Path) -> Callable[[Path], list[xr.Dataset]]:
     )
 
 
-def _open_netcdf(path: Path) -> list[xr.Dataset]:
+def _open_netcdf(path: Path) -> list[Opened]:
+    lock: Any = netcdf_lock()
+    manager: Any = CachingFileManager(  # type: ignore[type-var]
+        _open_with_small_caches, str(path), mode="r", lock=lock
+    )
     with warnings.catch_warnings():
         # attributes that contradict each other or name what is not there: conventions.py judges them
         warnings.simplefilter("ignore")
-        return [xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False)]
+        store = NetCDF4DataStore(manager, lock=lock)  # type: ignore[no-untyped-call]
+        dataset = xr.open_dataset(store, decode_times=False, cache=False)
+    return [Opened(dataset, manager.close)]
 
 
-def _open_classic(path: Path) -> list[xr.Dataset]:
+def _open_with_small_caches(path: str, mode: Literal["r"]) -> netCDF4.Dataset:
+    """Open a file whose variables share one cache of chunks, where the library gives 64 MiB to each."""
+    file = netCDF4.Dataset(path, mode)
+    fields = [variable for variable in file.variables.values() if variable.ndim > 2]
+    if file.data_model.startswith("NETCDF4"):
+        for variable in fields:
+            variable.set_var_chunk_cache(size=CHUNK_CACHE_BYTES // len(fields))
+    return file
+
+
+def _open_classic(path: Path) -> list[Opened]:
     """NetCDF-3, whose library reads zeros past the end of a file that was cut short."""
     with path.open("rb") as file:
         expected = classic_size(file)
@@ -85,7 +113,7 @@ def _open_classic(path: Path) -> list[xr.Dataset]:
     return _open_netcdf(path)
 
 
-def _open_grib(path: Path) -> list[xr.Dataset]:
+def _open_grib(path: Path) -> list[Opened]:
     from cfgrib.xarray_store import open_variable_datasets
 
     with path.open("rb") as file:
@@ -98,7 +126,7 @@ def _open_grib(path: Path) -> list[xr.Dataset]:
         datasets = open_variable_datasets(
             str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
         )
-    return list(datasets)
+    return [Opened(dataset, None) for dataset in datasets]
 
 
 def _grib_index(path: Path) -> str:

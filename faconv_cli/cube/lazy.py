@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -34,6 +37,7 @@ class FileField:
         fixed: index along every other dimension.
         grid: how the order of points differs from the canonical one.
         steps: number of time steps.
+        close: closes the file until it is read again; ``None`` where nothing stays open.
     """
 
     path: str
@@ -43,6 +47,7 @@ class FileField:
     fixed: Mapping[str, int]
     grid: Grid
     steps: int
+    close: Callable[[], None] | None = None
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
         """Fill ``out`` (t, h, w) with steps [start, stop) in canonical order, NaN where missing.
@@ -63,6 +68,7 @@ class FileField:
                 wanted="the file seems damaged",
                 do="fetch or write it again",
             ) from error
+        _RECENT.used(self.close)
         raw = raw if time is not None else raw[None]
         with np.errstate(over="ignore"):
             np.copyto(out, self.grid.to_canonical(raw), casting="unsafe")
@@ -74,6 +80,31 @@ class FileField:
         time = self.dims[0]
         chunks = self.variable.encoding.get("preferred_chunks") or {}
         return min(int(chunks.get(time, 1)), self.steps) if time is not None else 1
+
+
+class _RecentFiles:
+    """Closes the files read longest ago, so that their caches of chunks do not add up over a long record."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._closers: OrderedDict[object, weakref.WeakMethod[Callable[[], None]]] = OrderedDict()
+
+    def used(self, close: Callable[[], None] | None) -> None:
+        """Note that a file was read, known by the method that closes it."""
+        if close is None:
+            return
+        reference = weakref.WeakMethod(close)  # whoever drops a cube closes its files
+        with self._lock:
+            self._closers[reference] = reference
+            self._closers.move_to_end(reference)
+            stale = [self._closers.popitem(last=False)[1] for _ in range(len(self._closers) - self._most)]
+        for one in stale:
+            closer = one()
+            if closer is not None:
+                closer()
+
+
+_RECENT = _RecentFiles(most=8)
 
 
 def _mask_beyond(fields: Fields) -> None:

@@ -54,8 +54,8 @@ def open_cube(
         raise UsageError("no file was named", wanted="faconv needs data", do="name at least one file")
     offer = _Offer()
     for path in map(Path, paths):
-        for dataset in open_datasets(path):
-            offer.add(*find_layers(dataset, str(path), time_dim))
+        for dataset, close in open_datasets(path):
+            offer.add(*find_layers(dataset, str(path), time_dim, close))
     sources = tuple(map(str, paths))
     offer.check(sources)
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)

@@ -521,6 +521,16 @@ def test_threads_may_read_at_once(write):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_only_the_files_read_last_stay_open(write):
+    paths = [write(f"{i}.nc", {"x": ramp(1, 3, 4, i)}, hours=[24.0 * i]) for i in range(20)]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    cube = open_cube(paths)
+    first, again = whole(cube), whole(cube)
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= 8
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_no_file_stays_open_when_the_cube_is_gone(write):
     paths = [write(f"{i}.nc", {"x": ramp(1, 3, 4, i)}, hours=[24.0 * i]) for i in range(20)]
     gc.collect()
