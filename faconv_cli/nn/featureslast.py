@@ -52,6 +52,10 @@ class Halo:
         p, (_, height, width, _) = self.cells, padded.shape
         return padded[:, p : height - p, p : width - p]
 
+    def rows(self, padded: Tensor, rows: slice) -> Tensor:
+        """Give the view of a buffer that a kernel on these ``rows`` of its interior sees."""
+        return padded[:, rows.start : rows.stop + 2 * self.cells]
+
     def wrap_(self, padded: Tensor) -> Tensor:
         """Fill the rim of a buffer from its interior, in place; zeros stay."""
         for axis in self._wrapped_axes():
@@ -168,9 +172,18 @@ def convolve_backward(
 
 def time_blocks(steps: int, like: Tensor) -> list[slice]:
     """Cut ``steps`` into blocks whose states, each of the size of ``like``, fit the cache together."""
-    numbers = CPU_BLOCK_NUMBERS if like.device.type == "cpu" else GPU_BLOCK_NUMBERS
-    length = max(1, numbers // max(1, like.numel()))
-    return [slice(start, min(start + length, steps)) for start in range(0, steps, length)]
+    return _blocks(steps, like.numel(), like)
+
+
+def row_blocks(like: Tensor) -> list[slice]:
+    """Cut the rows of a state ``like`` (b, h, w, f) into blocks that fit the cache."""
+    return _blocks(like.shape[1], like[:, :1].numel(), like)
+
+
+def _blocks(count: int, numbers_each: int, like: Tensor) -> list[slice]:
+    limit = CPU_BLOCK_NUMBERS if like.device.type == "cpu" else GPU_BLOCK_NUMBERS
+    length = max(1, limit // max(1, numbers_each))
+    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
 
 
 def tanh(x: Tensor, out: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from faconv_cli.nn.featureslast import (
     any_requires_grad,
     convolve,
     convolve_backward,
+    row_blocks,
     time_blocks,
 )
 from faconv_cli.nn.scan import adjoint_scan_
@@ -36,7 +37,7 @@ class UpdateGate(Protocol):
 def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
     """Give h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ g(v_t), with z and v from one convolution of x_t.
 
-    Runs in blocks of time that stay in cache. Training keeps the activations of the gates and h;
+    Runs in blocks of steps and rows that stay in cache. Training keeps the activations of the gates and h;
     preactivations and adjoints live for one block only.
 
     Args:
@@ -64,13 +65,15 @@ def _forward(
     h[0] = h0
     for block in time_blocks(len(x), h0):
         padded = halo.pad(x[block].flatten(0, 1))
-        *gates, v = (part.view(-1, *h0.shape) for part in convolve(padded, weight, bias, maps, h0.dtype))
-        z = gate.activate_(gates)
-        g = torch.maximum(v.sigmoid(), v.add_(0.5), out=v)  # v + ½ for v ≥ 0, else σ(v)
-        for t, z_t, g_t in zip(range(block.start, block.stop), z, g, strict=True):
-            torch.lerp(h[t], g_t, z_t, out=h[t + 1])
-        if keep:
-            kept += [*gates, g]
+        for rows in row_blocks(h0):
+            parts = convolve(halo.rows(padded, rows), weight, bias, maps, h0.dtype)
+            *gates, v = (part.view(-1, len(h0), *part.shape[1:]) for part in parts)
+            z = gate.activate_(gates)
+            g = torch.maximum(v.sigmoid(), v.add_(0.5), out=v)  # v + ½ for v ≥ 0, else σ(v)
+            for t, z_t, g_t in zip(range(block.start, block.stop), z, g, strict=True):
+                torch.lerp(h[t][:, rows], g_t, z_t, out=h[t + 1][:, rows])
+            if keep:
+                kept += [*gates, g]
     return h, kept
 
 
@@ -88,21 +91,27 @@ class _GatedScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, h, *kept = ctx.saved_tensors
-        maps = len(weight) // h.shape[-1]
-        need_x = ctx.needs_input_grad[0]
+        maps, halo, need_x = len(weight) // h.shape[-1], ctx.halo, ctx.needs_input_grad[0]
         grad_x = torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else None
         grad_weight, grad_bias = torch.zeros_like(weight), h.new_zeros(len(weight))
         carry = torch.zeros_like(h[0])
         for block in reversed(time_blocks(len(x), h[0])):
-            grads, carry = _preactivation_gradients(ctx.gate, kept[-maps:], h[block], grad[block], carry)
-            del kept[-maps:]
-            grads = [part.flatten(0, 1) for part in grads]
-            padded = ctx.halo.pad(x[block].flatten(0, 1))
-            grad_padded, of_weight, of_bias = convolve_backward(grads, padded, weight, need_input=need_x)
-            grad_weight += of_weight
-            grad_bias += of_bias
-            if grad_x is not None:
-                grad_x[block] = ctx.halo.fold_(grad_padded).view_as(grad_x[block])
+            padded = halo.pad(x[block].flatten(0, 1))
+            grad_padded = torch.zeros_like(padded) if need_x else None
+            for rows in reversed(row_blocks(h[0])):
+                grads, carry[:, rows] = _preactivation_gradients(
+                    ctx.gate, kept[-maps:], h[block][:, :, rows], grad[block][:, :, rows], carry[:, rows]
+                )
+                del kept[-maps:]
+                of_seen, of_weight, of_bias = convolve_backward(
+                    [part.flatten(0, 1) for part in grads], halo.rows(padded, rows), weight, need_input=need_x
+                )
+                grad_weight += of_weight
+                grad_bias += of_bias
+                if grad_padded is not None:
+                    halo.rows(grad_padded, rows).add_(of_seen)
+            if grad_x is not None and grad_padded is not None:
+                grad_x[block] = halo.fold_(grad_padded).view_as(grad_x[block])
         return grad_x, grad_weight, grad_bias.to(weight.dtype), carry, None, None
 
 

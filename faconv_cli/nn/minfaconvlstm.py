@@ -128,23 +128,23 @@ class MinFAConvLSTMCell(nn.Module):
         steps, batch = x.shape[1], x.shape[0]
         m = self._features(fold_time(x).flatten(0, 1), _repeat(weights, steps))
         m = m.view(steps, batch, *m.shape[1:])
-        first, every, maps = -state.steps % self.attention_every, self.attention_every, None
+        first, maps = -state.steps % self.attention_every, None
         if self.axial is not None and first < steps:
-            seen = m[first::every]
-            area, grids = _repeat(weights, len(seen)), seen.flatten(0, 1)
+            attended = m[first :: self.attention_every]
+            area, grids = _repeat(weights, len(attended)), attended.clone().flatten(0, 1)
             if attention:
-                maps = _by_sequence(self.axial.maps(grids, area, queries), batch)
-            attended = torch.arange(steps, device=x.device)[first::every]
-            m = m.index_copy(0, attended, self.axial(grids, area).view_as(seen))
+                maps = _by_sequence(self.axial.maps(grids.movedim(-1, 1), area, queries), batch)
+            attended += self.axial.change(grids, area).view_as(attended)
         h0, gates = state.h.movedim(1, -1), self.Pg.weight[..., None, None]
         no_halo, gate = Halo(0, "zeros"), NormalizedGate()
-        y = unfold_time(gated_scan(m.movedim(2, -1), gates, self.Pg.bias, h0, no_halo, gate))
+        y = unfold_time(gated_scan(m, gates, self.Pg.bias, h0, no_halo, gate))
         return LayerOutput(y, MinFAConvLSTMState(y[:, -1], state.steps + steps), maps)
 
     def _features(self, x: Tensor, weights: Tensor | None) -> Tensor:
-        """Give m̃ (n, R, h, w) before attention, for ``x`` (n, h, w, c), features last in memory."""
+        """Give m̃ (n, h, w, R) before attention, for ``x`` (n, h, w, c); free to be changed in place."""
         m: Tensor = _mix(self.Px(x), self.mix).movedim(-1, 1)
-        return m if self.recalibrate is None else self.recalibrate(m, weights)
+        m = m.clone() if self.recalibrate is None else self.recalibrate(m, weights)
+        return m.movedim(1, -1)
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # gradients are by hand

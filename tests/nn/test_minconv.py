@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from faconv_cli.nn import featureslast
 from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
 from faconv_cli.nn.minconvgru import MinConvGRU2d
 from faconv_cli.nn.minconvlstm import MinConvLSTM2d
@@ -91,3 +92,18 @@ def test_parallel_and_step_agree_where_both_gates_have_vanished():
         h, _ = layer.step(x[:, 0], layer.init_state(x))
     assert torch.equal(y[:, 0], h)
     assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("Layer", LAYERS)
+@pytest.mark.parametrize("numbers", [1, 130, 10_000])
+def test_blocks_of_steps_and_rows_change_nothing(Layer, numbers, monkeypatch):
+    layer, x = random_layer(Layer, kernel_size=5, padding="circular"), torch.randn(2, 7, 3, 5, 6).double()
+    x.requires_grad_()
+    wanted = [x, *layer.parameters()]
+    whole, _ = layer(x)
+    gradients = torch.autograd.grad(whole.square().sum(), wanted)
+    monkeypatch.setattr(featureslast, "CPU_BLOCK_NUMBERS", numbers)
+    cut, _ = layer(x)
+    torch.testing.assert_close(cut, whole, rtol=1e-12, atol=1e-12)
+    found = torch.autograd.grad(cut.square().sum(), wanted)
+    torch.testing.assert_close(found, gradients, rtol=1e-10, atol=1e-10)
