@@ -35,10 +35,14 @@ from faconv_cli.regimes.statistics import (
     Separation,
     consecutive_steps,
     persistence,
+    seasonality,
     separation,
 )
 
+# The number the Euro-Atlantic literature settled on. Not a range: on reanalyses hardly any number stands out
+# of red noise, and regimes whose number hops with each new year of data are hard to work with.
 DEFAULT_CLUSTERS = (4,)
+SEASONAL = 0.3  # of `seasonality`, above which a user should know
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +175,11 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
     probability = None if posterior is None else _on_rows(posterior[np.arange(len(own)), own], has_regime)
     score = separation(members, own)
     notes = []
+    if score and seasonality(labels, embedding.time.month) > SEASONAL:
+        notes.append(
+            "the calendar month alone tells much of these regimes: they are the seasons (train on anomalies, "
+            "or cluster one --season)"
+        )
     if score and score.every > 1:
         notes.append(f"silhouette and inter-cluster distance are from every {score.every}th step")
     if unclassified := int((labels == UNCLASSIFIED).sum()):

@@ -92,7 +92,9 @@ def draw_modes(regimes: Regimes) -> Figure:
         style: dict[str, Any] = {"color": f"C{number - 1}" if number else "0.7", "s": 6, "linewidths": 0}
         name = _title(regimes, number - 1) if number else "unclassified"
         plane.scatter(values[rows, 0], values[rows, second], label=name, **style)
-        timeline.scatter(years[rows], np.full(rows.sum(), number), marker="|", **{**style, "linewidths": 0.5})
+        timeline.scatter(
+            years[rows], np.full(rows.sum(), number), marker="|", **{**style, "s": 80, "linewidths": 0.5}
+        )
     plane.scatter(*regimes.model.centroids[:, [0, second]].T, marker="x", color="black", zorder=3)
     plane.set(xlabel="mode 1", ylabel=f"mode {second + 1}")
     plane.legend(fontsize=8)
@@ -110,7 +112,7 @@ def _map(axes: Axes, found: Composites, row: int, column: int, limit: float) -> 
     thin = max(1, max(found.grid.shape) // 60)
     doubtful = (p_value > SIGNIFICANT)[::thin, ::thin]
     axes.scatter(
-        east[::thin, ::thin][doubtful], north[::thin, ::thin][doubtful], s=0.5, color="0.4", linewidths=0
+        east[::thin, ::thin][doubtful], north[::thin, ::thin][doubtful], s=1.5, color="0.3", linewidths=0
     )
     axes.set(xlabel="longitude", ylabel="latitude")
     return shades

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
+from sklearn.metrics import adjusted_mutual_info_score, calinski_harabasz_score, davies_bouldin_score
 from sklearn.metrics.pairwise import euclidean_distances
 
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -78,6 +78,12 @@ def persistence(labels: np.ndarray, consecutive: np.ndarray, k: int) -> Persiste
             mean_duration=steps / spells,
             transition=moves / moves.sum(axis=1, keepdims=True),
         )
+
+
+def seasonality(labels: np.ndarray, months: np.ndarray) -> float:
+    """How far the calendar month (t,) tells the regime (t,): 0 as by chance, 1 altogether."""
+    used = labels > 0
+    return float(adjusted_mutual_info_score(labels[used], months[used], average_method="min"))
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,14 @@ def test_the_summary_is_strict_json_and_complete():
     assert found["separation"]["input"] is None
 
 
+def test_regimes_that_are_the_seasons_are_called_so():
+    x, _ = planted(k=2, steps=730, distance=1.0)
+    seasonal = x + 9 * np.cos(2 * np.pi * np.arange(730) / 365.25)[:, None]
+    for values, said in ((x, 0), (seasonal, 1)):
+        notes = find_regimes(embedding(values), clusters=(2,)).notes
+        assert sum("they are the seasons" in note for note in notes) == said
+
+
 def test_monthly_and_360_day_records_have_seasons_too():
     time = xr.date_range("1990-01-16", periods=240, freq="MS", calendar="360_day", use_cftime=True).values
     x, _ = planted(k=2, steps=240)

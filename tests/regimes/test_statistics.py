@@ -13,6 +13,7 @@ from faconv_cli.regimes.statistics import (
     pair_scores,
     persistence,
     regime_means,
+    seasonality,
     separation,
 )
 from tests.regimes.planted import days, planted
@@ -73,6 +74,12 @@ def test_persistence_of_a_markov_chain_is_found_again():
 def test_steps_on_both_sides_of_a_gap_are_not_consecutive():
     time = TimeAxis.from_values(np.concatenate([days(5), days(5, "2002-01-01"), days(4, "2003-01-01")]))
     np.testing.assert_array_equal(np.flatnonzero(~consecutive_steps(time)), [4, 9])
+
+
+def test_seasonality_is_what_the_month_tells_beyond_chance():
+    months = np.arange(600) // 30 % 12 + 1
+    assert seasonality(np.where(months < 7, 1, 2), months) == pytest.approx(1)
+    assert seasonality(np.random.default_rng(0).integers(0, 4, 600), months) == pytest.approx(0, abs=0.03)
 
 
 def plain_pair_scores(x, codes):
