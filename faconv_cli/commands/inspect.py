@@ -84,7 +84,19 @@ def _describe_data(
 
 
 def _show_checkpoint(seen: dict[str, Any]) -> None:
-    console.table("Checkpoint", ["", "value"], seen.items())
+    channels = seen["channels"]
+    console.table("Channels", list(channels[0]), ([_plainly(v) for v in c.values()] for c in channels))
+    rest = ((label, _plainly(value)) for label, value in seen.items() if label != "channels")
+    console.table("Checkpoint", ["", "value"], rest)
+
+
+def _plainly(value: Any) -> str:
+    """A value of a JSON document as a line of text."""
+    if isinstance(value, dict):
+        return "; ".join(f"{label} {_plainly(inner)}" for label, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plainly, value)) or "none"
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _show_data(seen: dict[str, Any]) -> None:

@@ -82,9 +82,7 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
 
 def _open_netcdf(path: Path) -> list[Opened]:
     lock: Any = netcdf_lock()
-    manager: Any = CachingFileManager(  # type: ignore[type-var]
-        _open_with_small_caches, str(path), mode="r", lock=lock
-    )
+    manager: Any = CachingFileManager(_open_with_small_caches, str(path), mode="r", lock=lock)
     with warnings.catch_warnings():
         # attributes that contradict each other or name what is not there: conventions.py judges them
         warnings.simplefilter("ignore")

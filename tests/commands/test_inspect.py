@@ -70,6 +70,21 @@ def test_inspect_refuses_a_missing_file(capsys, tmp_path):
     assert "No such file" in err
 
 
+def test_inspect_shows_what_a_checkpoint_holds(capsys, sample, tmp_path):
+    checkpoint = tmp_path / "m.pt"
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(sample), "-o", str(checkpoint), "--epochs", "0", "--hidden", "8", "--patch", "4"])
+    assert not stopped.value.code
+    capsys.readouterr()
+    code, out, _ = run(capsys, checkpoint)
+    assert code == 0
+    for text in ("surface_temperature", "standard deviation", "hidden 8", "sha256", "1 month"):
+        assert text in out
+    code, out, _ = run(capsys, checkpoint, "--json")
+    assert code == 0
+    assert json.loads(out)["channels"][0]["units"] == "K"
+
+
 def test_inspect_refuses_a_checkpoint_among_others(capsys, sample, tmp_path):
     with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
         archive.writestr("data", "")
