@@ -1,0 +1,174 @@
+"""The documentation does what it says: its commands run, its links lead somewhere, what it names exists."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
+RUN_BY_HAND = {"console", "slurm", "crontab", "text"}  # make, pip, job scripts; what a command prints
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md")), REPOSITORY / "sample_data" / "README.md"]
+
+
+def blocks(page):
+    """(language, text) of each fenced block, in order."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder like a clone, where ``faconv`` is the command line of this checkout."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    command = tools / "faconv"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m faconv_cli "$@"\n')
+    command.chmod(0o755)
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONWARNINGS": "error",
+        "OMP_NUM_THREADS": "1",
+        "SLURM_CPUS_PER_TASK": "1",
+    }
+
+    def run(language, text):
+        runner = {"sh": ["sh", "-eux"], "python": [sys.executable]}[language]
+        return subprocess.run(
+            [*runner, "-c" if language == "python" else "/dev/stdin", *([text] * (language == "python"))],
+            input=text if language == "sh" else None,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_every_command_runs_in_the_order_it_is_told(page, workplace):
+    ran = 0
+    for language, text in blocks(REPOSITORY / page):
+        if language in ("sh", "python"):
+            done = workplace(language, text)
+            assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+            ran += 1
+    assert ran > 1
+
+
+def test_no_command_of_faconv_hides_in_a_block_that_is_not_run():
+    for page in ("README.md", "docs/guide.md"):
+        for language, text in blocks(REPOSITORY / page):
+            assert language in {"sh", "python", "slurm", "crontab"} or not re.search(
+                r"^(\$ )?faconv ", text, re.M
+            ), text
+
+
+def test_every_block_says_what_it_is():
+    for page in PAGES:
+        for language, text in blocks(page):
+            assert language in {"sh", "python", *RUN_BY_HAND}, f"{page}: {language}: {text}"
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_that_of_the_commands(maker):
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == maker.reference(), "stale: run make docs"
+
+
+def test_every_command_and_option_is_documented(maker):
+    import typer
+
+    from faconv_cli.app import app
+
+    reference = maker.reference()
+    commands = dict(maker.commands(typer.main.get_command(app), "faconv"))
+    assert {"faconv inspect", "faconv train", "faconv embed", "faconv cluster"} < set(commands)
+    for name, command in commands.items():
+        assert f"## {name}\n" in reference
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, f"{name} {parameter.name}"
+        assert name in (REPOSITORY / "README.md").read_text(encoding="utf-8"), name
+
+
+def test_every_option_named_in_the_documentation_exists(maker):
+    known = set(re.findall(r"--[a-z][a-z-]*", maker.reference())) | {"--help"}
+    for page in (DOCS / "guide.md", DOCS / "output.md", DOCS / "fidelity.md"):
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text(encoding="utf-8")))
+        assert not named - known, f"{page.name}: {named - known}"
+
+
+def anchors(page):
+    """The anchors that GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(page):
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{target} is not there"
+        assert not anchor or anchor in anchors(found), f"{target} has no such heading"
+
+
+def definitions(path):
+    """``name`` and ``Class.method`` of all functions and classes of a source file."""
+    names = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
+    return names
+
+
+def test_fidelity_names_what_exists():
+    text = (DOCS / "fidelity.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py):([\w.]+)`", text)
+    assert len(named) > 30
+    for file, name in named:
+        path = REPOSITORY / (file if file.startswith("tests/") else f"faconv_cli/{file}")
+        assert path.is_file(), file
+        assert name in definitions(path), f"{file} has no {name}"
+
+
+def test_output_names_every_variable_of_the_schema():
+    from faconv_cli import schema
+
+    text = (DOCS / "output.md").read_text(encoding="utf-8")
+    for constant, name in vars(schema).items():
+        if constant.isupper() and isinstance(name, str):
+            assert name in text, name
+
+
+def test_lines_are_wrapped():
+    for page in (REPOSITORY / "README.md", *DOCS.glob("*.md")):
+        if page.name == "cli.md":
+            continue
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+            assert len(line) <= 132 or line.startswith("|"), f"{page.name}:{number}"
