@@ -122,9 +122,10 @@ def _regimes(
 def _with_data(found: Regimes, paths: list[Path]) -> Regimes:
     from faconv_cli.cube.source import open_cube
     from faconv_cli.regimes.analysis import add_data
+    from faconv_cli.regimes.composites import blocks
 
     cube = open_cube(paths)
-    with console.progress("composites: block", sum(1 for _ in cube.blocks())) as line:
+    with console.progress("composites: block", len(blocks(cube))) as line:
         return add_data(found, cube, line.advance)
 
 

@@ -16,6 +16,8 @@ from faconv_cli.regimes.statistics import MISSING, Separation, separation
 
 MAX_INPUT_NUMBERS = 100_000_000  # 400 MB; separation on the input holds it in memory
 
+BLOCK_BYTES = 2**24  # of float32; sums take some eight times as much
+
 
 @dataclass(frozen=True, eq=False)
 class Composites:
@@ -50,17 +52,22 @@ def composites(
         cube: the data, any length.
         labels: (t,) of the steps of the cube: 1..k, 0 unclassified, -1 none; see `match_labels`.
         spells: (k,) independent spells of each regime.
-        advance: called once per block of `Cube.blocks`.
+        advance: called once per block of `blocks`.
     """
     k, months = len(spells), cube.time.month - 1
     sums = _Sums(k, cube.shape[1:])
-    for start, stop in cube.blocks():
+    for start, stop in blocks(cube):
         used = np.flatnonzero(labels[start:stop] != MISSING)
         if len(used):
             block = cube.read(start + int(used[0]), start + int(used[-1]) + 1)[used - used[0]]
             sums.add(block, labels[start + used], months[start + used])
         advance()
     return sums.finish(cube, spells)
+
+
+def blocks(cube: Cube) -> list[tuple[int, int]]:
+    """Runs of steps [start, stop) that are read at once."""
+    return list(cube.blocks(max_bytes=BLOCK_BYTES))
 
 
 class _Sums:
@@ -161,7 +168,7 @@ def input_separation(cube: Cube, labels: np.ndarray) -> Separation | None:
         return None
     parts = [
         cube.read(start, stop)[labels[start:stop] > 0].reshape(-1, int(np.prod(cube.shape[1:])))
-        for start, stop in cube.blocks()
+        for start, stop in blocks(cube)
         if (labels[start:stop] > 0).any()
     ]
     fields = np.concatenate(parts)

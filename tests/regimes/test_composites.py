@@ -53,7 +53,7 @@ def test_composites_do_not_depend_on_blocks(record, monkeypatch, steps):
     cube, labels = record
     whole, seen = composites(cube, labels, np.array([9, 9, 9])), []
     cut = [(start, min(start + steps, 730)) for start in range(0, 730, steps)]
-    monkeypatch.setattr(Cube, "blocks", lambda self: iter(cut))
+    monkeypatch.setattr(room, "blocks", lambda cube: cut)
     pieces = composites(cube, labels, np.array([9, 9, 9]), lambda: seen.append(1))
     for name in ("mean", "anomaly", "p_value"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-4, atol=1e-5)
@@ -168,9 +168,7 @@ def test_steps_without_a_label_are_not_read(record, monkeypatch):
     cube, labels = record
     labels = np.where((np.arange(730) > 200) & (np.arange(730) < 230), np.maximum(labels, 1), -1)
     read, seen = Cube.read, []
-    monkeypatch.setattr(
-        Cube, "blocks", lambda self: iter([(s, min(s + 100, 730)) for s in range(0, 730, 100)])
-    )
+    monkeypatch.setattr(room, "blocks", lambda cube: [(s, min(s + 100, 730)) for s in range(0, 730, 100)])
     monkeypatch.setattr(Cube, "read", lambda self, a, b: seen.append((a, b)) or read(self, a, b))
     composites(replace(cube), labels, np.array([1, 1, 1]))
     assert seen == [(201, 230)]
