@@ -19,6 +19,7 @@ from faconv_cli.errors import InputError
 
 Role = Literal["latitude", "longitude", "time", "vertical", "member"]
 
+_VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
 _PRESSURE_UNITS = {"pa", "hpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar"}
 _NAMES: dict[Role, re.Pattern[str]] = {
@@ -289,6 +290,8 @@ def _layers_of(name: str, roles: _Roles, time: _Time) -> list[Layer] | Refusal:
         return when
     time_dim, stamps, calendar = when
     others = [str(d) for d in variable.dims if d not in (time_dim, grid.y_name, grid.x_name)]
+    merged = next((dim for dim in others if dim == _VERSION), None)
+    others = [dim for dim in others if dim != merged]
     long = [dim for dim in others if roles.dataset.sizes[dim] > 1]
     refusal = _refuse_dims(long, roles)
     if refusal:
@@ -306,6 +309,7 @@ def _layers_of(name: str, roles: _Roles, time: _Time) -> list[Layer] | Refusal:
             fixed,
             grid,
             len(stamps),
+            merged,
             roles.close,
         )
         variant = (*(_text(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)

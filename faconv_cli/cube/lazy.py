@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +37,7 @@ class FileField:
         fixed: index along every other dimension.
         grid: how the order of points differs from the canonical one.
         steps: number of time steps.
+        merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
         close: closes the file until it is read again; ``None`` where nothing stays open.
     """
 
@@ -47,6 +48,7 @@ class FileField:
     fixed: Mapping[str, int]
     grid: Grid
     steps: int
+    merged: str | None = None
     close: Callable[[], None] | None = None
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
@@ -61,7 +63,7 @@ class FileField:
             index[time] = slice(start, stop)
         try:
             part = self.variable.isel(index)
-            raw = part.transpose(*(dim for dim in (time, y, x) if dim is not None)).to_numpy()
+            raw = part.transpose(*(dim for dim in (self.merged, time, y, x) if dim is not None)).to_numpy()
         except Exception as error:  # whatever a library meets in a damaged file
             raise InputError(
                 f"{self.path}: {self.name} cannot be read ({first_line(error)})",
@@ -69,6 +71,8 @@ class FileField:
                 do="fetch or write it again",
             ) from error
         _RECENT.used(self.close)
+        if self.merged is not None:
+            raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
         raw = raw if time is not None else raw[None]
         with np.errstate(over="ignore"):
             np.copyto(out, self.grid.to_canonical(raw), casting="unsafe")

@@ -255,6 +255,9 @@ def _build(entries: list[_Entry], offer: _Offer, sources: tuple[str, ...]) -> Cu
     squeezed = sorted({dim for entry in entries for layer in entry.layers for dim in layer.squeezed})
     if squeezed:
         offer.notes.append(f"Dimensions of one point are dropped: {', '.join(squeezed)}.")
+    merged = sorted({part.merged for one in series for part in one.parts if part.merged})
+    if merged:
+        offer.notes.append(f"Dimension {merged[0]} is merged: the first value that is not missing counts.")
     if time.irregular_steps:
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     chunk = series[0].parts[0].chunk_steps

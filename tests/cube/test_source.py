@@ -215,6 +215,17 @@ def test_dimensions_of_one_point_are_dropped_and_told(write):
     assert "Dimensions of one point are dropped: height, number." in cube.notes
 
 
+def test_final_and_preliminary_data_are_merged_and_told(write):
+    def change(ds):
+        first, second = ds["x"].where(ds["time"] < 80), ds["x"].where(ds["time"] >= 80)
+        both = xr.concat([first, second], "expver").transpose("time", "expver", "lat", "lon")
+        return ds.assign(x=both.assign_attrs(units="K")).assign_coords(expver=[1, 5])
+
+    cube = open_cube([rewrite(write(), change)])
+    np.testing.assert_array_equal(whole(cube)[:, 0], ramp(6, 3, 4))
+    assert any("expver is merged" in note for note in cube.notes)
+
+
 def test_variables_on_another_grid_are_left_out(write):
     def edit(file):
         file.createDimension("lat2", 2)
