@@ -1,11 +1,13 @@
 """ConvLSTM against plain NumPy and against Keras."""
 
+import doctest
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
+from faconv_cli.nn import convlstm
 from faconv_cli.nn.convlstm import ConvLSTM2d, ConvLSTMCell, ConvLSTMState
 from tests.reference import convlstm as plain
 
@@ -80,3 +82,9 @@ def test_keras_weights_give_the_answer_of_keras(keras, kernel_size):
         expected = theirs(x).movedim(-1, 2)
         y, _ = ConvLSTM2d.from_keras_weights(kernel, recurrent_kernel, bias)(x.movedim(-1, 2))
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-5)
+
+
+def test_example_of_the_docstring_runs():
+    found = doctest.testmod(convlstm, extraglobs={"torch": torch})
+    assert found.attempted > 0
+    assert found.failed == 0
