@@ -3,14 +3,20 @@
 The recurrent layers share one signature, so one name can be swapped for another.
 """
 
-from faconv_cli.nn.convgru import ConvGRU2d
-from faconv_cli.nn.convlstm import ConvLSTM2d
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d
-from faconv_cli.nn.layer import AttentionMaps, LayerOutput
-from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minconvlstm import MinConvLSTM2d
-from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faconv_cli.nn.convgru import ConvGRU2d
+    from faconv_cli.nn.convlstm import ConvLSTM2d
+    from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+    from faconv_cli.nn.layer import AttentionMaps, LayerOutput
+    from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
+    from faconv_cli.nn.minconvgru import MinConvGRU2d
+    from faconv_cli.nn.minconvlstm import MinConvLSTM2d
+    from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 
 __all__ = [
     "AttentionMaps",
@@ -23,3 +29,11 @@ __all__ = [
     "MinConvLSTM2d",
     "MinFAConvLSTM2d",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a layer when it is asked for: most use torch.compile's machinery, which takes a second to load."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "layer" if name in ("AttentionMaps", "LayerOutput") else name.removesuffix("2d").lower()
+    return getattr(import_module(f"{__name__}.{home}"), name)
