@@ -32,7 +32,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a layer when it is asked for: most use torch.compile's machinery, which takes a second to load."""
+    """Import a layer when it is asked for: most load torch.compile's machinery, which takes a second."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = "layer" if name in ("AttentionMaps", "LayerOutput") else name.removesuffix("2d").lower()
