@@ -45,7 +45,7 @@ class DataConfig(_Config):
     anomaly: Literal["auto", "none", "monthly", "daily"] = Field(
         "auto",
         description="Seasonal cycle of the training period to subtract: none, monthly means, or smoothed "
-        "daily (mean and four harmonics of the year). auto: daily for steps up to a day, monthly for "
+        "daily (mean and four harmonics of the year). auto: daily for steps below a month, monthly for "
         "months, where training covers two years; else none.",
     )
     detrend: bool = Field(
@@ -88,7 +88,13 @@ Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "seas
 class EncoderConfig(_Config):
     """The network; every mechanism of FAConvLSTM can be switched off."""
 
-    encoder: Literal["faconvlstm"] = Field("faconvlstm", description="Recurrent layer.")
+    encoder: Literal[
+        "faconvlstm", "minfaconvlstm", "convlstm", "convgru", "minconvlstm", "minconvgru", "minconvexplstm"
+    ] = Field(
+        "faconvlstm",
+        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru or "
+        "minconvexplstm.",
+    )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the depthwise kernels.")

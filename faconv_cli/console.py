@@ -119,12 +119,12 @@ class ProgressLine:
         """Count ``count`` pieces of work; ``text`` and ``fields`` say how it went."""
         self._done += count
         if self._bar:
-            self._bar.update(self._task, advance=count, text=text)
+            self._bar.update(self._task, advance=count, text=f"{text} {self._rate():.2f}/s")
             return
         now = time.monotonic()
         if now - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = now
-            per_second = self._done / (now - self._started)
+            per_second = self._rate()
             left = f", {(self._total - self._done) / per_second:.0f} s left" if self._total else ""
             note(
                 f"{self._label} {self._done}/{self._total or '?'} {text} ({per_second:.2f}/s{left})",
@@ -132,6 +132,9 @@ class ProgressLine:
                 total=self._total,
                 **fields,
             )
+
+    def _rate(self) -> float:
+        return self._done / max(time.monotonic() - self._started, 1e-9)
 
 
 def _escape(text: str) -> str:

@@ -53,9 +53,12 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # netCDF4 tells of a full disk as a RuntimeError
+        if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF:"):
+            raise
         raise OutputError(
-            f"{path}: {error.strerror or error}",
+            f"{path}: {getattr(error, 'strerror', None) or error}",
             wanted="the file could not be written",
             do="make room or choose another folder",
         ) from error

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import torch
 
+from faconv_cli import nn as layers
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.config import EncoderConfig, RunConfig
 from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 from faconv_cli.windows.resolve import tiles_of
 
 MOST_NODES = (64, 128)
 COORDINATE_FEATURES = 5
+
+# by name, because importing all of them takes longer than a small job
+LAYERS = {
+    "faconvlstm": "FAConvLSTM2d",
+    "minfaconvlstm": "MinFAConvLSTM2d",
+    "convlstm": "ConvLSTM2d",
+    "convgru": "ConvGRU2d",
+    "minconvlstm": "MinConvLSTM2d",
+    "minconvgru": "MinConvGRU2d",
+    "minconvexplstm": "MinConvExpLSTM2d",
+}
+ATTENTIVE = ("faconvlstm", "minfaconvlstm")
 
 
 def build_encoder(
@@ -27,7 +42,7 @@ def build_encoder(
     encoder = config.encoder
     patch = encoder.patch or 1
     whole = periodic and len(tiles_of(config, shape, periodic=periodic).columns) == 1
-    layer = _faconvlstm(
+    layer = _layer(
         encoder, channels + 1 if patch == 1 else encoder.bottleneck, "longitude" if whole else "zeros"
     )
     temporal = None
@@ -52,21 +67,28 @@ def build_encoder(
     )
 
 
-def _faconvlstm(encoder: EncoderConfig, in_channels: int, padding: Padding) -> FAConvLSTM2d:
-    return FAConvLSTM2d(
-        in_channels,
-        encoder.hidden,
-        encoder.kernel_size,
-        padding=padding,
-        bottleneck=encoder.bottleneck,
-        dilations=encoder.dilations,
-        squeeze_excitation="squeeze-excitation" not in encoder.without,
-        peephole="peephole" not in encoder.without,
-        axial="axial" not in encoder.without,
-        attention_every=encoder.attention_every,
-        attention_heads=encoder.attention_heads,
-        attention_pool=encoder.attention_pool or 1,
-    )
+def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> RecurrentLayer2d:
+    make = getattr(layers, LAYERS[encoder.encoder])
+    mechanisms: dict[str, Any] = {}
+    if encoder.encoder in ATTENTIVE:
+        mechanisms = {
+            "bottleneck": encoder.bottleneck,
+            "dilations": encoder.dilations,
+            "squeeze_excitation": "squeeze-excitation" not in encoder.without,
+            "axial": has_axial_attention(encoder),
+            "attention_every": encoder.attention_every,
+            "attention_heads": encoder.attention_heads,
+            "attention_pool": encoder.attention_pool or 1,
+        }
+    if encoder.encoder in ("faconvlstm", "convlstm"):
+        mechanisms["peephole"] = "peephole" not in encoder.without
+    layer = make(in_channels, encoder.hidden, encoder.kernel_size, padding=padding, **mechanisms)
+    return cast("RecurrentLayer2d", layer)
+
+
+def has_axial_attention(encoder: EncoderConfig) -> bool:
+    """Tell whether an encoder has attention maps to give."""
+    return encoder.encoder in ATTENTIVE and "axial" not in encoder.without
 
 
 def _season_features(sub_daily: bool) -> int:

@@ -3,6 +3,7 @@
 from typing import Final
 
 CONVENTIONS: Final = "CF-1.11"
+CHECKPOINT_SHA256: Final = "faconv_checkpoint_sha256"  # global attribute of every file made from a checkpoint
 
 EMBEDDING: Final = "embedding"
 TILE_EMBEDDING: Final = "tile_embedding"

@@ -100,7 +100,7 @@ def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int
         OutputError: another checkpoint or other times.
     """
     with _open(path) as file:
-        sha256 = file.attrs.get("faconv_checkpoint_sha256")
+        sha256 = file.attrs.get(schema.CHECKPOINT_SHA256)
         if schema.EMBEDDING not in file or sha256 != checkpoint.sha256:
             raise OutputError(
                 f"{path} was not written by this checkpoint",
@@ -337,7 +337,7 @@ def _global_attributes(checkpoint: Checkpoint, cube: Cube, command: str) -> dict
         f"{' to '.join(record['training']['period'])}",
         "history": _history(command),
         "faconv_version": faconv_cli.__version__,
-        "faconv_checkpoint_sha256": checkpoint.sha256,
+        schema.CHECKPOINT_SHA256: checkpoint.sha256,
         "faconv_config": checkpoint.config.model_dump_json(),
         "faconv_training": json.dumps(record["training"]),
         "faconv_sources": ", ".join(cube.sources),

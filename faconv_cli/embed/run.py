@@ -13,7 +13,7 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import CheckpointError
-from faconv_cli.network import build_domain, load_encoder
+from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.plan import Window, plan_windows
@@ -162,7 +162,7 @@ class Embedder:
     @property
     def has_maps(self) -> bool:
         """Attention maps are asked for, and the encoder has axial attention."""
-        return self._attention and "axial" not in self._checkpoint.config.encoder.without
+        return self._attention and has_axial_attention(self._checkpoint.config.encoder)
 
     @property
     def lags(self) -> tuple[int, ...]:

@@ -12,8 +12,6 @@ from faconv_cli import schema
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
-CHECKPOINT_SHA256 = "faconv_checkpoint_sha256"  # global attribute of every file made from a checkpoint
-
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
@@ -66,7 +64,7 @@ def read_embedding(path: Path) -> Embedding:
             flag=_flags(found, file.get(schema.EMBEDDING_FLAG)),
             time=TimeAxis.from_values(file[schema.TIME].values, file[schema.TIME].encoding.get("calendar")),
             source=str(path),
-            checkpoint=str(file.attrs.get(CHECKPOINT_SHA256, "")),
+            checkpoint=str(file.attrs.get(schema.CHECKPOINT_SHA256, "")),
             history=str(file.attrs.get("history", "")),
         )
 

@@ -22,7 +22,7 @@ from faconv_cli.regimes import selection
 from faconv_cli.regimes.analysis import KnownRegimes, Regimes
 from faconv_cli.regimes.cluster import METHODS, RegimeModel
 from faconv_cli.regimes.composites import Composites
-from faconv_cli.regimes.embedding import CHECKPOINT_SHA256, open_netcdf
+from faconv_cli.regimes.embedding import open_netcdf
 from faconv_cli.regimes.options import Season
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
@@ -87,7 +87,7 @@ def read_known(path: Path) -> KnownRegimes:
         return KnownRegimes(
             model=RegimeModel(method, file[schema.CENTROID].values, *gmm),
             season=Season(file.attrs[_SEASON], tuple(months)),
-            checkpoint=str(file.attrs[CHECKPOINT_SHA256]),
+            checkpoint=str(file.attrs[schema.CHECKPOINT_SHA256]),
             source=str(path),
         )
 
@@ -253,7 +253,7 @@ def _attributes(regimes: Regimes, command: str) -> dict[str, Any]:
         "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}\n{embedding.history}".strip(),
         "faconv_version": faconv_cli.__version__,
         "faconv_embedding": embedding.source,
-        CHECKPOINT_SHA256: embedding.checkpoint,
+        schema.CHECKPOINT_SHA256: embedding.checkpoint,
         _METHOD: regimes.model.method,
         _SEASON: season.name,
         _MONTHS: np.array(season.months, np.int32),
