@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -12,6 +13,8 @@ import typer
 from faconv_cli.app import app
 
 REFERENCE = Path(__file__).with_name("cli.md")
+
+EXAMPLE = re.compile(r"^ *(?:Example: )?(faconv .*)$", re.MULTILINE)
 
 HEAD = """# Command line reference
 
@@ -45,10 +48,18 @@ def section(name: str, command: Any) -> str:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option"]
     usage = " ".join([name, "[OPTIONS]", *(p.metavar or p.name.upper() for p in arguments)])
-    lines = [f"## {name}", "", f"    {usage}", "", inspect.cleandoc(command.help or ""), ""]
-    lines += ["| option | meaning |", "|---|---|"]
+    lines = [f"## {name}", "", f"    {usage}", "", _text(command.help or ""), ""]
+    lines += ["| argument or option | meaning |", "|---|---|"]
+    lines += [
+        f"| `{argument.metavar or argument.name.upper()}` | {_meaning(argument)} |" for argument in arguments
+    ]
     lines += [f"| {_flags(option)} | {_meaning(option)} |" for option in options]
     return "\n".join(lines) + "\n"
+
+
+def _text(help_text: str) -> str:
+    """Set a help text as Markdown: lines that are a command line become code."""
+    return EXAMPLE.sub(r"    \1", inspect.cleandoc(help_text))
 
 
 def _flags(option: Any) -> str:
@@ -68,8 +79,9 @@ def _kind(annotation: Any) -> str:
 
 
 def _meaning(option: Any) -> str:
-    text = (option.help or "").replace("|", "\\|")
-    shown = option.show_default and option.default not in (None, False, ()) and not option.required
+    text = (option.help or "").replace("|", "\\|").replace("<", "&lt;")
+    unset = option.default is None or option.default is False or option.default == ()
+    shown = option.show_default and not unset and not option.required
     required = " **Required.**" if option.required else ""
     return f"{text}{required}{f' [default: {option.default}]' if shown else ''}"
 
