@@ -92,8 +92,8 @@ class EncoderConfig(_Config):
         "faconvlstm", "minfaconvlstm", "convlstm", "convgru", "minconvlstm", "minconvgru", "minconvexplstm"
     ] = Field(
         "faconvlstm",
-        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru or "
-        "minconvexplstm.",
+        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru "
+        "or minconvexplstm.",
     )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")

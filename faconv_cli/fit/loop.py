@@ -31,13 +31,15 @@ from faconv_cli.windows.resolve import tiles_of
 
 LEAST_STEPS_PER_EPOCH = 8
 WARM_UP_SHARE = 0.1
+SMALLEST_LOSS = 1e-6
 LARGEST_GRADIENT_NORM = 1.0
 SLOWEST_AVERAGE = 0.99
+PATTERN_RATE = 0.1  # of the learning rate: patterns started from the EOFs are near their best already
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of the optimiser."""
+    """One step of the optimiser; the loss is relative to that of the EOFs."""
 
     epoch: int
     step: int
@@ -47,7 +49,17 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One pass over the training period; epoch 0 is the start from the EOFs."""
+    """One pass over the training period; epoch 0 is the start from the EOFs.
+
+    Attributes:
+        epoch: its number.
+        training_loss: mean over its steps, relative to the EOFs; None for epoch 0.
+        validation_loss: mean over the targets of the error relative to that of the EOFs in training; None
+            where nothing is held out.
+        terms: error of each target in the validation period, in variances of the fields.
+        best: no validation loss before was as low.
+        seconds: it took.
+    """
 
     epoch: int
     training_loss: float | None
@@ -115,6 +127,7 @@ class Training:
         self._schedule = LambdaLR(self._optimizer, self._rate)
         self._epoch, self._best, self._best_epoch = 0, math.inf, 0
         self._history: list[float] = []
+        self._eof_loss = self._measure_eofs()
 
     def run(self) -> Iterator[Report]:
         """Train to the end or until the validation loss stops falling, keeping best and last.
@@ -210,13 +223,30 @@ class Training:
         for step, batch in enumerate(self._reader.batches(windows), start=1):
             self._optimizer.zero_grad(set_to_none=True)
             with self._autocast():
-                loss = self._loss(self._model, batch.to(self._device), points).mean()
+                loss = (self._loss(self._model, batch.to(self._device), points) / self._eof_loss).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
             self._optimizer.step()
             self._schedule.step()
             self._average.update_parameters(self._model)
             yield StepReport(self._epoch, step, steps, float(loss.detach()))
+
+    @torch.no_grad()
+    def _measure_eofs(self) -> Tensor:
+        """Measure the loss of each target that the start from the EOFs has in training.
+
+        Losses are given relative to it, so that the field now, which EOFs give back well, and the leads,
+        which nothing does, weigh the same.
+        """
+        rng = np.random.default_rng([self._fit.seed, 0])
+        points = torch.Generator().manual_seed(self._fit.seed)
+        windows = self._prepared.training_windows(rng, self._fit.batch)
+        some = windows[: LEAST_STEPS_PER_EPOCH * self._fit.batch]
+        losses = [
+            self._loss(self._model.eval(), batch.to(self._device), points)
+            for batch in self._reader.batches(some)
+        ]
+        return torch.stack(losses).mean(0).clamp_min(SMALLEST_LOSS)
 
     def _loss(self, model: _Model, batch: Batch, points: torch.Generator) -> Tensor:
         return self._objective(model.encoder, model.decoder, batch, self._domain, points)
@@ -251,7 +281,7 @@ class Training:
 
     def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
         losses = self._validate()
-        validation = None if losses is None else float(losses.mean())
+        validation = None if losses is None else float((losses / self._eof_loss.cpu()).mean())
         best = validation is None or validation < self._best
         if best:
             self._best, self._best_epoch = validation if validation is not None else math.inf, self._epoch
@@ -318,15 +348,18 @@ def _average_weights(average: Any, current: Any, updates: Any) -> None:
 
 
 def _parameter_groups(model: _Model, fit: FitConfig) -> list[dict[str, Any]]:
-    """Decay weights of convolutions and linear layers, not patterns (they are EOFs), norms or biases."""
+    """Decay weights of convolutions and linear layers only; let what started from the EOFs move slowly."""
+    from_eofs = ("encoder.patterns.on_x", "encoder.patterns.bias", "decoder.patterns")
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
+    slow: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        patterns = name.startswith(("encoder.patterns", "decoder.patterns"))
-        (kept if patterns or parameter.ndim < 2 else decayed).append(parameter)
+        plain = parameter.ndim < 2 or name == "encoder.patterns.on_h"
+        (slow if name in from_eofs else kept if plain else decayed).append(parameter)
     return [
         {"params": decayed, "weight_decay": fit.weight_decay},
         {"params": kept, "weight_decay": 0.0},
+        {"params": slow, "weight_decay": 0.0, "lr": PATTERN_RATE * fit.lr},
     ]
 
 
