@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,18 +23,13 @@ def blocks(page):
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def workplace(tmp_path):
-    """A folder like a clone, where ``faconv`` is the command line of this checkout."""
-    tools = tmp_path / "tools"
+def environment(tools):
+    """An environment where ``faconv`` is the command line of this checkout, and no warning is let pass."""
     tools.mkdir()
     command = tools / "faconv"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m faconv_cli "$@"\n')
     command.chmod(0o755)
-    folder = tmp_path / "clone"
-    folder.mkdir()
-    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
-    environment = {
+    return {
         **os.environ,
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY),
@@ -42,31 +38,28 @@ def workplace(tmp_path):
         "SLURM_CPUS_PER_TASK": "1",
     }
 
-    def run(language, text):
-        runner = {"sh": ["sh", "-eux"], "python": [sys.executable]}[language]
-        return subprocess.run(
-            [*runner, "-c" if language == "python" else "/dev/stdin", *([text] * (language == "python"))],
-            input=text if language == "sh" else None,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
-    return run
+def run_page(page, folder, env):
+    """Run the blocks of a page in order, in a folder like a clone; count them."""
+    folder.mkdir()
+    (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
+    runners = {"sh": ["sh", "-eux"], "python": [sys.executable, "-"]}
+    to_run = [(runners[language], text) for language, text in blocks(page) if language in runners]
+    for command, text in to_run:
+        done = subprocess.run(
+            command, input=text, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{page.name}:\n{text}\n{done.stdout}\n{done.stderr}"
+    return len(to_run)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
-def test_every_command_runs_in_the_order_it_is_told(page, workplace):
-    ran = 0
-    for language, text in blocks(REPOSITORY / page):
-        if language in ("sh", "python"):
-            done = workplace(language, text)
-            assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-            ran += 1
-    assert ran > 1
+def test_every_command_runs_in_the_order_it_is_told(tmp_path):
+    env = environment(tmp_path / "tools")
+    pages = [REPOSITORY / "README.md", DOCS / "guide.md"]
+    with ThreadPoolExecutor() as pool:  # side by side, as most of the time is start-up on one core
+        running = [pool.submit(run_page, page, tmp_path / page.stem, env) for page in pages]
+    assert all(one.result() > 1 for one in running)
 
 
 def test_no_command_of_faconv_hides_in_a_block_that_is_not_run():
