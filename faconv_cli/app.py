@@ -55,6 +55,8 @@ def _global_options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 ok, else the code of the error's kind (see `faconv_cli.errors`)."""
+    # threads that spin while they wait take the cores from those they wait for, where a node is shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:

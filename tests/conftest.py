@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on small tensors more threads only wait
+
 import numpy as np
 import pytest
 import xarray as xr

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA, IncrementalPCA
 
 from faconv_cli.errors import InputError
+from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain, patch_bases
+from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.plan import Segments
 
@@ -140,3 +143,18 @@ def _fields(reader: WindowReader, segments: Segments) -> Iterator[np.ndarray]:
     for begin, end in segments:
         for start, stop in reader.cube.blocks(start=begin, stop=end):
             yield reader.fields(start, stop)
+
+
+def start_from_eofs(
+    encoder: SubspaceEncoder, decoder: PointDecoder, eofs: Eofs, targets: Sequence[int], segments: Segments
+) -> None:
+    """Make the untrained network the EOF analysis, and its forecast that of the linear inverse model."""
+    encoder.patterns.start_from(
+        torch.from_numpy(eofs.patterns * eofs.scale), torch.from_numpy(eofs.mean_projection * eofs.scale)
+    )
+    decoded = np.empty((len(targets), *decoder.patterns.shape[1:]))
+    for number, lead in enumerate(targets):
+        propagator = eofs.propagator(lead, segments) if lead else np.eye(len(eofs.patterns))
+        decoded[number, :, :-1] = np.einsum("ij,jcyx->ciyx", propagator, eofs.patterns) / eofs.scale
+        decoded[number, :, -1] = eofs.mean
+    decoder.start_from(torch.from_numpy(decoded))

@@ -12,16 +12,15 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, write_checkpoint
-from faconv_cli.config import FitConfig
 from faconv_cli.errors import CheckpointError
-from faconv_cli.fit.eofs import Eofs, fit_eofs
+from faconv_cli.fit.eofs import fit_eofs, start_from_eofs
 from faconv_cli.fit.objective import Objective
+from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of
 from faconv_cli.nn.decoder import PointDecoder
@@ -30,11 +29,8 @@ from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.resolve import tiles_of
 
 LEAST_STEPS_PER_EPOCH = 8
-WARM_UP_SHARE = 0.1
 SMALLEST_LOSS = 1e-6
 LARGEST_GRADIENT_NORM = 1.0
-SLOWEST_AVERAGE = 0.99
-PATTERN_RATE = 0.1  # of the learning rate: patterns started from the EOFs are near their best already
 
 
 @dataclass(frozen=True)
@@ -117,14 +113,26 @@ class Training:
         )
         encoder = build_encoder(config, channels, shape, periodic=periodic, sub_daily=cube.time.sub_daily)
         self._model = _Model(encoder, build_decoder(config, channels, shape))
-        self._start_from_eofs()
+        eofs = fit_eofs(
+            self._reader,
+            self._domain,
+            nodes_of(shape),
+            prepared.split.training,
+            count=config.encoder.embedding,
+            seed=self._fit.seed,
+        )
+        start_from_eofs(
+            self._model.encoder, self._model.decoder, eofs, self._objective.targets, prepared.split.training
+        )
         self._model.to(device)
         self._domain = self._domain.to(device)
-        self._average = AveragedModel(self._model, multi_avg_fn=_average_weights)
+        self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
         windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._fit.batch)
         self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._fit.batch))
-        self._optimizer = AdamW(_parameter_groups(self._model, self._fit), lr=self._fit.lr)
-        self._schedule = LambdaLR(self._optimizer, self._rate)
+        self._optimizer = make_optimizer(self._model, self._fit)
+        self._schedule = LambdaLR(
+            self._optimizer, lambda step: learning_rate_share(step, self._planned_steps)
+        )
         self._epoch, self._best, self._best_epoch = 0, math.inf, 0
         self._history: list[float] = []
         self._eof_loss = self._measure_eofs()
@@ -187,33 +195,6 @@ class Training:
         """Steps of the optimiser to the last planned epoch."""
         return self._planned_steps * (self._fit.epochs - self._epoch) // max(self._fit.epochs, 1)
 
-    def _start_from_eofs(self) -> None:
-        config = self._prepared.config
-        nodes = nodes_of(self._prepared.cube.grid.shape)
-        training = self._prepared.split.training
-        eofs = fit_eofs(
-            self._reader,
-            self._domain,
-            nodes,
-            training,
-            count=config.encoder.embedding,
-            seed=self._fit.seed,
-        )
-        patterns, scale = torch.from_numpy(eofs.patterns).float(), eofs.scale
-        self._model.encoder.patterns.start_from(patterns * scale, self._eof_mean(eofs))
-        decoded = np.empty(
-            (len(self._objective.targets), *self._model.decoder.patterns.shape[1:]), np.float32
-        )
-        for number, lead in enumerate(self._objective.targets):
-            step = eofs.propagator(lead, training) if lead else np.eye(len(eofs.patterns))
-            decoded[number, :, :-1] = np.einsum("ij,jcyx->ciyx", step, eofs.patterns) / scale
-            decoded[number, :, -1] = eofs.mean
-        self._model.decoder.start_from(torch.from_numpy(decoded))
-
-    def _eof_mean(self, eofs: Eofs) -> Tensor:
-        """Give what the untrained patterns make of the mean field."""
-        return torch.from_numpy(eofs.mean_projection * eofs.scale).float()
-
     def _train_epoch(self) -> Iterator[StepReport]:
         rng = np.random.default_rng([self._fit.seed, self._epoch])
         points = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -255,14 +236,6 @@ class Training:
         return torch.autocast(
             self._device.type, dtype=torch.bfloat16, enabled=self._fit.precision == "bfloat16"
         )
-
-    def _rate(self, step: int) -> float:
-        """Warm up linearly, then fall along a cosine to zero at the last planned step."""
-        total = self._planned_steps
-        warm_up = max(1, round(WARM_UP_SHARE * total))
-        if step < warm_up:
-            return (step + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, total - warm_up))))
 
     @torch.no_grad()
     def _validate(self) -> Tensor | None:
@@ -339,28 +312,6 @@ class Training:
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
             "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
         }
-
-
-def _average_weights(average: Any, current: Any, updates: Any) -> None:
-    """Move the average towards the weights: fast at first, at last by one part in a hundred a step."""
-    decay = min(SLOWEST_AVERAGE, (1 + float(updates)) / (10 + float(updates)))
-    torch._foreach_lerp_(average, current, 1 - decay)
-
-
-def _parameter_groups(model: _Model, fit: FitConfig) -> list[dict[str, Any]]:
-    """Decay weights of convolutions and linear layers only; let what started from the EOFs move slowly."""
-    from_eofs = ("encoder.patterns.on_x", "encoder.patterns.bias", "decoder.patterns")
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    slow: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or name == "encoder.patterns.on_h"
-        (slow if name in from_eofs else kept if plain else decayed).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": fit.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-        {"params": slow, "weight_decay": 0.0, "lr": PATTERN_RATE * fit.lr},
-    ]
 
 
 def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
