@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -166,9 +167,12 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
     if not zipfile.is_zipfile(io.BytesIO(data)):
         raise _damaged(path, "not a checkpoint, or a truncated one")
     try:
+        _check_sums(data)
         contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise _damaged(path, str(error).splitlines()[0][:160]) from None
+    except pickle.UnpicklingError:
+        raise _damaged(path, "it holds other things than tensors, texts and numbers") from None
+    except (RuntimeError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as error:
+        raise _damaged(path, f"a damaged checkpoint, or another archive ({_first_line(error)})") from None
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise _damaged(path, "a torch file that faconv did not write")
     if contents.get("version") != VERSION:
@@ -178,6 +182,21 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
             do="use the faconv that wrote it, or train again",
         )
     return contents, hashlib.sha256(data).hexdigest()
+
+
+def _check_sums(data: bytes) -> None:
+    """Compare the parts of the archive with their check sums, which torch does not look at.
+
+    Raises:
+        BadZipFile: they differ.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if flawed := archive.testzip():
+            raise zipfile.BadZipFile(f"bad check sum of {flawed}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:100] if str(error).strip() else type(error).__name__
 
 
 def _damaged(path: Path, found: str) -> CheckpointError:

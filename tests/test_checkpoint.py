@@ -77,6 +77,20 @@ def test_foreign_and_damaged_files_are_refused(checkpoint, tmp_path):
         read_checkpoint(tmp_path / "none.pt")
 
 
+@pytest.mark.parametrize("part", ["encoder", "about", "end"])
+def test_a_flipped_byte_is_noticed(checkpoint, tmp_path, part):
+    checkpoint = replace(checkpoint, encoder={"layer.a": torch.full((50, 50), 7.0)})
+    path = tmp_path / "m.pt"
+    write_checkpoint(path, checkpoint, overwrite=False)
+    data = bytearray(path.read_bytes())
+    places = {"encoder": data.find(b"\0\0\xe0\x40" * 9), "about": data.find(b"z500"), "end": len(data) - 100}
+    data[places[part]] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="a damaged checkpoint") as refused:
+        read_checkpoint(path)
+    assert len(str(refused.value)) < 300 + len(str(path))
+
+
 def test_nothing_pickled_is_run(tmp_path):
     class Evil:
         def __reduce__(self):
