@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from faconv_cli.errors import OutputError
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse early an output that exists (unless ``overwrite``) or whose folder cannot be written.
 
+    Args:
+        path: the output.
+        overwrite: it may exist, unless it is one of ``inputs``.
+        inputs: files that are read for it; they need not exist.
+
     Raises:
-        OutputError: the path exists, is a folder, or its folder is missing or read-only.
+        OutputError: the path exists, is a folder, has a name that is not UTF-8, or its folder is missing or
+            read-only.
     """
+    try:
+        _check_place(path, overwrite, inputs)
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise OutputError(
+            f"{path}: {error.strerror}", wanted="the output must be writable", do="choose another"
+        ) from None
+
+
+def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
+    if not is_utf8(path):
+        raise OutputError(
+            f"the name {str(path)!r} is not UTF-8", wanted="NetCDF files have such names", do="choose another"
+        )
     if path.is_dir():
         raise OutputError(f"{path} is a folder", wanted="the output must be a file", do="add a file name")
     if path.exists() and not overwrite:
@@ -24,6 +43,12 @@ def check_output(path: Path, *, overwrite: bool) -> None:
             f"{path} already exists",
             wanted="faconv never replaces a file unasked",
             do="choose another name or pass --overwrite",
+        )
+    if any(path.exists() and one.exists() and one.samefile(path) for one in inputs):
+        raise OutputError(
+            f"{path} is read and would be replaced",
+            wanted="the output must be another file than the inputs",
+            do="choose another name",
         )
     folder = path.absolute().parent
     if not folder.is_dir():
@@ -44,7 +69,8 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
     job never looks finished.
 
     Raises:
-        OutputError: as `check_output`; also where the disk is full.
+        OutputError: as `check_output`, also where the file was made by somebody else in the meantime; the
+            disk is full.
     """
     check_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -52,6 +78,7 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        check_output(path, overwrite=overwrite)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         # netCDF4 tells of a full disk as a RuntimeError
@@ -64,6 +91,15 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_utf8(path: Path) -> bool:
+    """Tell whether NetCDF's library can be given a path."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def netcdf_lock() -> AbstractContextManager[object]:

@@ -57,3 +57,34 @@ def test_a_full_disk_is_told_as_an_output_error(tmp_path):
     ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_another_command_made_in_the_meantime_is_kept(tmp_path):
+    path = tmp_path / "out.nc"
+    with (
+        pytest.raises(OutputError, match="already exists"),
+        atomic_output(path, overwrite=False) as temporary,
+    ):
+        temporary.write_text("ours")
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_input_is_not_replaced_even_where_outputs_may_be(tmp_path):
+    path, link = tmp_path / "data.nc", tmp_path / "link.nc"
+    path.write_text("data")
+    link.symlink_to(path)
+    for output in (path, link):
+        with pytest.raises(OutputError, match="is read and would be replaced"):
+            check_output(output, overwrite=True, inputs=[tmp_path / "none.nc", path])
+
+
+def test_a_name_that_netcdf_cannot_have_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="is not UTF-8"):
+        check_output(tmp_path / "\udcff.nc", overwrite=False)
+
+
+def test_a_name_that_the_system_cannot_have_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="name too long"):
+        check_output(tmp_path / ("x" * 300), overwrite=False)

@@ -75,7 +75,9 @@ def command(
     from faconv_cli.regimes.report import summary
 
     output = output or embedding.with_name(f"{embedding.stem}_regimes.nc")
-    check_output(output, overwrite=overwrite)
+    check_output(
+        output, overwrite=overwrite, inputs=[embedding, *(data or ()), *([assign] if assign else ())]
+    )
     if figure:
         check_figure(figure, overwrite=overwrite)
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)

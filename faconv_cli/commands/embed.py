@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Write the embedding of every time step of a record, with attention maps.
 
-    faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
+    Example: faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
     """
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.cube.source import open_cube
@@ -67,9 +67,13 @@ def command(
         raise UsageError(
             f"only {output} was given", wanted="data and then the output", do="add the missing one"
         )
+    if query and not attention:
+        raise UsageError(
+            "--query with --no-attention", wanted="teleconnections are attention maps", do="drop one of them"
+        )
     if append and overwrite:
         raise UsageError("--append with --overwrite", wanted="a file is added to or replaced", do="drop one")
-    check_output(output, overwrite=overwrite or append)
+    check_output(output, overwrite=overwrite or append, inputs=[*data, checkpoint])
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")

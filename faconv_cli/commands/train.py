@@ -82,7 +82,7 @@ def command(
 ) -> None:
     """Train an encoder on a record and write its checkpoint.
 
-        faconv train sst.nc -o sst.pt --anomaly monthly
+    Example: faconv train sst.nc -o sst.pt --anomaly monthly
 
     The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per epoch to
     NAME.metrics.jsonl beside it.
@@ -103,22 +103,27 @@ def command(
     try:
         _follow(training, path, resume=resume)
     except Stopped:
+        if not training.saved:
+            raise
         raise InterruptedRunError(
-            f"stopped after {training.epoch} epochs",
+            f"stopped after {training.epochs_saved} epochs",
             wanted=f"the best checkpoint so far is {path}",
             do="run the same command with --resume to go on",
         ) from None
 
 
+METRICS = ".metrics.jsonl"
 _SETTINGS = {
     name for section in (DataConfig, TilingConfig, EncoderConfig, FitConfig) for name in section.model_fields
 }
 
 
 def _show_plan(data: list[Path], settings: RunConfig) -> None:
+    from faconv_cli.fit.prepare import split_time
     from faconv_cli.windows.resolve import plan_summary
 
     cube = _open(data, settings)
+    split_time(cube.time, settings.data.validation)
     console.table("plan", ("", "value"), plan_summary(cube, settings).items())
 
 
@@ -148,7 +153,8 @@ def _start(
     from faconv_cli.fit.loop import Training, last_path
     from faconv_cli.fit.prepare import prepare
 
-    check_output(path, overwrite=overwrite or resume)
+    for written in (path, last_path(path), path.with_suffix(METRICS)):
+        check_output(written, overwrite=overwrite or resume)
     checkpoint = read_checkpoint(last_path(path)) if resume else None
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
@@ -175,9 +181,8 @@ def _tell(prepared: Prepared) -> None:
 def _follow(training: Training, path: Path, *, resume: bool) -> None:
     from faconv_cli.fit.loop import StepReport
 
-    metrics = path.with_suffix(".metrics.jsonl")
     with (
-        metrics.open("a" if resume else "w", encoding="utf-8") as file,
+        path.with_suffix(METRICS).open("a" if resume else "w", encoding="utf-8") as file,
         console.progress("training step", training.steps_left) as line,
     ):
         for report in training.run():
@@ -187,7 +192,17 @@ def _follow(training: Training, path: Path, *, resume: bool) -> None:
                 file.write(json.dumps(asdict(report)) + "\n")
                 file.flush()
                 _tell_epoch(report)
-    console.result(f"{path}: best of {training.epoch} epochs, validation loss {training.best:.4f}")
+    console.result(f"{path}: {_told(training)}")
+
+
+def _told(training: Training) -> str:
+    if training.best_validation_loss is None:
+        return f"the last of {training.epochs_saved} epochs; nothing was held out to choose by"
+    best = f"epoch {training.best_epoch}" if training.best_epoch else "the EOFs it started from"
+    return (
+        f"{best}, best of {training.epochs_saved} epochs with "
+        f"{training.best_validation_loss / training.eof_validation_loss:.4f} of the EOFs' validation loss"
+    )
 
 
 def _tell_epoch(report: EpochReport) -> None:

@@ -18,7 +18,7 @@ from xarray.backends import CachingFileManager, NetCDF4DataStore
 from faconv_cli.cube.integrity import classic_size, grib_flaw
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.errors import InputError
-from faconv_cli.files import netcdf_lock
+from faconv_cli.files import is_utf8, netcdf_lock
 
 CHUNK_CACHE_BYTES = 2**26  # of one open file
 _GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
@@ -53,6 +53,12 @@ def open_datasets(path: Path) -> list[Opened]:
 
 
 def _opener(path: Path) -> Callable[[Path], list[Opened]]:
+    if not is_utf8(path):
+        raise InputError(
+            f"the name {str(path)!r} is not UTF-8",
+            wanted="NetCDF files have such names",
+            do="rename the file",
+        )
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder", wanted="faconv reads files", do="name the files in it")

@@ -585,6 +585,8 @@ def test_what_is_no_data_file_is_refused(tmp_path, content, message):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         open_cube([tmp_path / "none.nc"])
+    with pytest.raises(InputError, match="is not UTF-8"):
+        open_cube([tmp_path / "\udcff.nc"])
     with pytest.raises(InputError, match="is a folder"):
         open_cube([tmp_path])
 
