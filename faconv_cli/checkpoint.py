@@ -218,6 +218,11 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
         "recurrent parameters": sum(
             tensor.numel() for name, tensor in checkpoint.encoder.items() if name.startswith("layer.")
         ),
+        **{
+            "strength of the axial attention": float(tensor)
+            for name, tensor in checkpoint.encoder.items()
+            if name.endswith("axial.gamma")
+        },
         "channels": [
             {
                 "name": channel.name,

@@ -58,7 +58,9 @@ class TilingConfig(_Config):
 
     window: PositiveInt = Field(24, description="Time steps the encoder sees at once.")
     stride: PositiveInt | None = Field(
-        None, description="Steps from one window to the next. Default: window less burn-in."
+        None,
+        description="Steps from one window to the next. Default: window less burn-in, in whole "
+        "multiples of attention-every.",
     )
     burn_in: NonNegativeInt = Field(
         8, description="First steps of a window that only warm the state up; also how far back z looks."
@@ -85,6 +87,13 @@ class TilingConfig(_Config):
 Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season"]
 
 
+def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
+    """List what can be switched off in an encoder; the temporal attention of the head is in all."""
+    gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
+    mixing: tuple[Mechanism, ...] = ("squeeze-excitation", "axial") if "fa" in encoder else ()
+    return (*gates, *mixing, "temporal", "season")
+
+
 class EncoderConfig(_Config):
     """The network; every mechanism of FAConvLSTM can be switched off."""
 
@@ -97,7 +106,7 @@ class EncoderConfig(_Config):
     )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
-    kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the depthwise kernels.")
+    kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
     dilations: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), description="Dilations of the shared depthwise mix."
     )
@@ -111,13 +120,20 @@ class EncoderConfig(_Config):
     causal: bool = Field(True, description="Let z look at earlier steps only, so that a record can grow.")
     patch: Literal[1, 2, 4] | None = Field(
         None,
-        description="Grid points per side that one hidden point covers. Default: 1 up to 16,384 points, "
-        "2 up to 131,072, else 4.",
+        description="Grid points per side that one hidden point covers: 1, 2 or 4. Default: 1 up to 16,384 "
+        "points, 2 up to 131,072, else 4.",
     )
-    without: tuple[Mechanism, ...] = Field((), description="Mechanisms to switch off, for ablation.")
+    without: tuple[Mechanism, ...] = Field(
+        (),
+        description="Mechanisms to switch off, for ablation: squeeze-excitation, peephole, axial, temporal, "
+        "season.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        absent = [name for name in self.without if name not in mechanisms_of(self.encoder)]
+        if absent:
+            raise ValueError(f"{self.encoder} has no {', '.join(absent)} to leave out")
         if self.bottleneck % self.attention_heads:
             raise ValueError(
                 f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"
@@ -131,7 +147,8 @@ class FitConfig(_Config):
     """How the network is trained."""
 
     objective: Literal["reconstruct", "forecast", "both"] = Field(
-        "both", description="What z must give back: the field now, the field at the leads, or both."
+        "both",
+        description="What z must give back: reconstruct the field now, forecast it at the leads, or both.",
     )
     lead: tuple[PositiveInt, ...] = Field((1,), description="Leads of the forecast objective, in time steps.")
     epochs: NonNegativeInt = Field(
@@ -145,7 +162,7 @@ class FitConfig(_Config):
     points: PositiveInt = Field(512, description="Grid points decoded per frame and step of training.")
     patience: PositiveInt = Field(5, description="Epochs without a better validation loss before stopping.")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Arithmetic of the network; bfloat16 is automatic mixed precision."
+        "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."
     )
     seed: NonNegativeInt = Field(0, description="Seed of everything random.")
 

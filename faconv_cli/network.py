@@ -9,7 +9,7 @@ import torch
 
 from faconv_cli import nn as layers
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.config import EncoderConfig, RunConfig
+from faconv_cli.config import EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
@@ -32,7 +32,6 @@ LAYERS = {
     "minconvgru": "MinConvGRU2d",
     "minconvexplstm": "MinConvExpLSTM2d",
 }
-ATTENTIVE = ("faconvlstm", "minfaconvlstm")
 
 
 def build_encoder(
@@ -70,7 +69,8 @@ def build_encoder(
 def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> RecurrentLayer2d:
     make = getattr(layers, LAYERS[encoder.encoder])
     mechanisms: dict[str, Any] = {}
-    if encoder.encoder in ATTENTIVE:
+    possible = mechanisms_of(encoder.encoder)
+    if "axial" in possible:
         mechanisms = {
             "bottleneck": encoder.bottleneck,
             "dilations": encoder.dilations,
@@ -80,7 +80,7 @@ def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> Recurr
             "attention_heads": encoder.attention_heads,
             "attention_pool": encoder.attention_pool or 1,
         }
-    if encoder.encoder in ("faconvlstm", "convlstm"):
+    if "peephole" in possible:
         mechanisms["peephole"] = "peephole" not in encoder.without
     layer = make(in_channels, encoder.hidden, encoder.kernel_size, padding=padding, **mechanisms)
     return cast("RecurrentLayer2d", layer)
@@ -88,7 +88,7 @@ def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> Recurr
 
 def has_axial_attention(encoder: EncoderConfig) -> bool:
     """Tell whether an encoder has attention maps to give."""
-    return encoder.encoder in ATTENTIVE and "axial" not in encoder.without
+    return "axial" in mechanisms_of(encoder.encoder) and "axial" not in encoder.without
 
 
 def _season_features(sub_daily: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,4 +62,4 @@ def split_numbers(values: Iterable[str] | None, option: str) -> tuple[float, ...
 
 def command_line() -> str:
     """Give the command line as it was typed, for the history of an output."""
-    return " ".join(["faconv", *sys.argv[1:]])
+    return shlex.join(["faconv", *sys.argv[1:]])

@@ -114,8 +114,14 @@ class Grid:
         """Return the canonical (y, x) index of the point nearest to a place.
 
         Raises:
-            InputError: the place lies outside the grid by more than a cell.
+            InputError: the place lies outside the grid by more than a cell, or is none.
         """
+        if not (abs(lat) <= 90 and np.isfinite(lon)):
+            raise InputError(
+                f"{lat:g},{lon:g} is no place on the globe",
+                wanted="latitudes run from -90 to 90, longitudes are numbers",
+                do="correct it",
+            )
         away = self._central_angle(lat, lon)
         y, x = (int(i) for i in np.unravel_index(np.nanargmin(away), away.shape))
         ys, xs = self._neighbours(y, x)

@@ -25,6 +25,15 @@ from faconv_cli.files import atomic_output, netcdf_lock
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
 ROWS_PER_CHUNK = 1024
+REFERENCES = {
+    "faconvlstm": "arXiv:2601.10914",
+    "minfaconvlstm": "arXiv:2601.10914, arXiv:2508.03614",
+    "convlstm": "arXiv:1506.04214",
+    "convgru": "arXiv:1511.06432",
+    "minconvlstm": "arXiv:2508.03614",
+    "minconvgru": "arXiv:2508.03614",
+    "minconvexplstm": "arXiv:2508.03614",
+}
 
 
 @dataclass(frozen=True)
@@ -332,7 +341,7 @@ def _global_attributes(checkpoint: Checkpoint, cube: Cube, command: str) -> dict
         "title": f"Subspace embedding of {channels}",
         "institution": "not given",
         "source": f"faconv {faconv_cli.__version__}, encoder {checkpoint.config.encoder.encoder}",
-        "references": "arXiv:2601.10914 (FAConvLSTM)",
+        "references": REFERENCES[checkpoint.config.encoder.encoder],
         "comment": f"Trained on {', '.join(record['training']['sources'])}, "
         f"{' to '.join(record['training']['period'])}",
         "history": _history(command),

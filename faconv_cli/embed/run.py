@@ -12,7 +12,7 @@ from torch import Tensor
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.errors import CheckpointError
+from faconv_cli.errors import CheckpointError, InputError
 from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
@@ -112,6 +112,9 @@ class Embedder:
         batch: windows at a time; rows agree between batch sizes to float tolerance, and bit for bit at one.
         attention: also give attention maps and weights.
         queries: points (y, x) of the canonical grid for teleconnection maps.
+
+    Raises:
+        InputError: a query point that never held a value in training.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class Embedder:
             batch,
         )
         self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
+        self._check_queries()
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -220,6 +224,16 @@ class Embedder:
                 first, last = max(window.first_row, start), min(window.stop, stop)
                 if first < last:
                     yield self._rows(encoding, missing[number], number, window, first, last)
+
+    def _check_queries(self) -> None:
+        for y, x in self.queries:
+            if self._domain.area[y, x] == 0:
+                lat, lon = self._cube.grid.position(y, x)
+                raise InputError(
+                    f"the query point {lat:g},{lon:g} never holds a value (land, perhaps)",
+                    wanted="teleconnections start from a point with values",
+                    do="choose another --query",
+                )
 
     def _missing(self, batch: Batch) -> np.ndarray:
         """Mark the steps (b, t) of which too little is there in some channel."""

@@ -181,14 +181,29 @@ class Training:
         self._history = list(state["history"])
 
     @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return self._epoch
+    def saved(self) -> bool:
+        """A checkpoint has been written."""
+        return bool(self._history)
 
     @property
-    def best(self) -> float:
-        """Lowest validation loss so far."""
-        return self._best
+    def epochs_saved(self) -> int:
+        """Epochs the last checkpoint has behind it."""
+        return max(len(self._history) - 1, 0)
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of the best checkpoint; 0 is the start from the EOFs."""
+        return self._best_epoch
+
+    @property
+    def best_validation_loss(self) -> float | None:
+        """Lowest validation loss so far; None where nothing is held out."""
+        return self._best if math.isfinite(self._best) else None
+
+    @property
+    def eof_validation_loss(self) -> float:
+        """Validation loss of the start from the EOFs."""
+        return self._history[0]
 
     @property
     def steps_left(self) -> int:

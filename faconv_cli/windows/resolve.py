@@ -17,6 +17,7 @@ from faconv_cli.windows.plan import (
 )
 
 GIBIBYTE = 2**30
+MEBIBYTE = 2**20
 
 
 def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
@@ -85,11 +86,15 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        "memory per batch": f"about {_batch_bytes(config, cube, tiles) / GIBIBYTE:.2f} GiB in training "
+        "memory per batch": f"about {_told(_batch_bytes(config, cube, tiles))} in training "
         f"({config.fit.batch} windows)",
-        "bytes to read": f"{read * step_bytes / GIBIBYTE:.2f} GiB a pass "
-        f"(the record has {cube.nbytes / GIBIBYTE:.2f} GiB as float32)",
+        "bytes to read": f"{_told(read * step_bytes)} a pass "
+        f"(the record has {_told(cube.nbytes)} as float32)",
     }
+
+
+def _told(size: float) -> str:
+    return f"{size / GIBIBYTE:.2f} GiB" if size >= GIBIBYTE else f"{size / MEBIBYTE:.1f} MiB"
 
 
 def _batch_bytes(config: RunConfig, cube: Cube, tiles: Tiles) -> int:

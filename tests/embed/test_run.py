@@ -8,7 +8,7 @@ from faconv_cli import schema
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.embed.run import Embedder, match_cube
-from faconv_cli.errors import CheckpointError
+from faconv_cli.errors import CheckpointError, InputError
 
 CPU = torch.device("cpu")
 
@@ -97,6 +97,12 @@ def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cu
     assert parts[0].teleconnection.shape == (1, len(parts[0].attended), 8, 12)
     lags = np.concatenate([p.temporal for p in parts])
     np.testing.assert_allclose(np.nansum(lags, axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_query_on_land_is_refused(checkpoint, cube):
+    y, x = np.argwhere(checkpoint.normalizer.valid.max(0) == 0)[0]
+    with pytest.raises(InputError, match=r"the query point .* never holds a value"):
+        Embedder(checkpoint, cube, CPU, batch=3, attention=True, queries=[(4, 4), (int(y), int(x))])
 
 
 def test_a_tiled_grid_gives_what_each_tile_adds(trained, cube):

@@ -63,7 +63,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(cube, tmp_path):
             break  # in the middle of an epoch: the last checkpoint is of the first
     resumed = _training(cube, tmp_path / "parts.pt")
     resumed.resume(read_checkpoint(last_path(tmp_path / "parts.pt")))
-    assert resumed.epoch == 1
+    assert resumed.epochs_saved == resumed.best_epoch == 1
     assert [e.epoch for e in _epochs(resumed)] == [2, 3]
     assert (tmp_path / "parts.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
     assert last_path(tmp_path / "parts.pt").read_bytes() == last_path(tmp_path / "whole.pt").read_bytes()
@@ -139,6 +139,8 @@ def test_the_objective_says_what_is_decoded(cube, tmp_path, objective, lead, ter
         {"detrend": True},
         {"causal": False},
         {"precision": "bfloat16"},
+        *({"encoder": name} for name in ("minfaconvlstm", "convlstm", "convgru", "minconvlstm")),
+        *({"encoder": name} for name in ("minconvgru", "minconvexplstm")),
         *({"without": (name,)} for name in ("squeeze-excitation", "peephole", "axial", "temporal", "season")),
     ],
     ids=str,
