@@ -218,11 +218,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
         "recurrent parameters": sum(
             tensor.numel() for name, tensor in checkpoint.encoder.items() if name.startswith("layer.")
         ),
-        **{
-            "strength of the axial attention": float(tensor)
-            for name, tensor in checkpoint.encoder.items()
-            if name.endswith("axial.gamma")
-        },
+        "strength of the axial attention": [
+            float(tensor) for name, tensor in checkpoint.encoder.items() if name.endswith("axial.gamma")
+        ],
         "channels": [
             {
                 "name": channel.name,

@@ -12,7 +12,7 @@ from faconv_cli.embed.write import write_embedding
 from faconv_cli.errors import OutputError
 
 CPU = torch.device("cpu")
-QUERY = [(4, 4), (0, 2)]
+QUERY = [(4, 5), (0, 2)]
 
 
 def _write(checkpoint, cube, path, rows=None, **options):

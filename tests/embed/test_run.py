@@ -87,7 +87,7 @@ def test_a_step_without_input_is_flagged_and_holds_fill(checkpoint, cube):
 
 
 def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cube):
-    _, _, parts = _embed(checkpoint, cube, attention=True, queries=[(4, 4)])
+    _, _, parts = _embed(checkpoint, cube, attention=True, queries=[(4, 5)])
     assert np.concatenate([p.attended for p in parts]).tolist() == list(range(0, 80, 4))
     maps = np.concatenate([p.attention for p in parts])
     land = checkpoint.normalizer.valid.max(0) == 0
@@ -102,7 +102,7 @@ def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cu
 def test_a_query_on_land_is_refused(checkpoint, cube):
     y, x = np.argwhere(checkpoint.normalizer.valid.max(0) == 0)[0]
     with pytest.raises(InputError, match=r"the query point .* never holds a value"):
-        Embedder(checkpoint, cube, CPU, batch=3, attention=True, queries=[(4, 4), (int(y), int(x))])
+        Embedder(checkpoint, cube, CPU, batch=3, attention=True, queries=[(4, 5), (int(y), int(x))])
 
 
 def test_a_tiled_grid_gives_what_each_tile_adds(trained, cube):
