@@ -6,7 +6,6 @@ a group only, and only ratios: `docs/benchmarks.md` says on what machine.
 
 import pytest
 import torch
-from torch import nn
 
 from faconv_cli.nn.convgru import ConvGRU2d
 from faconv_cli.nn.convlstm import ConvLSTM2d
@@ -16,6 +15,7 @@ from faconv_cli.nn.minconvgru import MinConvGRU2d
 from faconv_cli.nn.minconvlstm import MinConvLSTM2d
 from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 from faconv_cli.nn.scan import linear_scan, log_scan
+from tests.benchmarks.plain_convlstm import PlainConvLSTM
 
 SIZES = {  # b, t, c, h, w, hidden
     "a": (4, 24, 7, 41, 41, 64),
@@ -31,25 +31,6 @@ OURS = [
     FAConvLSTM2d,
     MinFAConvLSTM2d,
 ]
-
-
-class PlainConvLSTM(nn.Module):
-    """One convolution of cat(x, h), a loop in Python."""
-
-    def __init__(self, in_channels, hidden_channels):
-        super().__init__()
-        self.hidden_channels = hidden_channels
-        self.gates = nn.Conv2d(in_channels + hidden_channels, 4 * hidden_channels, 3, padding=1)
-
-    def forward(self, x):
-        h = c = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[-2:])
-        hs = []
-        for x_t in x.unbind(1):
-            i, f, o, g = self.gates(torch.cat([x_t, h], 1)).chunk(4, 1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            hs.append(h)
-        return torch.stack(hs, 1), None
 
 
 @pytest.mark.parametrize("size", SIZES)
