@@ -17,6 +17,7 @@ from faconv_cli.errors import InputError
 
 _DAY = 86400.0  # s
 _SHORTEST_MONTH = 27 * _DAY  # s; less than any month of any calendar
+_REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4 asks whether they have leap seconds
 _UNITS = (("day", _DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 _STAMP = r"\d{1,5}(?:-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::\d{2}(?::\d{2})?)?)?)?)?"
 _RANGE = re.compile(rf"({_STAMP})?:({_STAMP})?")
@@ -225,11 +226,14 @@ class TimeAxis:
         )
         year, month, day = self._components[0, :3]
         attributes = {"standard_name": "time", "long_name": "time", "axis": "T"}
+        if self.calendar in _REAL_CALENDARS:
+            attributes["units_metadata"] = "leap_seconds: unknown"
         variable = xr.DataArray(self.values, dims="time", name="time", attrs=attributes)
         variable.encoding = {
             "units": f"{units} since {year:04d}-{month:02d}-{day:02d} 00:00:00",
             "calendar": self.calendar,
             "dtype": "float64",
+            "_FillValue": None,
         }
         return variable
 

@@ -294,15 +294,7 @@ def _define_places(file: netCDF4.Dataset, dim: str, places: Sequence[tuple[float
 def _define_time(file: netCDF4.Dataset, cube: Cube, name: str, long_name: str) -> None:
     encoded = xr.conventions.encode_cf_variable(cube.time.to_variable().variable, name=name)
     variable = file.createVariable(name, "f8", (name,), chunksizes=(ROWS_PER_CHUNK,))
-    variable.setncatts(
-        {
-            "standard_name": "time",
-            "long_name": long_name,
-            "units": encoded.attrs["units"],
-            "calendar": encoded.attrs["calendar"],
-            "axis": "T",
-        }
-    )
+    variable.setncatts({**encoded.attrs, "long_name": long_name})
 
 
 def _coordinate(file: netCDF4.Dataset, name: str, values: np.ndarray, long_name: str) -> None:

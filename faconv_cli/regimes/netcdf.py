@@ -15,7 +15,6 @@ import xarray as xr
 
 import faconv_cli
 from faconv_cli import schema
-from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
@@ -30,7 +29,6 @@ from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Se
 WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
 _TEMPERATURES = {"K", "kelvin", "degC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"}
-_REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4: these ask about leap seconds
 _SCORES = {
     "silhouette": "mean silhouette, Euclidean distance",
     "silhouette_cosine": "mean silhouette, cosine distance",
@@ -96,18 +94,11 @@ def _coordinates(regimes: Regimes) -> Variables:
     numbers = np.arange(1, regimes.k + 1, dtype=np.int32)
     modes = np.arange(1, regimes.model.centroids.shape[1] + 1, dtype=np.int32)
     return {
-        schema.TIME: _time(regimes.embedding.time),
+        schema.TIME: regimes.embedding.time.to_variable().variable,
         schema.CLUSTER: _variable(schema.CLUSTER, numbers, "number of the regime, by falling frequency"),
         schema.NEXT_CLUSTER: _variable(schema.NEXT_CLUSTER, numbers, "regime of the next time step"),
         schema.MODE: _variable(schema.MODE, modes, "number of the embedding's mode"),
     }
-
-
-def _time(time: TimeAxis) -> xr.Variable:
-    variable = time.to_variable().variable
-    if time.calendar in _REAL_CALENDARS:
-        variable.attrs.setdefault("units_metadata", "leap_seconds: unknown")
-    return _plain(variable)
 
 
 def _series(regimes: Regimes) -> Variables:
