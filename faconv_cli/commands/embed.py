@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faconv_cli import console
+from faconv_cli import console, schema
 from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, split_list
 from faconv_cli.errors import UsageError
 
@@ -84,11 +84,14 @@ def command(
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
     stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
-    written = 0
+    written = missing = 0
     with console.progress("embedding", rows[1] - rows[0]) as line:
-        for count in stream:
-            line.advance(count=count)
-            written += count
+        for part in stream:
+            line.advance(count=len(part.flag))
+            written += len(part.flag)
+            missing += int((part.flag == schema.MISSING_INPUT).sum())
+    if missing:
+        console.note(f"{missing} time steps have too little input: they hold fill and a flag")
     console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
 
 

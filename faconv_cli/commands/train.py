@@ -154,7 +154,7 @@ def _start(
     from faconv_cli.fit.prepare import prepare
 
     for written in (path, last_path(path), path.with_suffix(METRICS)):
-        check_output(written, overwrite=overwrite or resume)
+        check_output(written, overwrite=overwrite or resume, inputs=data)
     checkpoint = read_checkpoint(last_path(path)) if resume else None
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
@@ -181,16 +181,15 @@ def _tell(prepared: Prepared) -> None:
 def _follow(training: Training, path: Path, *, resume: bool) -> None:
     from faconv_cli.fit.loop import StepReport
 
-    with (
-        path.with_suffix(METRICS).open("a" if resume else "w", encoding="utf-8") as file,
-        console.progress("training step", training.steps_left) as line,
-    ):
+    metrics, mode = path.with_suffix(METRICS), "a" if resume else "w"
+    with console.progress("training step", training.steps_left) as line:
         for report in training.run():
             if isinstance(report, StepReport):
                 line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
             else:
-                file.write(json.dumps(asdict(report)) + "\n")
-                file.flush()
+                with metrics.open(mode, encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(report)) + "\n")
+                mode = "a"
                 _tell_epoch(report)
     console.result(f"{path}: {_told(training)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import netCDF4
 import platformdirs
 import xarray as xr
+from filelock import FileLock, Timeout
 from xarray.backends import CachingFileManager, NetCDF4DataStore
 
 from faconv_cli.cube.integrity import classic_size, grib_flaw
@@ -21,6 +23,7 @@ from faconv_cli.errors import InputError
 from faconv_cli.files import is_utf8, netcdf_lock
 
 CHUNK_CACHE_BYTES = 2**26  # of one open file
+LONGEST_WAIT_S = 600.0
 _GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
 _FOREIGN = {
     b"PK\x03\x04": ("a zip archive", "unpack it first"),
@@ -124,8 +127,8 @@ def _open_grib(path: Path) -> list[Opened]:
         flaw = grib_flaw(file)
     if flaw:
         raise _damaged(path, flaw)
-    backend = {"indexpath": _grib_index(path), "errors": "raise", "squeeze": False}
-    with _quiet_cfgrib(), warnings.catch_warnings():
+    with _grib_lock(_index_folder()) as folder, _quiet_cfgrib(), warnings.catch_warnings():
+        backend = {"indexpath": _grib_index(path, folder), "errors": "raise", "squeeze": False}
         warnings.simplefilter("ignore")  # of cfgrib's, about defaults of xarray's to come
         datasets = open_variable_datasets(
             str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
@@ -133,18 +136,46 @@ def _open_grib(path: Path) -> list[Opened]:
     return [Opened(dataset, None) for dataset in datasets]
 
 
-def _grib_index(path: Path) -> str:
-    """Name the index of a GRIB file under the user's cache: its folder may be read-only.
-
-    Keyed by full path, size and time of change, so that a file that changed gets a new one.
-    """
-    status = path.stat()
-    key = f"{path.resolve()}|{status.st_mtime_ns}|{status.st_size}"
+def _index_folder() -> Path | None:
+    """Give the folder of GRIB indices in the user's cache; None where none can be written."""
     folder = platformdirs.user_cache_path("faconv") / "grib"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return ""  # no cache can be written: the index is made anew each time
+        return None
+    return folder if os.access(folder, os.W_OK | os.X_OK) else None
+
+
+@contextmanager
+def _grib_lock(folder: Path | None) -> Iterator[Path | None]:
+    """Let one process at a time make indices: the jobs of an array start together on the same file.
+
+    Yields the folder, or None where the wait was too long: the index is then made in memory.
+    """
+    if folder is None:
+        yield None
+        return
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=LONGEST_WAIT_S)
+    except Timeout:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _grib_index(path: Path, folder: Path | None) -> str:
+    """Name the index of a GRIB file under the user's cache: its own folder may be read-only.
+
+    Keyed by full path, size and time of change, so that a file that changed gets a new one.
+    """
+    if folder is None:
+        return ""  # the index is made anew each time
+    status = path.stat()
+    key = f"{path.resolve()}|{status.st_mtime_ns}|{status.st_size}"
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return str(folder).replace("{", "{{").replace("}", "}}") + f"/{name}.{{short_hash}}.idx"
 

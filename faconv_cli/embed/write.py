@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from faconv_cli import schema
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.cube import Cube
 from faconv_cli.embed.netcdf import (
     Layout,
     append_embedding_file,
@@ -12,8 +15,8 @@ from faconv_cli.embed.netcdf import (
     layout_of,
     rows_done,
 )
-from faconv_cli.embed.run import Embedder
-from faconv_cli.errors import OutputError
+from faconv_cli.embed.run import LEAST_VALID_SHARE, Embedder, Rows
+from faconv_cli.errors import InputError, OutputError
 
 
 def write_embedding(
@@ -24,40 +27,57 @@ def write_embedding(
     *,
     append: bool = False,
     overwrite: bool = False,
-) -> Iterator[int]:
+) -> Iterator[Rows]:
     """Write the rows of steps [first, stop) to a file; with ``append`` only those it does not have yet.
 
     The file changes only when all rows are written.
 
     Yields:
-        How many rows have been written since the last time.
+        What has been written since the last time.
 
     Raises:
         OutputError: the file exists or cannot be written; with ``append``, it does not fit.
+        InputError: no step of a new file has enough input.
     """
     first, stop = rows
     checkpoint, cube, layout = embedder.checkpoint, embedder.cube, _layout(embedder)
     if append and path.exists():
-        _check_appendable(embedder, path, layout)
+        _check_causal(checkpoint, path)
         first += rows_done(path, checkpoint, cube, first)
+        _check_layout(path, layout)
         if first >= stop:
             return
         opened = append_embedding_file(path, command=command)
     else:
         opened = create_embedding_file(path, checkpoint, cube, layout, command=command, overwrite=overwrite)
+    missing = 0
     with opened as writer:
         for part in embedder.run(first, stop):
             writer.write(part, cube)
-            yield len(part.embedding)
+            missing += int((part.flag == schema.MISSING_INPUT).sum())
+            yield part
+        if missing == stop - rows[0]:  # never so where a file with rows is gone on with
+            raise _nothing_to_embed(cube, missing)
 
 
-def _check_appendable(embedder: Embedder, path: Path, layout: Layout) -> None:
-    if not embedder.checkpoint.config.encoder.causal:
+def _nothing_to_embed(cube: Cube, steps: int) -> InputError:
+    return InputError(
+        f"{', '.join(cube.sources)}: none of {steps} time steps has enough valid values",
+        wanted=f"in each channel {LEAST_VALID_SHARE:.0%} of the area that was valid in training is needed",
+        do="check the data, or --time-range",
+    )
+
+
+def _check_causal(checkpoint: Checkpoint, path: Path) -> None:
+    if not checkpoint.config.encoder.causal:
         raise OutputError(
             f"{path} is of a checkpoint whose attention looks ahead (--no-causal)",
             wanted="new steps would change the old rows",
             do="write it anew with --overwrite",
         )
+
+
+def _check_layout(path: Path, layout: Layout) -> None:
     written = layout_of(path)
     if written != layout:
         raise OutputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import flox
 import numpy as np
 from scipy.special import stdtr
 
@@ -71,8 +72,7 @@ def blocks(cube: Cube) -> list[tuple[int, int]]:
 
 
 class _Sums:
-    """Running sums over steps, by regime (row 0: unclassified) and by calendar month: one matrix product a
-    block, as a step belongs to one regime and one month."""
+    """Running sums over steps, by regime (row 0: unclassified) and by calendar month."""
 
     def __init__(self, k: int, shape: tuple[int, ...]) -> None:
         self.groups, self.shape = k + 1, shape
@@ -92,12 +92,9 @@ class _Sums:
             self.reference = fields.sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
         fields -= self.reference
         fields[~valid] = 0
-        member = np.zeros((len(self.sum), len(block)))
-        steps = np.arange(len(block))
-        member[labels, steps] = 1
-        member[self.groups + months, steps] = 1
-        self.sum += member @ fields
-        self.count += member @ valid
+        for rows, codes in ((slice(0, self.groups), labels), (slice(self.groups, None), months)):
+            self.sum[rows] += _summed(fields, codes, len(self.sum[rows]))
+            self.count[rows] += _summed(valid, codes, len(self.sum[rows]))
         self.squares += np.einsum("tp,tp->p", fields, fields)
         np.add.at(self.steps, (labels, months), 1)
 
@@ -132,6 +129,14 @@ class _Sums:
         freedom = max(float(independent) - len(spells), 1)
         statistic = anomaly[1:] / np.sqrt(variance * (1 / spells - 1 / independent)[:, None])
         return np.asarray(2 * stdtr(freedom, -np.abs(statistic)))
+
+
+def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
+    """Add ``values`` (t, p) up over the steps of each code: (groups, p)."""
+    sums, _ = flox.groupby_reduce(
+        values.T, codes, func="sum", expected_groups=np.arange(groups), fill_value=0
+    )
+    return np.asarray(sums).T
 
 
 def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: str) -> np.ndarray:

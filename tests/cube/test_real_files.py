@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from faconv_cli.cube.formats import _grib_index
 from faconv_cli.cube.source import open_cube
@@ -97,17 +98,17 @@ def test_the_grib_index_lies_in_the_cache_and_follows_the_file(sample_data, tmp_
     folder.mkdir()
     path = folder / "data.grib"
     shutil.copy(sample_data / "ostia_monthly.grib", path)
-    first = _grib_index(path)
+    first = _grib_index(path, cache)
     open_cube([path])
     assert [p.name for p in folder.iterdir()] == ["data.grib"]
-    assert len(list((cache / "faconv" / "grib").iterdir())) == 1
+    assert len(list((cache / "faconv" / "grib").glob("*.idx"))) == 1
     os.utime(path, (1, 1))
-    assert _grib_index(path) != first
+    assert _grib_index(path, cache) != first
 
 
 def test_a_damaged_index_is_made_anew(sample_data, cache):
     cube = open_cube([sample_data / "ostia_monthly.grib"])
-    (index,) = Path(cache / "faconv" / "grib").iterdir()
+    (index,) = Path(cache / "faconv" / "grib").glob("*.idx")
     index.write_bytes(b"not a pickle")
     np.testing.assert_array_equal(open_cube([sample_data / "ostia_monthly.grib"]).read(0, 2), cube.read(0, 2))
 
@@ -116,3 +117,14 @@ def test_a_cache_that_cannot_be_written_is_done_without(sample_data, monkeypatch
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert open_cube([sample_data / "ostia_monthly.grib"]).shape[0] == 54
+
+
+def test_one_process_at_a_time_makes_indices(sample_data, cache, monkeypatch):
+    monkeypatch.setattr("faconv_cli.cube.formats.LONGEST_WAIT_S", 0.05)
+    folder = cache / "faconv" / "grib"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):  # another job's: the index is then kept in memory
+        assert open_cube([sample_data / "ostia_monthly.grib"]).shape[0] == 54
+    assert not list(folder.glob("*.idx"))
+    open_cube([sample_data / "ostia_monthly.grib"])
+    assert len(list(folder.glob("*.idx"))) == 1

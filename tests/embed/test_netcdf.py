@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cftime
 import netCDF4
 import numpy as np
@@ -9,7 +11,7 @@ from faconv_cli import schema
 from faconv_cli.embed import run as run_module
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
-from faconv_cli.errors import OutputError
+from faconv_cli.errors import InputError, OutputError
 
 CPU = torch.device("cpu")
 QUERY = [(4, 5), (0, 2)]
@@ -19,7 +21,9 @@ def _write(checkpoint, cube, path, rows=None, **options):
     choice = {"attention": True, "queries": QUERY, **options.pop("embedder", {})}
     embedder = Embedder(checkpoint, cube, CPU, batch=3, **choice)
     rows = rows or (0, len(cube.time))
-    return sum(write_embedding(embedder, path, rows, "faconv embed ...", **options))
+    return sum(
+        len(part.flag) for part in write_embedding(embedder, path, rows, "faconv embed ...", **options)
+    )
 
 
 def _all(path):
@@ -161,6 +165,9 @@ def test_what_does_not_fit_is_not_appended(trained, checkpoint, cube, tmp_path):
     with pytest.raises(OutputError, match="looks ahead"):
         _write(trained(cube, causal=False), cube, path, append=True)
     assert path.read_bytes() == before
+    xr.Dataset({"v": ("time", [1.0])}).to_netcdf(tmp_path / "foreign.nc")
+    with pytest.raises(OutputError, match="not written by this checkpoint"):
+        _write(checkpoint, cube, tmp_path / "foreign.nc", append=True)
     (tmp_path / "text.nc").write_text("not a file of ours")
     with pytest.raises(OutputError, match="--append needs an embedding file"):
         _write(checkpoint, cube, tmp_path / "text.nc", append=True)
@@ -169,6 +176,18 @@ def test_what_does_not_fit_is_not_appended(trained, checkpoint, cube, tmp_path):
 def test_looking_ahead_has_lags_of_both_signs(trained, cube, tmp_path):
     _write(trained(cube, causal=False), cube, tmp_path / "e.nc")
     assert _all(tmp_path / "e.nc").lag.values.tolist() == list(range(-4, 5))
+
+
+def test_a_record_without_any_input_is_refused_and_a_step_without_is_not(checkpoint, cube, tmp_path):
+    empty = replace(cube, fields=cube.fields * np.nan)
+    with pytest.raises(InputError, match="none of 80 time steps has enough valid values"):
+        _write(checkpoint, empty, tmp_path / "e.nc")
+    assert list(tmp_path.iterdir()) == []
+    last = replace(cube, fields=cube.fields.copy())
+    last.fields[79] = np.nan
+    _write(checkpoint, last, tmp_path / "e.nc", rows=(0, 79))
+    assert _write(checkpoint, last, tmp_path / "e.nc", append=True) == 1
+    assert _all(tmp_path / "e.nc").embedding_flag.values[-1] == schema.MISSING_INPUT
 
 
 def test_an_error_on_the_way_leaves_nothing_behind(checkpoint, cube, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import flox
 import numpy as np
 import pytest
 import xarray as xr
@@ -38,12 +37,15 @@ def record():
     return cube_of(fields), rng.integers(-1, 4, 730)
 
 
-def test_means_are_those_of_flox(record):
+def test_means_are_those_of_the_steps_of_each_regime(record):
     cube, labels = record
     found = composites(cube, labels, np.array([9, 9, 9]))
-    fields = np.moveaxis(cube.read(0, 730).astype(float), 0, -1)
-    expected, _ = flox.groupby_reduce(fields, labels, func="nanmean", expected_groups=np.array([1, 2, 3]))
-    np.testing.assert_allclose(found.mean, np.moveaxis(expected, -1, 0), rtol=1e-6)
+    fields = cube.read(0, 730).astype(float)
+    for k in (1, 2, 3):
+        of_k = fields[labels == k]
+        count = np.isfinite(of_k).sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_allclose(found.mean[k - 1], np.nansum(of_k, axis=0) / count, rtol=1e-6)
     np.testing.assert_array_equal(found.steps, [(labels == k).sum() for k in (1, 2, 3)])
     assert np.isnan(found.anomaly[:, :, 0, 1]).all()
 
