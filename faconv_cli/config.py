@@ -27,11 +27,12 @@ class DataConfig(_Config):
 
     variables: tuple[str, ...] | None = Field(
         None,
+        min_length=1,
         description="Variables to take, in this order; CHANNEL=NAME gives the file's NAME the checkpoint's "
         "CHANNEL. Default: every variable on the grid.",
     )
     levels: tuple[float, ...] | None = Field(
-        None, description="Levels to take, in the file's units. Default: all."
+        None, min_length=1, description="Levels to take, in the file's units. Default: all."
     )
     time_range: str | None = Field(
         None, description="FIRST:LAST, each a date such as 1979, 1979-12 or 1979-12-31. Default: all."
@@ -39,6 +40,7 @@ class DataConfig(_Config):
     time_dim: str | None = Field(None, description="Name of the time coordinate, where it cannot be told.")
     validation: str = Field(
         "0.2",
+        coerce_numbers_to_str=True,
         description="Held out for early stopping: a share at the end of the record (0.2), or FIRST:LAST; "
         "0 for none.",
     )
@@ -108,7 +110,7 @@ class EncoderConfig(_Config):
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
     dilations: tuple[PositiveInt, ...] = Field(
-        (1, 2, 4), description="Dilations of the shared depthwise mix."
+        (1, 2, 4), min_length=1, description="Dilations of the shared depthwise mix."
     )
     attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
     attention_heads: PositiveInt = Field(2, description="Heads of the axial and the temporal attention.")
@@ -150,12 +152,14 @@ class FitConfig(_Config):
         "both",
         description="What z must give back: reconstruct the field now, forecast it at the leads, or both.",
     )
-    lead: tuple[PositiveInt, ...] = Field((1,), description="Leads of the forecast objective, in time steps.")
+    lead: tuple[PositiveInt, ...] = Field(
+        (1,), min_length=1, description="Leads of the forecast objective, in time steps."
+    )
     epochs: NonNegativeInt = Field(
         12, description="Passes over the training period; 0 keeps the EOFs the network starts from."
     )
     batch: PositiveInt = Field(8, description="Windows per optimiser step.")
-    lr: Annotated[float, Field(gt=0)] = Field(
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         3e-3, description="Highest learning rate of the cosine schedule."
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's weight decay.")
@@ -164,7 +168,7 @@ class FitConfig(_Config):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."
     )
-    seed: NonNegativeInt = Field(0, description="Seed of everything random.")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="Seed of everything random.")
 
 
 class RunConfig(_Config):

@@ -13,6 +13,12 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     assert config.fit.epochs == FitConfig().epochs
 
 
+def test_a_share_held_out_may_be_a_number_in_the_file(tmp_path):
+    toml = tmp_path / "run.toml"
+    toml.write_text("validation = 0.3")
+    assert RunConfig.build(toml, {}).data.validation == "0.3"
+
+
 def test_an_unknown_setting_is_named(tmp_path):
     toml = tmp_path / "run.toml"
     toml.write_text("hiden = 8")
@@ -51,6 +57,12 @@ def test_a_missing_file_is_refused(tmp_path):
         ({"kernel_size": 4}, "encoder.kernel_size"),
         ({"objective": "fun"}, "fit.objective"),
         ({"lr": 0.0}, "fit.lr"),
+        ({"lr": float("inf")}, "fit.lr"),
+        ({"seed": 2**32}, "fit.seed"),
+        ({"lead": ()}, "fit.lead"),
+        ({"dilations": ()}, "encoder.dilations"),
+        ({"variables": ()}, "data.variables"),
+        ({"levels": ()}, "data.levels"),
         ({"precision": "float16"}, "fit.precision"),
         ({"patch": 3}, "encoder.patch"),
         ({"anomaly": "weekly"}, "data.anomaly"),

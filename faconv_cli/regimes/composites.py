@@ -133,9 +133,8 @@ class _Sums:
 
 def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
     """Add ``values`` (t, p) up over the steps of each code: (groups, p)."""
-    sums, _ = flox.groupby_reduce(
-        values.T, codes, func="sum", expected_groups=np.arange(groups), fill_value=0
-    )
+    expected = np.arange(groups)
+    sums = flox.groupby_reduce(values.T, codes, func="sum", expected_groups=expected, fill_value=0)[0]
     return np.asarray(sums).T
 
 

@@ -85,7 +85,7 @@ class PlantedConfig:
         self._check("variables", 1 <= self.variables <= len(VARIABLES), f"from 1 to {len(VARIABLES)}")
         self._check("duration", self.duration >= 1 and math.isfinite(self.duration), "at least 1 step")
         self._check("noise", self.noise >= 0 and math.isfinite(self.noise), "a number that is not negative")
-        self._check("seed", self.seed >= 0, "not negative")
+        self._check("seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
         self._check("missing", 0 <= self.missing <= 0.9, "a share from 0 to 0.9")
         most = MAX_REGIMES if self.kind == "snapshot" else 2
         self._check("regimes", 2 <= self.regime_count <= most, f"from 2 to {most} for the kind {self.kind}")

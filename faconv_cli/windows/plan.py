@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, UsageError
 
 Segments = Sequence[tuple[int, int]]
 
@@ -92,10 +92,14 @@ def clip_segments(segments: Segments, start: int, stop: int) -> list[tuple[int, 
 
 
 def default_stride(window: int, burn_in: int, attention_every: int) -> int:
-    """Give the longest stride that skips no row and starts every window on an attended step."""
+    """Give the longest stride that skips no row and starts every window on an attended step.
+
+    Raises:
+        UsageError: there is none.
+    """
     stride = (window - burn_in) // attention_every * attention_every
     if stride < 1:
-        raise InputError(
+        raise UsageError(
             f"a window of {window} steps with a burn-in of {burn_in} leaves {window - burn_in} rows",
             wanted=f"windows must start on each {attention_every}-th step (--attention-every)",
             do="lengthen --window, or shorten --burn-in or --attention-every",

@@ -24,7 +24,8 @@ def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Run
     """Replace the defaults that depend on the grid by what they stand for.
 
     Raises:
-        UsageError: a patch that does not divide the longitudes of a grid that closes the circle.
+        UsageError: a patch that does not divide the longitudes of a grid that closes the circle; a window
+            without room for a stride.
     """
     tiling, encoder = config.tiling, config.encoder
     patch = encoder.patch or default_patch(shape, periodic=periodic)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, UsageError
 from faconv_cli.windows.plan import (
     clip_segments,
     default_patch,
@@ -91,7 +91,7 @@ def test_a_record_shorter_than_a_window_is_refused():
 def test_the_default_stride_skips_no_row_and_keeps_attended_steps_attended():
     assert default_stride(24, 8, 4) == 16
     assert default_stride(24, 9, 4) == 12
-    with pytest.raises(InputError, match="leaves 3 rows"):
+    with pytest.raises(UsageError, match="leaves 3 rows"):
         default_stride(10, 7, 4)
 
 
