@@ -10,7 +10,7 @@ from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology, fit_climatology, resolve_anomaly
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import InputError, UsageError
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
@@ -130,7 +130,8 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
 
     Raises:
         UsageError: options that contradict the data.
-        InputError: a record shorter than a window; a channel without values or without variation.
+        InputError: a record shorter than a window, or too short for a lead; a channel without values or
+            without variation.
     """
     config = resolve(config, cube.grid.shape, periodic=cube.grid.periodic)
     split = split_time(cube.time, config.data.validation)
@@ -138,8 +139,20 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     training_windows(
         split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
     )  # refuses a short record before anything is read
+    _check_leads(split, config)
     training = cube.take(split.training_steps)
     anomaly = resolve_anomaly(config.data.anomaly, training.time)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
     return Prepared(cube, split, config, climatology, fit_normalizer(training, climatology))
+
+
+def _check_leads(split: Split, config: RunConfig) -> None:
+    longest = max(end - begin for begin, end in split.training)
+    lead = max(config.fit.lead)
+    if config.fit.objective != "reconstruct" and lead >= longest - config.tiling.burn_in:
+        raise InputError(
+            f"the longest run of training steps without a gap has {longest}",
+            wanted=f"--lead {lead} after a burn-in of {config.tiling.burn_in} looks beyond it",
+            do="give a longer record or a shorter --lead",
+        )

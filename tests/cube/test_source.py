@@ -561,6 +561,12 @@ def test_no_path_is_a_usage_error():
         open_cube([])
 
 
+@pytest.mark.parametrize("option", ["variables", "levels"])
+def test_a_choice_of_nothing_is_a_usage_error(levels_file, option):
+    with pytest.raises(UsageError, match=f"--{option} names nothing"):
+        open_cube([levels_file], **{option: ()})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -94,3 +94,14 @@ def test_a_patch_that_does_not_divide_a_closed_circle_is_refused(make_cube):
     config = RunConfig.build(None, {"patch": 4})
     with pytest.raises(UsageError, match="--patch 4 does not divide 6 longitudes"):
         prepare(make_cube(80, shape=(4, 6), periodic=True), config)
+
+
+def test_a_lead_beyond_every_run_of_training_steps_is_refused(make_cube):
+    cube = make_cube(80)
+    for lead, objective, fits in ((55, "both", True), (56, "both", False), (56, "reconstruct", True)):
+        config = _config().model_copy(update={"fit": FitConfig(batch=2, lead=(1, lead), objective=objective)})
+        if fits:
+            prepare(cube, config)
+        else:
+            with pytest.raises(InputError, match="--lead 56 after a burn-in of 4 looks beyond it"):
+                prepare(cube, config)

@@ -282,6 +282,7 @@ def test_blocks_are_whole_chunks_of_bounded_size():
         ({"noise": -1.0}, "--noise is -1.0"),
         ({"noise": float("inf")}, "--noise is inf"),
         ({"seed": -1}, "--seed is -1"),
+        ({"seed": 2**63}, "--seed is 9223372036854775808"),
         ({"missing": 0.95}, "--missing is 0.95"),
         ({"missing": -0.1}, "--missing is -0.1"),
         ({"start": "yesterday"}, "a date YYYY-MM-DD of the calendar standard"),
