@@ -73,4 +73,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # a second one must not cut the cleaning up short
     raise Stopped(number)
