@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from faconv_cli import console
+from faconv_cli.commands.options import Overwrite, command_line
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
 
 def command(
     embedding: Annotated[
-        Path, typer.Argument(metavar="EMBEDDING.nc", help="Embedding file, as from faconv embed.")
+        Path,
+        typer.Argument(metavar="EMBEDDING.nc", help="Embedding file, as from faconv embed.", readable=False),
     ],
     output: Annotated[
         Path | None,
@@ -49,17 +49,21 @@ def command(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
+        typer.Option(
+            help="The data that were embedded, for composites in physical units; repeatable.", readable=False
+        ),
     ] = None,
     assign: Annotated[
         Path | None,
-        typer.Option(help="Regime file whose regimes to use instead of new ones; same checkpoint only."),
+        typer.Option(
+            help="Regime file whose regimes to use instead of new ones; same checkpoint only.", readable=False
+        ),
     ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(help="Draw composites (with --data) or modes and timeline to this png, pdf or svg."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    overwrite: Overwrite = False,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Cluster embeddings into regimes: shares, durations, transitions, composites.
@@ -83,7 +87,7 @@ def command(
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
     if data:
         found = _with_data(found, data)
-    write_regimes(output, found, command=shlex.join(["faconv", *sys.argv[1:]]), overwrite=overwrite)
+    write_regimes(output, found, command=command_line(), overwrite=overwrite)
     if figure:
         save_figure(figure, found, overwrite=overwrite)
     report = {"output": str(output), **summary(found)}

@@ -22,9 +22,12 @@ def command(
             metavar="DATA... OUT.nc",
             help="Files of one record, then the embedding to write.",
             show_default=False,
+            readable=False,
         ),
     ],
-    checkpoint: Annotated[Path, typer.Option("--checkpoint", "-c", help="Checkpoint of faconv train.")],
+    checkpoint: Annotated[
+        Path, typer.Option("--checkpoint", "-c", help="Checkpoint of faconv train.", readable=False)
+    ],
     variables: Annotated[
         list[str] | None,
         typer.Option(help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL."),

@@ -22,6 +22,7 @@ def command(
             metavar="FILE...",
             help="NetCDF or GRIB files of one record, or one checkpoint.",
             show_default=False,
+            readable=False,
         ),
     ],
     variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
@@ -34,14 +35,15 @@ def command(
 
     Example: faconv inspect sample_data/ostia_monthly.nc
     """
-    if _is_checkpoint(files[0]):
+    checkpoint = next(filter(_is_checkpoint, files), None)
+    if checkpoint:
         if len(files) > 1:
             raise UsageError(
-                f"{files[0]} is a checkpoint and {len(files) - 1} more files are named",
+                f"{checkpoint} is a checkpoint, or a zip archive, and {len(files) - 1} more are named",
                 wanted="one checkpoint is shown at a time",
                 do="name it alone",
             )
-        shown, show = _describe_checkpoint(files[0]), _show_checkpoint
+        shown, show = _describe_checkpoint(checkpoint), _show_checkpoint
     else:
         chosen = split_list(variables), split_numbers(levels, "--levels")
         shown, show = _describe_data(files, *chosen, time_range, time_dim), _show_data

@@ -15,7 +15,10 @@ from faconv_cli.errors import UsageError
 
 DataFiles = Annotated[
     list[Path],
-    typer.Argument(metavar="DATA...", help="NetCDF or GRIB files of one record.", show_default=False),
+    # readable: not Typer's to check, since data that cannot be read have an exit code of their own
+    typer.Argument(
+        metavar="DATA...", help="NetCDF or GRIB files of one record.", show_default=False, readable=False
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
 Threads = Annotated[
@@ -61,5 +64,5 @@ def split_numbers(values: Iterable[str] | None, option: str) -> tuple[float, ...
 
 
 def command_line() -> str:
-    """Give the command line as it was typed, for the history of an output."""
-    return shlex.join(["faconv", *sys.argv[1:]])
+    """Give the command line as it was typed, for the history of an output; names are UTF-8 there."""
+    return shlex.join(["faconv", *sys.argv[1:]]).encode(errors="backslashreplace").decode()

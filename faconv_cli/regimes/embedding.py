@@ -82,9 +82,8 @@ def open_netcdf(path: Path) -> xr.Dataset:
         InputError: no such file, or not NetCDF.
     """
     if not path.is_file():
-        raise InputError(
-            f"{path}: no such file", wanted="the input must be a NetCDF file", do="check the path"
-        )
+        found = "is not a file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {found}", wanted="the input must be a NetCDF file", do="check the path")
     try:
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
     except (OSError, ValueError) as error:
