@@ -20,7 +20,6 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.embed.run import Rows
-from faconv_cli.errors import OutputError
 from faconv_cli.files import atomic_output, netcdf_lock
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
@@ -102,58 +101,6 @@ def append_embedding_file(path: Path, *, command: str) -> Iterator[EmbeddingWrit
                 file.close()
 
 
-def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int:
-    """Count the rows of a file, after checking that they are the first steps of ``cube`` from ``start``.
-
-    Raises:
-        OutputError: another checkpoint or other times.
-    """
-    with _open(path) as file:
-        sha256 = file.attrs.get(schema.CHECKPOINT_SHA256)
-        if schema.EMBEDDING not in file or sha256 != checkpoint.sha256:
-            raise OutputError(
-                f"{path} was not written by this checkpoint",
-                wanted="--append goes on with the checkpoint that began the file",
-                do="name that checkpoint, or choose another output",
-            )
-        rows = int(file.sizes[schema.TIME])
-        encoding = file[schema.TIME].encoding
-        written = _encode_time(cube, start, min(start + rows, len(cube.time)), encoding["units"])
-        kept = _encode(file[schema.TIME].variable, encoding["units"], encoding["calendar"])
-    if len(written) < rows or not np.allclose(written, kept, rtol=0, atol=1e-6):
-        raise OutputError(
-            f"the {rows} time steps in {path} are not the first ones of the data",
-            wanted="--append needs the whole record, old steps included, to warm the state up",
-            do="give all files of the record, or choose another output",
-        )
-    return rows
-
-
-def layout_of(path: Path) -> Layout:
-    """Read the layout of a file, to go on with it."""
-    with _open(path) as file:
-        queries, tiles = (
-            tuple(zip(file[f"{kind}_lat"].values.tolist(), file[f"{kind}_lon"].values.tolist(), strict=True))
-            if f"{kind}_lat" in file
-            else ()
-            for kind in (schema.QUERY, schema.TILE)
-        )
-        lags = tuple(file[schema.LAG].values.tolist()) if schema.LAG in file else ()
-        return Layout(schema.ATTENTION in file, lags, queries, tiles)
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[xr.Dataset]:
-    try:
-        file = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as error:
-        raise OutputError(
-            f"{path}: {error}", wanted="--append needs an embedding file", do="choose another output"
-        ) from None
-    with file:
-        yield file
-
-
 class EmbeddingWriter:
     """Appends rows to an open file."""
 
@@ -166,7 +113,7 @@ class EmbeddingWriter:
         with netcdf_lock():
             begin = len(self._file.dimensions[schema.TIME])
             at, stop = slice(begin, begin + len(rows.embedding)), rows.start + len(rows.embedding)
-            self._file[schema.TIME][at] = _encode_time(cube, rows.start, stop, self._units)
+            self._file[schema.TIME][at] = encode_time(cube, rows.start, stop, self._units)
             self._put(schema.EMBEDDING, at, rows.embedding)
             self._put(schema.EMBEDDING_FLAG, at, rows.flag)
             self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
@@ -178,7 +125,7 @@ class EmbeddingWriter:
         begin = len(self._file.dimensions[schema.ATTENTION_TIME])
         at = slice(begin, begin + len(rows.attended))
         self._file[schema.ATTENTION_TIME][at] = np.concatenate(
-            [_encode_time(cube, step, step + 1, self._units) for step in rows.attended.tolist()]
+            [encode_time(cube, step, step + 1, self._units) for step in rows.attended.tolist()]
         )
         if rows.attention is not None:
             self._put(schema.ATTENTION, at, cube.grid.to_file_order(rows.attention))
@@ -313,11 +260,13 @@ def _variable(
     variable.setncatts(attributes)
 
 
-def _encode_time(cube: Cube, start: int, stop: int, units: str) -> np.ndarray:
-    return _encode(cube.time.slice(start, stop).to_variable().variable, units, cube.time.calendar)
+def encode_time(cube: Cube, start: int, stop: int, units: str) -> np.ndarray:
+    """Encode the stamps of steps [start, stop) in ``units``, in the cube's calendar."""
+    return encode_stamps(cube.time.slice(start, stop).to_variable().variable, units, cube.time.calendar)
 
 
-def _encode(times: xr.Variable, units: str, calendar: str) -> np.ndarray:
+def encode_stamps(times: xr.Variable, units: str, calendar: str) -> np.ndarray:
+    """Encode stamps as float64 numbers."""
     plain = xr.Variable(
         times.dims, times.values, encoding={"units": units, "calendar": calendar, "dtype": "f8"}
     )

@@ -8,13 +8,8 @@ from pathlib import Path
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.embed.netcdf import (
-    Layout,
-    append_embedding_file,
-    create_embedding_file,
-    layout_of,
-    rows_done,
-)
+from faconv_cli.embed.append import layout_of, rows_done
+from faconv_cli.embed.netcdf import Layout, append_embedding_file, create_embedding_file
 from faconv_cli.embed.run import LEAST_VALID_SHARE, Embedder, Rows
 from faconv_cli.errors import InputError, OutputError
 
