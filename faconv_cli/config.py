@@ -158,7 +158,9 @@ class FitConfig(_Config):
     epochs: NonNegativeInt = Field(
         12, description="Passes over the training period; 0 keeps the EOFs the network starts from."
     )
-    batch: PositiveInt = Field(8, description="Windows per optimiser step.")
+    batch: PositiveInt | None = Field(
+        None, description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB."
+    )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         3e-3, description="Highest learning rate of the cosine schedule."
     )

@@ -46,7 +46,12 @@ def command(
         list[str] | None,
         typer.Option(metavar="LAT,LON", help="Point whose teleconnection maps are wanted; repeatable."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Windows at a time; bounds the memory.")] = 8,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Windows at a time. Default: up to 8, fewer on large grids to bound memory."
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     append: Annotated[

@@ -17,7 +17,7 @@ from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.plan import Window, plan_windows
-from faconv_cli.windows.resolve import tiles_of
+from faconv_cli.windows.resolve import embedding_batch, tiles_of
 
 LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel
 GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
@@ -109,7 +109,8 @@ class Embedder:
         checkpoint: what to run.
         cube: what to run it on.
         device: where to compute.
-        batch: windows at a time; rows agree between batch sizes to float tolerance, and bit for bit at one.
+        batch: windows at a time, None for as many as are cheap; rows agree between batch sizes to float
+            tolerance, and bit for bit at one.
         attention: also give attention maps and weights.
         queries: points (y, x) of the canonical grid for teleconnection maps.
 
@@ -123,7 +124,7 @@ class Embedder:
         cube: Cube,
         device: torch.device,
         *,
-        batch: int,
+        batch: int | None,
         attention: bool,
         queries: Sequence[tuple[int, int]] = (),
     ) -> None:
@@ -143,7 +144,7 @@ class Embedder:
             checkpoint.normalizer,
             tiles_of(config, grid.shape, periodic=grid.periodic).shape,
             config.tiling.window,
-            batch,
+            batch or embedding_batch(config, len(cube.channels), grid.shape, periodic=grid.periodic),
         )
         self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
         self._check_queries()

@@ -97,6 +97,7 @@ class Training:
         self._prepared, self._path, self._device = prepared, path, device
         config, cube = prepared.config, prepared.cube
         self._fit = config.fit
+        self._batch = config.fit.batch or 1
         shape, channels, periodic = cube.grid.shape, cube.shape[1], cube.grid.periodic
         torch.manual_seed(self._fit.seed)
         self._objective = Objective(targets_of(config), self._fit.points, config.tiling.window)
@@ -109,7 +110,7 @@ class Training:
             prepared.normalizer,
             tiles_of(config, shape, periodic=periodic).shape,
             self._objective.steps,
-            self._fit.batch,
+            self._batch,
         )
         encoder = build_encoder(config, channels, shape, periodic=periodic, sub_daily=cube.time.sub_daily)
         self._model = _Model(encoder, build_decoder(config, channels, shape))
@@ -127,8 +128,8 @@ class Training:
         self._model.to(device)
         self._domain = self._domain.to(device)
         self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
-        windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._fit.batch)
-        self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._fit.batch))
+        windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._batch)
+        self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._batch))
         self._optimizer = make_optimizer(self._model, self._fit)
         self._schedule = LambdaLR(
             self._optimizer, lambda step: learning_rate_share(step, self._planned_steps)
@@ -213,8 +214,8 @@ class Training:
     def _train_epoch(self) -> Iterator[StepReport]:
         rng = np.random.default_rng([self._fit.seed, self._epoch])
         points = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        windows = self._prepared.training_windows(rng, LEAST_STEPS_PER_EPOCH * self._fit.batch)
-        steps = math.ceil(len(windows) / self._fit.batch)
+        windows = self._prepared.training_windows(rng, LEAST_STEPS_PER_EPOCH * self._batch)
+        steps = math.ceil(len(windows) / self._batch)
         self._model.train()
         for step, batch in enumerate(self._reader.batches(windows), start=1):
             self._optimizer.zero_grad(set_to_none=True)
@@ -236,8 +237,8 @@ class Training:
         """
         rng = np.random.default_rng([self._fit.seed, 0])
         points = torch.Generator().manual_seed(self._fit.seed)
-        windows = self._prepared.training_windows(rng, self._fit.batch)
-        some = windows[: LEAST_STEPS_PER_EPOCH * self._fit.batch]
+        windows = self._prepared.training_windows(rng, self._batch)
+        some = windows[: LEAST_STEPS_PER_EPOCH * self._batch]
         losses = [
             self._loss(self._model.eval(), batch.to(self._device), points)
             for batch in self._reader.batches(some)

@@ -133,7 +133,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
         InputError: a record shorter than a window, or too short for a lead; a channel without values or
             without variation.
     """
-    config = resolve(config, cube.grid.shape, periodic=cube.grid.periodic)
+    config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     split = split_time(cube.time, config.data.validation)
     tiling = config.tiling
     training_windows(

@@ -19,9 +19,13 @@ from faconv_cli.windows.plan import (
 GIBIBYTE = 2**30
 MEBIBYTE = 2**20
 
+MOST_WINDOWS = 8
+TRAINING_BYTES = 4 * GIBIBYTE
+EMBEDDING_BYTES = GIBIBYTE
 
-def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
-    """Replace the defaults that depend on the grid by what they stand for.
+
+def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
+    """Replace the defaults that depend on the data by what they stand for.
 
     Raises:
         UsageError: a patch that does not divide the longitudes of a grid that closes the circle; a window
@@ -41,12 +45,14 @@ def resolve(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Run
     )
     hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
     pool = encoder.attention_pool or default_pool(hidden)
-    return config.model_copy(
+    resolved = config.model_copy(
         update={
             "tiling": tiling.model_copy(update={"stride": stride}),
             "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
         }
     )
+    batch = config.fit.batch or affordable_batch(window_bytes(resolved, channels, tiles), TRAINING_BYTES)
+    return resolved.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
 
 
 def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:
@@ -72,7 +78,7 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
     Raises:
         UsageError: settings that do not suit the grid.
     """
-    config = resolve(config, cube.grid.shape, periodic=cube.grid.periodic)
+    config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     tiling, encoder = config.tiling, config.encoder
     tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
     windows = plan_windows(
@@ -82,13 +88,14 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
         burn_in=tiling.burn_in,
     )
     read = sum(window.stop - window.start for window in windows)
+    batch = config.fit.batch or 1
     step_bytes = cube.nbytes // max(len(cube.time), 1)
     return {
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        "memory per batch": f"about {_told(_batch_bytes(config, cube, tiles))} in training "
-        f"({config.fit.batch} windows)",
+        "memory per batch": f"about {_told(batch * window_bytes(config, cube.shape[1], tiles))} in training "
+        f"({batch} windows)",
         "bytes to read": f"{_told(read * step_bytes)} a pass "
         f"(the record has {_told(cube.nbytes)} as float32)",
     }
@@ -98,11 +105,21 @@ def _told(size: float) -> str:
     return f"{size / GIBIBYTE:.2f} GiB" if size >= GIBIBYTE else f"{size / MEBIBYTE:.1f} MiB"
 
 
-def _batch_bytes(config: RunConfig, cube: Cube, tiles: Tiles) -> int:
-    """Estimate the floats a training step keeps: fields, masks, and what the recurrence saves per step."""
-    encoder, channels = config.encoder, cube.shape[1]
+def window_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
+    """Estimate what one window takes in training: fields, masks, and what the recurrence saves per step."""
+    encoder = config.encoder
     patch = encoder.patch or 1
     points = len(tiles) * tiles.tile_shape[0] * tiles.tile_shape[1]
     saved = 6 * encoder.hidden + 4 * encoder.bottleneck
-    per_step = points * (3 * channels + saved / patch**2)
-    return int(4 * config.fit.batch * config.tiling.window * per_step)
+    return int(4 * config.tiling.window * points * (3 * channels + saved / patch**2))
+
+
+def affordable_batch(bytes_per_window: int, limit_bytes: int) -> int:
+    """Give the number of windows, at most 8 and at least 1, that fit into a limit."""
+    return max(1, min(MOST_WINDOWS, limit_bytes // bytes_per_window))
+
+
+def embedding_batch(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> int:
+    """Give the windows that `embed` takes at a time; the same for the same data, so that rows agree."""
+    tiles = tiles_of(config, shape, periodic=periodic)
+    return affordable_batch(window_bytes(config, channels, tiles), EMBEDDING_BYTES)

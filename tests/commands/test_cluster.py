@@ -46,13 +46,14 @@ def test_planted_regimes_are_found_printed_and_written(folder, capsys):
     assert out.rstrip().endswith("e_regimes.nc")
 
 
-def test_json_is_one_document_with_the_same_numbers(folder, capsys):
+def test_json_is_one_document_with_the_same_numbers(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["faconv", "cluster", "e.nc", "-k", "2:4"])
     out, _ = faconv(capsys, "cluster", "e.nc", "-k", "2:4", "-o", "r.nc", "--json")
     report = json.loads(out)
     assert (report["output"], report["clusters"], report["criterion"]["chosen"]) == ("r.nc", 3, 3)
     with xr.open_dataset("r.nc") as file:
         np.testing.assert_allclose(file["share"], [row["share"] for row in report["regimes"]])
-        assert "cluster" in file.attrs["history"]
+        assert "faconv cluster e.nc -k 2:4" in file.attrs["history"]
 
 
 def test_a_range_prints_its_criterion(folder, capsys):
