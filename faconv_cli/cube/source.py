@@ -54,9 +54,7 @@ def open_cube(
         raise UsageError("no file was named", wanted="faconv needs data", do="name at least one file")
     for option, asked in (("--variables", variables), ("--levels", levels)):
         if asked is not None and not len(asked):
-            raise UsageError(
-                f"{option} names nothing", wanted="it takes names, separated by commas", do="drop it"
-            )
+            raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
     for path in map(Path, paths):
         for dataset, close in open_datasets(path):

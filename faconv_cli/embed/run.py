@@ -115,6 +115,7 @@ class Embedder:
         queries: points (y, x) of the canonical grid for teleconnection maps.
 
     Raises:
+        CheckpointError: query points, but an encoder without axial attention.
         InputError: a query point that never held a value in training.
     """
 
@@ -227,6 +228,13 @@ class Embedder:
                     yield self._rows(encoding, missing[number], number, window, first, last)
 
     def _check_queries(self) -> None:
+        encoder = self._checkpoint.config.encoder
+        if self.queries and not has_axial_attention(encoder):
+            raise CheckpointError(
+                f"the checkpoint's {encoder.encoder} has no axial attention",
+                wanted="teleconnections are maps of it",
+                do="leave out --query, or train another --encoder",
+            )
         for y, x in self.queries:
             if self._domain.area[y, x] == 0:
                 lat, lon = self._cube.grid.position(y, x)

@@ -105,6 +105,12 @@ def test_a_query_on_land_is_refused(checkpoint, cube):
         Embedder(checkpoint, cube, CPU, batch=3, attention=True, queries=[(4, 5), (int(y), int(x))])
 
 
+@pytest.mark.parametrize("options", [{"encoder": "convgru"}, {"without": ("axial",)}])
+def test_a_query_without_axial_attention_is_refused(trained, cube, options):
+    with pytest.raises(CheckpointError, match="has no axial attention"):
+        Embedder(trained(cube, **options), cube, CPU, batch=3, attention=True, queries=[(4, 5)])
+
+
 def test_a_tiled_grid_gives_what_each_tile_adds(trained, cube):
     checkpoint = trained(tile=6, halo=2)
     embedder = Embedder(checkpoint, cube, CPU, batch=3, attention=True)
