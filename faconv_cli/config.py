@@ -19,7 +19,7 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class DataConfig(_Config):
