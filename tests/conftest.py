@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on small tensors more threads only wait
+# before torch: on small tensors more threads only wait for each other, here and in commands the tests run
+os.environ |= {"OMP_NUM_THREADS": "1", "SLURM_CPUS_PER_TASK": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 import numpy as np
 import pytest

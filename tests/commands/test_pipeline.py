@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli.app import main
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "2", "COLUMNS": "200"}
+ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--epochs", "1"]
 
 
