@@ -18,6 +18,12 @@ SECONDS_BETWEEN_LINES = 5.0
 WIDTH_OFF_A_TERMINAL = 120
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the application: whoever closed our output (| head) has seen enough."""
+        raise BrokenPipeError
+
+
 @dataclass
 class Terminal:
     """Where and how to print, set once by the global options."""
@@ -30,12 +36,12 @@ class Terminal:
     def out(self) -> Console:
         """Console for results."""
         width = None if sys.stdout.isatty() else WIDTH_OFF_A_TERMINAL
-        return Console(file=sys.stdout, highlight=False, width=width)
+        return _Console(file=sys.stdout, highlight=False, width=width)
 
     @property
     def err(self) -> Console:
         """Console for everything else."""
-        return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+        return _Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
 terminal = Terminal()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,11 +136,3 @@ class Cube:
             return self
         fields = self.fields.copy(data=self.read(0, self.shape[0]))
         return replace(self, fields=fields, series=None)
-
-    def attributes(self) -> dict[str, Any]:
-        """Return where the data came from, as attributes of an output."""
-        return {
-            "sources": list(self.sources),
-            "notes": list(self.notes),
-            "left_out": dict(self.left_out or {}),
-        }

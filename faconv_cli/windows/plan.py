@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -209,8 +208,3 @@ def default_patch(shape: tuple[int, int], *, periodic: bool) -> int:
 def default_pool(shape: tuple[int, int]) -> int:
     """Choose how much coarser axial attention sees a hidden grid of ``shape``."""
     return math.ceil(max(shape) / LONGEST_ATTENDED_SIDE)
-
-
-def gaps(segments: Segments) -> list[tuple[int, int]]:
-    """Name the steps (last before, first after) around each gap."""
-    return [(before[1] - 1, after[0]) for before, after in pairwise(segments)]

@@ -217,3 +217,11 @@ def test_the_log_can_be_json(planted, run, tmp_path):
     assert all("message" in json.loads(line) for line in err.splitlines())
     code, _, err = run("--log-json", "inspect", tmp_path / "none.nc")
     assert json.loads(err)["exit_code"] == code == 3
+
+
+def test_whoever_closes_our_output_early_is_no_error(planted):
+    command = f"{sys.executable} -W error -m faconv_cli inspect {planted} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

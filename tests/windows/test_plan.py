@@ -11,7 +11,6 @@ from faconv_cli.windows.plan import (
     default_patch,
     default_pool,
     default_stride,
-    gaps,
     plan_tiles,
     plan_windows,
     training_windows,
@@ -97,7 +96,6 @@ def test_the_default_stride_skips_no_row_and_keeps_attended_steps_attended():
 
 def test_segments_are_clipped_to_a_range():
     assert clip_segments([(0, 5), (5, 9), (9, 20)], 3, 12) == [(3, 5), (5, 9), (9, 12)]
-    assert gaps([(0, 5), (5, 9)]) == [(4, 5)]
 
 
 @st.composite
