@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# the shapes these modules declare are checked at every call the tests make
+SHAPED = [*(f"faconv_cli.nn.{name}" for name in ("domain", "head", "decoder")), "faconv_cli.windows.dataset"]
+install_import_hook(SHAPED, "beartype.beartype")
 
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.grid import Grid
