@@ -183,7 +183,7 @@ def _show_separation(scores: dict[str, dict[str, Any] | None]) -> None:
 
 def _show_criterion(criterion: dict[str, Any]) -> None:
     console.table(
-        f"Number of regimes: reproducibility by half of the record (p = {criterion['p_value']:.2f})",
+        f"Number of regimes: reproducibility by half of the record (p = {criterion['p_value']:.3f})",
         ["k", "reproducibility", "of red noise", "skill", ""],
         [
             [

@@ -163,6 +163,9 @@ def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | N
     labels = np.full(len(rows), MISSING, np.int8)
     labels[rows] = known.model.predict(embedding.values[rows]) + 1
     regimes = describe(embedding, known.model, labels, season)
+    if known.model.method not in ("kmeans", "gmm"):
+        note = f"{known.model.method} has no rule for new steps: each has the regime of the nearest centroid"
+        regimes = replace(regimes, notes=(*regimes.notes, note))
     return replace(regimes, assigned=known.source)
 
 
@@ -319,7 +322,7 @@ def _criterion_notes(criterion: Criterion | None) -> list[str]:
     notes = [f"k = {criterion.chosen} by {selection.DESCRIPTION}"]
     if not criterion.significant:
         notes.append(
-            f"no number of regimes stands out of red noise at 95 % (p = {criterion.p_value:.2f}): read them "
+            f"no number of regimes stands out of red noise at 95 % (p = {criterion.p_value:.3f}): read them "
             "as a partition of a continuum, not as preferred states"
         )
     return notes

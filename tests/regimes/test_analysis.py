@@ -135,7 +135,9 @@ def test_assigning_to_the_same_data_gives_the_labels_of_the_fit(method):
 def test_methods_without_a_rule_assign_to_the_nearest_centroid(method):
     fitted = find_regimes(embedding(planted(k=3)[0]), method=method, clusters={"ward": (3,)}.get(method))
     new, labels = planted(k=3, seed=9)
-    np.testing.assert_array_equal(assign_regimes(embedding(new), known(fitted)).labels, labels)
+    assigned = assign_regimes(embedding(new), known(fitted))
+    np.testing.assert_array_equal(assigned.labels, labels)
+    assert any("nearest centroid" in note for note in assigned.notes)
 
 
 def test_assigned_numbers_stay_though_frequencies_differ():
