@@ -107,6 +107,7 @@ class EncoderConfig(_Config):
         "or minconvexplstm.",
     )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
+    layers: PositiveInt = Field(1, description="Recurrent layers, each after the first with a residual.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
     dilations: tuple[PositiveInt, ...] = Field(
@@ -124,6 +125,9 @@ class EncoderConfig(_Config):
         None,
         description="Grid points per side that one hidden point covers: 1, 2 or 4. Default: 1 up to 16,384 "
         "points, 2 up to 131,072, else 4.",
+    )
+    skip: bool = Field(
+        True, description="Forecast the change from the last frame, not the frame itself (task forecast)."
     )
     without: tuple[Mechanism, ...] = Field(
         (),
@@ -148,6 +152,16 @@ class EncoderConfig(_Config):
 class FitConfig(_Config):
     """How the network is trained."""
 
+    task: Literal["embed", "forecast"] = Field(
+        "embed",
+        description="What is trained: embed (a few numbers per time step) or forecast (the next frames, for "
+        "faconv forecast).",
+    )
+    teacher_forced: PositiveInt | None = Field(
+        None,
+        description="Steps of a window that are given when training to forecast; the rest is forecast in "
+        "closed loop. Default: two thirds of the window.",
+    )
     objective: Literal["reconstruct", "forecast", "both"] = Field(
         "both",
         description="What z must give back: reconstruct the field now, forecast it at the leads, or both.",
@@ -189,7 +203,17 @@ class RunConfig(_Config):
                 f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in "
                 "one window and not in the next"
             )
+        if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
+            raise ValueError(
+                f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "
+                "nothing to forecast"
+            )
         return self
+
+    @property
+    def teacher_forced(self) -> int:
+        """Steps of a window that are given in training to forecast."""
+        return self.fit.teacher_forced or self.tiling.window - self.tiling.window // 3
 
     @classmethod
     def build(cls, toml: Path | None, options: Mapping[str, Any]) -> Self:
@@ -211,6 +235,7 @@ class RunConfig(_Config):
         for key, value in options.items():
             if value is not None:
                 merged[cls.section_of(key, "options")][key] = value
+        _check_used(merged, origin)
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -234,6 +259,30 @@ class RunConfig(_Config):
             wanted="settings are named as the options, with underscores",
             do="correct or remove it",
         )
+
+
+_OF_ONE_TASK = {
+    "embed": ("objective", "lead", "points", "causal"),
+    "forecast": ("teacher_forced", "skip"),
+}
+
+
+def _check_used(merged: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+    """Refuse settings that the task would not read.
+
+    Raises:
+        UsageError: there is one.
+    """
+    task = merged["fit"].get("task", "embed")
+    given = {key for section in merged.values() for key in section}
+    for other, names in _OF_ONE_TASK.items():
+        unused = [name for name in names if name in given and other != task]
+        if unused:
+            raise UsageError(
+                f"{origin}: {unused[0]} with task {task}",
+                wanted=f"it is for the task {other}",
+                do="drop it, or choose that --task",
+            )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

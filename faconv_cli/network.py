@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from faconv_cli import nn as layers
-from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.checkpoint import Checkpoint, Weights
 from faconv_cli.config import EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
@@ -40,10 +41,8 @@ def build_encoder(
     """Build the encoder of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
     patch = encoder.patch or 1
-    whole = periodic and len(tiles_of(config, shape, periodic=periodic).columns) == 1
-    layer = _layer(
-        encoder, channels + 1 if patch == 1 else encoder.bottleneck, "longitude" if whole else "zeros"
-    )
+    padding = _padding(config, shape, periodic=periodic)
+    layer = _layer(encoder, channels + 1 if patch == 1 else encoder.bottleneck, padding)
     temporal = None
     if "temporal" not in encoder.without:
         temporal = TemporalAttention(
@@ -66,6 +65,23 @@ def build_encoder(
     )
 
 
+def build_forecaster(
+    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool
+) -> Forecaster:
+    """Build the forecasting network of a resolved configuration for a grid of ``shape``."""
+    encoder = config.encoder
+    padding = _padding(config, shape, periodic=periodic)
+    one = encoder.model_copy(update={"layers": 1})
+    layers = [_layer(one, encoder.hidden, padding) for _ in range(encoder.layers)]
+    return Forecaster(layers, channels, patch=encoder.patch or 1, skip=encoder.skip)
+
+
+def _padding(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Padding:
+    """Wrap longitudes where one tile holds the whole circle."""
+    whole = periodic and len(tiles_of(config, shape, periodic=periodic).columns) == 1
+    return "longitude" if whole else "zeros"
+
+
 def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> RecurrentLayer2d:
     make = getattr(layers, LAYERS[encoder.encoder])
     mechanisms: dict[str, Any] = {}
@@ -82,7 +98,14 @@ def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> Recurr
         }
     if "peephole" in possible:
         mechanisms["peephole"] = "peephole" not in encoder.without
-    layer = make(in_channels, encoder.hidden, encoder.kernel_size, padding=padding, **mechanisms)
+    layer = make(
+        in_channels,
+        encoder.hidden,
+        encoder.kernel_size,
+        num_layers=encoder.layers,
+        padding=padding,
+        **mechanisms,
+    )
     return cast("RecurrentLayer2d", layer)
 
 
@@ -108,6 +131,13 @@ def targets_of(config: RunConfig) -> tuple[int, ...]:
     now = () if config.fit.objective == "forecast" else (0,)
     later = () if config.fit.objective == "reconstruct" else config.fit.lead
     return (*now, *later)
+
+
+def steps_read(config: RunConfig) -> int:
+    """Steps that training reads for one window: with the targets beyond it, or the window itself."""
+    if config.fit.task == "forecast":
+        return config.tiling.window
+    return config.tiling.window + max(targets_of(config))
 
 
 def nodes_of(shape: tuple[int, int]) -> tuple[int, int]:
@@ -176,8 +206,9 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
     """Build the encoder of a checkpoint with its weights, ready for inference.
 
     Raises:
-        CheckpointError: the weights are not those of the settings.
+        CheckpointError: it was trained to forecast; the weights are not those of the settings.
     """
+    _check_task(checkpoint, "embed")
     encoder = build_encoder(
         checkpoint.config,
         len(checkpoint.channels),
@@ -185,12 +216,41 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
         periodic=checkpoint.periodic,
         sub_daily=checkpoint.sub_daily,
     )
+    _load(encoder, checkpoint.encoder)
+    return encoder.eval()
+
+
+def load_forecaster(checkpoint: Checkpoint) -> Forecaster:
+    """Build the forecasting network of a checkpoint with its weights, ready for inference.
+
+    Raises:
+        CheckpointError: it was trained to embed; the weights are not those of the settings.
+    """
+    _check_task(checkpoint, "forecast")
+    forecaster = build_forecaster(
+        checkpoint.config, len(checkpoint.channels), checkpoint.grid_shape, periodic=checkpoint.periodic
+    )
+    _load(forecaster.encoder, checkpoint.encoder)
+    _load(forecaster.decoder, checkpoint.decoder)
+    return forecaster.eval()
+
+
+def _check_task(checkpoint: Checkpoint, wanted: str) -> None:
+    task = checkpoint.config.fit.task
+    if task != wanted:
+        raise CheckpointError(
+            f"the checkpoint was trained to {task}",
+            wanted=f"faconv {wanted} needs one that was trained to {wanted}",
+            do=f"use faconv {task}, or train with --task {wanted}",
+        )
+
+
+def _load(module: torch.nn.Module, weights: Weights) -> None:
     try:
-        encoder.load_state_dict(checkpoint.encoder)
+        module.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights do not fit the settings ({str(error).splitlines()[-1].strip()})",
             wanted="both are those of one training",
             do="train again",
         ) from None
-    return encoder.eval()

@@ -47,6 +47,7 @@ def command(
     halo: Annotated[int | None, setting(TilingConfig, "halo")] = None,
     encoder: Annotated[str | None, setting(EncoderConfig, "encoder")] = None,
     hidden: Annotated[int | None, setting(EncoderConfig, "hidden")] = None,
+    layers: Annotated[int | None, setting(EncoderConfig, "layers")] = None,
     bottleneck: Annotated[int | None, setting(EncoderConfig, "bottleneck")] = None,
     kernel_size: Annotated[int | None, setting(EncoderConfig, "kernel_size")] = None,
     dilations: Annotated[list[str] | None, setting(EncoderConfig, "dilations")] = None,
@@ -56,7 +57,10 @@ def command(
     embedding: Annotated[int | None, setting(EncoderConfig, "embedding")] = None,
     causal: Annotated[bool | None, setting(EncoderConfig, "causal", "--causal/--no-causal")] = None,
     patch: Annotated[int | None, setting(EncoderConfig, "patch")] = None,
+    skip: Annotated[bool | None, setting(EncoderConfig, "skip", "--skip/--no-skip")] = None,
     without: Annotated[list[str] | None, setting(EncoderConfig, "without")] = None,
+    task: Annotated[str | None, setting(FitConfig, "task")] = None,
+    teacher_forced: Annotated[int | None, setting(FitConfig, "teacher_forced")] = None,
     objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
     lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
     epochs: Annotated[int | None, setting(FitConfig, "epochs")] = None,
@@ -190,21 +194,22 @@ def _follow(training: Training, path: Path, *, resume: bool) -> None:
                 with metrics.open(mode, encoding="utf-8") as file:
                     file.write(json.dumps(asdict(report)) + "\n")
                 mode = "a"
-                _tell_epoch(report)
+                _tell_epoch(report, training.start)
     console.result(f"{path}: {_told(training)}")
 
 
 def _told(training: Training) -> str:
     if training.best_validation_loss is None:
         return f"the last of {training.epochs_saved} epochs; nothing was held out to choose by"
-    best = f"epoch {training.best_epoch}" if training.best_epoch else "the EOFs it started from"
+    best = f"epoch {training.best_epoch}" if training.best_epoch else f"{training.start} it started from"
+    share = training.best_validation_loss / training.start_validation_loss
     return (
-        f"{best}, best of {training.epochs_saved} epochs with "
-        f"{training.best_validation_loss / training.eof_validation_loss:.4f} of the EOFs' validation loss"
+        f"{best}, best of {training.epochs_saved} epochs with {share:.4f} of the validation loss of "
+        f"{training.start}"
     )
 
 
-def _tell_epoch(report: EpochReport) -> None:
+def _tell_epoch(report: EpochReport, start: str) -> None:
     losses = ", ".join(f"{name} {loss:.4f}" for name, loss in report.terms.items())
-    name = f"epoch {report.epoch}" if report.epoch else "start from the EOFs"
+    name = f"epoch {report.epoch}" if report.epoch else f"start from {start}"
     console.note(f"{name}: {losses or 'no validation'}{' (best so far)' if report.best else ''}")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +18,13 @@ from torch.optim.swa_utils import AveragedModel
 import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError
-from faconv_cli.fit.eofs import fit_eofs, start_from_eofs
-from faconv_cli.fit.objective import Objective
+from faconv_cli.fit.embedding import EmbeddingTask
+from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_decoder, build_domain, build_encoder, nodes_of, targets_of
-from faconv_cli.nn.decoder import PointDecoder
-from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.fit.task import Task
+from faconv_cli.network import build_domain, steps_read
+from faconv_cli.nn.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.resolve import tiles_of
 
@@ -35,7 +35,7 @@ LARGEST_GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step of the optimiser; the loss is relative to that of the EOFs."""
+    """One step of the optimiser; the loss is relative to that of the untrained network."""
 
     epoch: int
     step: int
@@ -45,13 +45,13 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One pass over the training period; epoch 0 is the start from the EOFs.
+    """One pass over the training period; epoch 0 is the untrained network (`Task.start`).
 
     Attributes:
         epoch: its number.
-        training_loss: mean over its steps, relative to the EOFs; None for epoch 0.
-        validation_loss: mean over the targets of the error relative to that of the EOFs in training; None
-            where nothing is held out.
+        training_loss: mean over its steps, relative to the untrained network's; None for epoch 0.
+        validation_loss: mean over the targets of the error relative to the untrained network's in training;
+            None where nothing is held out.
         terms: error of each target in the validation period, in variances of the fields.
         best: no validation loss before was as low.
         seconds: it took.
@@ -73,12 +73,15 @@ def last_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.last{path.suffix}")
 
 
-class _Model(nn.Module):
-    """Encoder and decoder, averaged and saved together."""
+def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
+    """Make the task that the settings name.
 
-    def __init__(self, encoder: SubspaceEncoder, decoder: PointDecoder) -> None:
-        super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+    Raises:
+        InputError: the data cannot carry it.
+    """
+    if prepared.config.fit.task == "forecast":
+        return ForecastTask(prepared)
+    return EmbeddingTask(prepared, reader, domain)
 
 
 class Training:
@@ -98,35 +101,22 @@ class Training:
         config, cube = prepared.config, prepared.cube
         self._fit = config.fit
         self._batch = config.fit.batch or 1
-        shape, channels, periodic = cube.grid.shape, cube.shape[1], cube.grid.periodic
+        grid = cube.grid
         torch.manual_seed(self._fit.seed)
-        self._objective = Objective(targets_of(config), self._fit.points, config.tiling.window)
-        self._domain = build_domain(
-            config, cube.grid.area, cube.grid.lat, cube.grid.lon, prepared.normalizer.valid, periodic=periodic
+        domain = build_domain(
+            config, grid.area, grid.lat, grid.lon, prepared.normalizer.valid, periodic=grid.periodic
         )
         self._reader = WindowReader(
             cube,
             prepared.climatology,
             prepared.normalizer,
-            tiles_of(config, shape, periodic=periodic).shape,
-            self._objective.steps,
+            tiles_of(config, grid.shape, periodic=grid.periodic).shape,
+            steps_read(config),
             self._batch,
         )
-        encoder = build_encoder(config, channels, shape, periodic=periodic, sub_daily=cube.time.sub_daily)
-        self._model = _Model(encoder, build_decoder(config, channels, shape))
-        eofs = fit_eofs(
-            self._reader,
-            self._domain,
-            nodes_of(shape),
-            prepared.split.training,
-            count=config.encoder.embedding,
-            seed=self._fit.seed,
-        )
-        start_from_eofs(
-            self._model.encoder, self._model.decoder, eofs, self._objective.targets, prepared.split.training
-        )
-        self._model.to(device)
-        self._domain = self._domain.to(device)
+        self._task = make_task(prepared, self._reader, domain)
+        self._model = self._task.model.to(device)
+        self._domain = domain.to(device)
         self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
         windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._batch)
         self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._batch))
@@ -136,7 +126,7 @@ class Training:
         )
         self._epoch, self._best, self._best_epoch = 0, math.inf, 0
         self._history: list[float] = []
-        self._eof_loss = self._measure_eofs()
+        self._start_loss = self._measure_start()
 
     def run(self) -> Iterator[Report]:
         """Train to the end or until the validation loss stops falling, keeping best and last.
@@ -193,7 +183,7 @@ class Training:
 
     @property
     def best_epoch(self) -> int:
-        """Epoch of the best checkpoint; 0 is the start from the EOFs."""
+        """Epoch of the best checkpoint; 0 is the untrained network."""
         return self._best_epoch
 
     @property
@@ -202,8 +192,13 @@ class Training:
         return self._best if math.isfinite(self._best) else None
 
     @property
-    def eof_validation_loss(self) -> float:
-        """Validation loss of the start from the EOFs."""
+    def start(self) -> str:
+        """What the untrained network is, in words."""
+        return self._task.start
+
+    @property
+    def start_validation_loss(self) -> float:
+        """Validation loss of the untrained network."""
         return self._history[0]
 
     @property
@@ -220,7 +215,7 @@ class Training:
         for step, batch in enumerate(self._reader.batches(windows), start=1):
             self._optimizer.zero_grad(set_to_none=True)
             with self._autocast():
-                loss = (self._loss(self._model, batch.to(self._device), points) / self._eof_loss).mean()
+                loss = self._total(self._losses(self._model, batch.to(self._device), points))
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
             self._optimizer.step()
@@ -229,24 +224,27 @@ class Training:
             yield StepReport(self._epoch, step, steps, float(loss.detach()))
 
     @torch.no_grad()
-    def _measure_eofs(self) -> Tensor:
-        """Measure the loss of each target that the start from the EOFs has in training.
+    def _measure_start(self) -> Tensor:
+        """Measure the loss of each target that the untrained network has in training.
 
-        Losses are given relative to it, so that the field now, which EOFs give back well, and the leads,
-        which nothing does, weigh the same.
+        Losses are given relative to it, so that targets that are easy (the field now, which EOFs give back
+        well) and those that are not (what comes later) weigh the same.
         """
         rng = np.random.default_rng([self._fit.seed, 0])
         points = torch.Generator().manual_seed(self._fit.seed)
         windows = self._prepared.training_windows(rng, self._batch)
         some = windows[: LEAST_STEPS_PER_EPOCH * self._batch]
         losses = [
-            self._loss(self._model.eval(), batch.to(self._device), points)
+            self._losses(self._model.eval(), batch.to(self._device), points)
             for batch in self._reader.batches(some)
         ]
         return torch.stack(losses).mean(0).clamp_min(SMALLEST_LOSS)
 
-    def _loss(self, model: _Model, batch: Batch, points: torch.Generator) -> Tensor:
-        return self._objective(model.encoder, model.decoder, batch, self._domain, points)
+    def _losses(self, model: nn.Module, batch: Batch, points: torch.Generator) -> Tensor:
+        return self._task.losses(model, batch, self._domain, points)
+
+    def _total(self, losses: Tensor) -> Tensor:
+        return (losses / self._start_loss.to(losses.device) * self._task.shares.to(losses.device)).sum()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -255,22 +253,22 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> Tensor | None:
-        windows = self._prepared.validation_windows()
+        windows = self._task.validation_windows()
         if not windows:
             return None
-        model = cast("_Model", self._average.module).eval()
+        model = self._average.module.eval()
         points = torch.Generator().manual_seed(self._fit.seed)
-        total, rows = torch.zeros(len(self._objective.targets)), 0
+        total, rows = torch.zeros(len(self._task.targets)), 0
         for batch in self._reader.batches(windows):
             count = sum(window.stop - window.first_row for window in batch.windows)
             with self._autocast():
-                total += count * self._loss(model, batch.to(self._device), points).float().cpu()
+                total += count * self._losses(model, batch.to(self._device), points).float().cpu()
             rows += count
         return total / rows
 
     def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
         losses = self._validate()
-        validation = None if losses is None else float((losses / self._eof_loss.cpu()).mean())
+        validation = None if losses is None else float(self._total(losses))
         best = validation is None or validation < self._best
         if best:
             self._best, self._best_epoch = validation if validation is not None else math.inf, self._epoch
@@ -278,12 +276,11 @@ class Training:
         if best:
             write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
         write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
-        names = [f"lead {lead}" if lead else "now" for lead in self._objective.targets]
-        terms = {} if losses is None else dict(zip(names, losses.tolist(), strict=True))
+        terms = {} if losses is None else dict(zip(self._task.targets, losses.tolist(), strict=True))
         return EpochReport(self._epoch, training_loss, validation, terms, best, time.monotonic() - started)
 
     def _checkpoint(self, *, resume: bool) -> Checkpoint:
-        prepared, averaged = self._prepared, cast("_Model", self._average.module)
+        prepared, averaged = self._prepared, self._average.module
         state = {
             "model": _on_cpu(self._model.state_dict()),
             "average": _on_cpu(self._average.state_dict()),
@@ -304,8 +301,8 @@ class Training:
             sub_daily=prepared.cube.time.sub_daily,
             climatology=prepared.climatology,
             normalizer=prepared.normalizer,
-            encoder=_on_cpu(averaged.encoder.state_dict()),
-            decoder=_on_cpu(averaged.decoder.state_dict()),
+            encoder=_on_cpu(averaged.get_submodule("encoder").state_dict()),
+            decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
             resume=state if resume else {},
         )

@@ -31,11 +31,6 @@ class Objective:
     points: int
     window: int
 
-    @property
-    def steps(self) -> int:
-        """Steps to read for one window and its targets."""
-        return self.window + max(self.targets)
-
     def __call__(
         self,
         encoder: SubspaceEncoder,

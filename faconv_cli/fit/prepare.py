@@ -103,6 +103,19 @@ class Prepared:
         ]
         return [w for w in cut if w.first_row < w.stop]
 
+    def whole_validation_windows(self) -> list[Window]:
+        """List the whole windows inside the validation period; none where nothing is held out."""
+        begin, end = self.split.validation
+        if begin == end:
+            return []
+        tiling = self.config.tiling
+        return training_windows(
+            clip_segments(self.cube.time.segments, begin, end),
+            window=tiling.window,
+            stride=tiling.stride or tiling.window,
+            burn_in=tiling.burn_in,
+        )
+
     def training_windows(self, generator: np.random.Generator, at_least: int) -> list[Window]:
         """Draw the windows of one epoch in random order, from the training steps alone.
 
@@ -139,7 +152,8 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     training_windows(
         split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
     )  # refuses a short record before anything is read
-    _check_leads(split, config)
+    if config.fit.task == "embed":
+        _check_leads(split, config)
     training = cube.take(split.training_steps)
     anomaly = resolve_anomaly(config.data.anomaly, training.time)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})

@@ -100,7 +100,3 @@ def test_more_points_estimate_the_loss_better(domain):
         [float(_loss(batch, domain, (0,), points, seed)[0]) for seed in range(20)] for points in (2, 200)
     )
     assert np.std(many) < np.std(few) / 3
-
-
-def test_the_steps_to_read_include_the_longest_lead():
-    assert Objective((0, 1, 5), 10, 8).steps == 13

@@ -1,0 +1,37 @@
+"""What a training works at: a network, where it starts, and what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from faconv_cli.nn.domain import Domain
+from faconv_cli.windows.dataset import Batch
+from faconv_cli.windows.plan import Window
+
+
+class Task(Protocol):
+    """One task of `faconv train`; `Training` does the rest for all of them.
+
+    Attributes:
+        start: what the untrained network is, in words.
+        targets: names of the losses.
+        shares: (s,) weight of each loss, adding up to 1.
+    """
+
+    start: str
+    targets: tuple[str, ...]
+    shares: Tensor
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, made of the modules ``encoder`` and ``decoder``."""
+
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain, generator: torch.Generator) -> Tensor:
+        """Give the loss of each target (s,), in variances of the fields."""
+
+    def validation_windows(self) -> Sequence[Window]:
+        """List the windows the validation loss is taken over; none where nothing is held out."""
