@@ -54,6 +54,11 @@ class DataConfig(_Config):
         False, description="Subtract the linear trend of the training period at each point."
     )
 
+    def replayed(self, **asked: Any) -> Self:
+        """Settings for more data of the same kind: the whole record, and what is asked for (not None)."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        return self.model_copy(update={"time_range": None} | given)
+
 
 class TilingConfig(_Config):
     """How a cube is cut into windows in time and tiles in space."""

@@ -30,7 +30,10 @@ def command(
     ],
     variables: Annotated[
         list[str] | None,
-        typer.Option(help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL."),
+        typer.Option(
+            help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL. Default: "
+            "those of the training."
+        ),
     ] = None,
     time_range: Annotated[
         str | None,
@@ -64,7 +67,7 @@ def command(
     Example: faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
     """
     from faconv_cli.checkpoint import read_checkpoint
-    from faconv_cli.cube.source import open_cube
+    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.embed.run import Embedder, match_cube
     from faconv_cli.embed.write import write_embedding
@@ -85,7 +88,8 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = open_cube(data, variables=split_list(variables), time_dim=time_dim)
+    settings = trained.config.data.replayed(variables=split_list(variables), time_dim=time_dim)
+    cube = open_record(data, settings)
     for text in cube.notes:
         console.note(text)
     cube = match_cube(trained, cube)

@@ -9,7 +9,7 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import setting, split_list, split_numbers
-from faconv_cli.config import DataConfig
+from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.errors import UsageError
 
 _ZIP = b"PK\x03\x04"  # a checkpoint is a zip archive
@@ -45,8 +45,9 @@ def command(
             )
         shown, show = _describe_checkpoint(checkpoint), _show_checkpoint
     else:
-        chosen = split_list(variables), split_numbers(levels, "--levels")
-        shown, show = _describe_data(files, *chosen, time_range, time_dim), _show_data
+        given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
+        given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
+        shown, show = _describe_data(files, RunConfig.build(None, given)), _show_data
     if as_json:
         console.result_json(shown)
     else:
@@ -67,22 +68,13 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     return describe(read_checkpoint(path))
 
 
-def _describe_data(
-    files: list[Path],
-    variables: tuple[str, ...] | None,
-    levels: tuple[float, ...] | None,
-    time_range: str | None,
-    time_dim: str | None,
-) -> dict[str, Any]:
-    from faconv_cli.config import RunConfig
+def _describe_data(files: list[Path], settings: RunConfig) -> dict[str, Any]:
     from faconv_cli.cube.overview import overview
-    from faconv_cli.cube.source import open_cube
+    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.windows.resolve import plan_summary
 
-    cube = open_cube(files, variables=variables, levels=levels, time_dim=time_dim)
-    if time_range:
-        cube = cube.slice(*cube.time.indices_of(time_range))
-    return overview(cube) | {"plan": plan_summary(cube, RunConfig())}
+    cube = open_record(files, settings.data)
+    return overview(cube) | {"plan": plan_summary(cube, settings)}
 
 
 def _show_checkpoint(seen: dict[str, Any]) -> None:

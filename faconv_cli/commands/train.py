@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from faconv_cli.config import DataConfig, EncoderConfig, FitConfig, RunConfig, T
 from faconv_cli.errors import InterruptedRunError, Stopped, UsageError
 
 if TYPE_CHECKING:
+    from faconv_cli.cube.cube import Cube
     from faconv_cli.fit.loop import EpochReport, Training
     from faconv_cli.fit.prepare import Prepared
 
@@ -131,14 +132,13 @@ def _show_plan(data: list[Path], settings: RunConfig) -> None:
     console.table("plan", ("", "value"), plan_summary(cube, settings).items())
 
 
-def _open(data: list[Path], settings: RunConfig) -> Any:
-    from faconv_cli.cube.source import open_cube
+def _open(data: list[Path], settings: RunConfig) -> Cube:
+    from faconv_cli.cube.pipeline import open_record
 
-    chosen = settings.data
-    cube = open_cube(data, variables=chosen.variables, levels=chosen.levels, time_dim=chosen.time_dim)
+    cube = open_record(data, settings.data)
     for text in cube.notes:
         console.note(text)
-    return cube.slice(*cube.time.indices_of(chosen.time_range)) if chosen.time_range else cube
+    return cube
 
 
 def _start(
