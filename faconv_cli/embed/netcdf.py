@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
-import xarray as xr
 
-import faconv_cli
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.encode import define_grid, define_time, encode_time
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import atomic_output, netcdf_lock
+from faconv_cli.provenance import global_attributes, history
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
 ROWS_PER_CHUNK = 1024
-REFERENCES = {
-    "faconvlstm": "arXiv:2601.10914",
-    "minfaconvlstm": "arXiv:2601.10914, arXiv:2508.03614",
-    "convlstm": "arXiv:1506.04214",
-    "convgru": "arXiv:1511.06432",
-    "minconvlstm": "arXiv:2508.03614",
-    "minconvgru": "arXiv:2508.03614",
-    "minconvexplstm": "arXiv:2508.03614",
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def append_embedding_file(path: Path, *, command: str) -> Iterator[EmbeddingWrit
             file = netCDF4.Dataset(temporary, "a")
         try:
             with netcdf_lock():
-                file.history = f"{_history(command)}\n{file.history}"
+                file.history = f"{history(command)}\n{file.history}"
             yield EmbeddingWriter(file)
         finally:
             with netcdf_lock():
@@ -113,7 +102,7 @@ class EmbeddingWriter:
         with netcdf_lock():
             begin = len(self._file.dimensions[schema.TIME])
             at, stop = slice(begin, begin + len(rows.embedding)), rows.start + len(rows.embedding)
-            self._file[schema.TIME][at] = encode_time(cube, rows.start, stop, self._units)
+            self._file[schema.TIME][at] = encode_time(cube.time.slice(rows.start, stop), self._units)
             self._put(schema.EMBEDDING, at, rows.embedding)
             self._put(schema.EMBEDDING_FLAG, at, rows.flag)
             self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
@@ -125,7 +114,7 @@ class EmbeddingWriter:
         begin = len(self._file.dimensions[schema.ATTENTION_TIME])
         at = slice(begin, begin + len(rows.attended))
         self._file[schema.ATTENTION_TIME][at] = np.concatenate(
-            [encode_time(cube, step, step + 1, self._units) for step in rows.attended.tolist()]
+            [encode_time(cube.time.slice(step, step + 1), self._units) for step in rows.attended.tolist()]
         )
         if rows.attention is not None:
             self._put(schema.ATTENTION, at, cube.grid.to_file_order(rows.attention))
@@ -140,10 +129,12 @@ class EmbeddingWriter:
 
 def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: Layout, command: str) -> None:
     """Write dimensions, coordinates, attributes and empty variables."""
-    file.setncatts(_global_attributes(checkpoint, cube, command))
+    channels = ", ".join(channel.name for channel in cube.channels)
+    title = f"Subspace embedding of {channels}"
+    file.setncatts(global_attributes(title, checkpoint, cube, command))
     modes = checkpoint.config.encoder.embedding
     file.createDimension(schema.TIME, None)
-    _define_time(file, cube, schema.TIME, "time")
+    define_time(file, cube.time, schema.TIME, "time")
     _coordinate(file, schema.MODE, np.arange(1, modes + 1, dtype=np.int32), "number of the embedding's mode")
     _variable(
         file,
@@ -194,18 +185,8 @@ def _define_flag(file: netCDF4.Dataset) -> None:
 
 def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
     file.createDimension(schema.ATTENTION_TIME, None)
-    _define_time(file, cube, schema.ATTENTION_TIME, "time of the attended steps")
-    for name, coordinate in cube.grid.coordinates().items():
-        dims = tuple(map(str, coordinate.dims))
-        for dim, size in zip(dims, coordinate.shape, strict=True):
-            if dim not in file.dimensions:
-                file.createDimension(dim, size)
-        variable = file.createVariable(name, coordinate.dtype, dims)
-        variable.setncatts(coordinate.attrs)
-        variable[:] = coordinate.values
-    regular = cube.grid.regular
-    dims = ("lat", "lon") if regular else (cube.grid.y_name, cube.grid.x_name)
-    extra = {} if regular else {"coordinates": "lat lon"}
+    define_time(file, cube.time, schema.ATTENTION_TIME, "time of the attended steps")
+    dims, extra = define_grid(file, cube.grid)
     _variable(
         file,
         schema.ATTENTION,
@@ -238,12 +219,6 @@ def _define_places(file: netCDF4.Dataset, dim: str, places: Sequence[tuple[float
         variable[:] = [place[number] for place in places]
 
 
-def _define_time(file: netCDF4.Dataset, cube: Cube, name: str, long_name: str) -> None:
-    encoded = xr.conventions.encode_cf_variable(cube.time.to_variable().variable, name=name)
-    variable = file.createVariable(name, "f8", (name,), chunksizes=(ROWS_PER_CHUNK,))
-    variable.setncatts({**encoded.attrs, "long_name": long_name})
-
-
 def _coordinate(file: netCDF4.Dataset, name: str, values: np.ndarray, long_name: str) -> None:
     file.createDimension(name, len(values))
     variable = file.createVariable(name, values.dtype, (name,))
@@ -258,41 +233,3 @@ def _variable(
         name, "f4", dims, zlib=True, complevel=1, chunksizes=chunks, fill_value=FILL
     )
     variable.setncatts(attributes)
-
-
-def encode_time(cube: Cube, start: int, stop: int, units: str) -> np.ndarray:
-    """Encode the stamps of steps [start, stop) in ``units``, in the cube's calendar."""
-    return encode_stamps(cube.time.slice(start, stop).to_variable().variable, units, cube.time.calendar)
-
-
-def encode_stamps(times: xr.Variable, units: str, calendar: str) -> np.ndarray:
-    """Encode stamps as float64 numbers."""
-    plain = xr.Variable(
-        times.dims, times.values, encoding={"units": units, "calendar": calendar, "dtype": "f8"}
-    )
-    encoded: np.ndarray = xr.conventions.encode_cf_variable(plain, name=schema.TIME).values
-    return encoded
-
-
-def _global_attributes(checkpoint: Checkpoint, cube: Cube, command: str) -> dict[str, Any]:
-    channels = ", ".join(channel.name for channel in cube.channels)
-    record = checkpoint.record
-    return {
-        "Conventions": schema.CONVENTIONS,
-        "title": f"Subspace embedding of {channels}",
-        "institution": "not given",
-        "source": f"faconv {faconv_cli.__version__}, encoder {checkpoint.config.encoder.encoder}",
-        "references": REFERENCES[checkpoint.config.encoder.encoder],
-        "comment": f"Trained on {', '.join(record['training']['sources'])}, "
-        f"{' to '.join(record['training']['period'])}",
-        "history": _history(command),
-        "faconv_version": faconv_cli.__version__,
-        schema.CHECKPOINT_SHA256: checkpoint.sha256,
-        "faconv_config": checkpoint.config.model_dump_json(),
-        "faconv_training": json.dumps(record["training"]),
-        "faconv_sources": ", ".join(cube.sources),
-    }
-
-
-def _history(command: str) -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}"

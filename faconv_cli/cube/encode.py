@@ -1,0 +1,57 @@
+"""A cube's time axis and grid as coordinates of a NetCDF file that is written step by step."""
+
+from __future__ import annotations
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.timeaxis import TimeAxis
+
+STAMPS_PER_CHUNK = 1024
+
+
+def define_time(file: netCDF4.Dataset, time: TimeAxis, name: str, long_name: str) -> None:
+    """Define an empty time coordinate over the dimension of its name, in the units that suit ``time``."""
+    variable = file.createVariable(name, "f8", (name,), chunksizes=(STAMPS_PER_CHUNK,))
+    variable.setncatts({**time_attributes(time), "long_name": long_name})
+
+
+def time_attributes(time: TimeAxis) -> dict[str, object]:
+    """Give the attributes of a time coordinate, units and calendar among them."""
+    return dict(xr.conventions.encode_cf_variable(time.to_variable().variable, name="time").attrs)
+
+
+def encode_time(time: TimeAxis, units: str) -> npt.NDArray[np.float64]:
+    """Encode stamps (t,) in ``units``, in their own calendar."""
+    return encode_stamps(time.to_variable().variable, units, time.calendar)
+
+
+def encode_stamps(times: xr.Variable, units: str, calendar: str) -> npt.NDArray[np.float64]:
+    """Encode stamps as float64 numbers."""
+    plain = xr.Variable(
+        times.dims, times.values, encoding={"units": units, "calendar": calendar, "dtype": "f8"}
+    )
+    encoded: npt.NDArray[np.float64] = xr.conventions.encode_cf_variable(plain, name="time").values
+    return encoded
+
+
+def define_grid(file: netCDF4.Dataset, grid: Grid) -> tuple[tuple[str, str], dict[str, str]]:
+    """Write the grid's coordinates, in the order of its file.
+
+    Returns:
+        The dimensions of a field, and the attributes it needs to find its coordinates.
+    """
+    for name, coordinate in grid.coordinates().items():
+        dims = tuple(map(str, coordinate.dims))
+        for dim, size in zip(dims, coordinate.shape, strict=True):
+            if dim not in file.dimensions:
+                file.createDimension(dim, size)
+        variable = file.createVariable(name, coordinate.dtype, dims)
+        variable.setncatts(coordinate.attrs)
+        variable[:] = coordinate.values
+    if grid.regular:
+        return ("lat", "lon"), {}
+    return (grid.y_name, grid.x_name), {"coordinates": "lat lon"}

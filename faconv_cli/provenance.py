@@ -1,0 +1,47 @@
+"""What every file made from a checkpoint says about where it comes from."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import faconv_cli
+from faconv_cli import schema
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.cube import Cube
+
+REFERENCES = {
+    "faconvlstm": "arXiv:2601.10914",
+    "minfaconvlstm": "arXiv:2601.10914, arXiv:2508.03614",
+    "convlstm": "arXiv:1506.04214",
+    "convgru": "arXiv:1511.06432",
+    "minconvlstm": "arXiv:2508.03614",
+    "minconvgru": "arXiv:2508.03614",
+    "minconvexplstm": "arXiv:2508.03614",
+}
+
+
+def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: str) -> dict[str, Any]:
+    """Give the global attributes of a file made from ``cube`` by ``checkpoint``."""
+    record = checkpoint.record
+    return {
+        "Conventions": schema.CONVENTIONS,
+        "title": title,
+        "institution": "not given",
+        "source": f"faconv {faconv_cli.__version__}, encoder {checkpoint.config.encoder.encoder}",
+        "references": REFERENCES[checkpoint.config.encoder.encoder],
+        "comment": f"Trained on {', '.join(record['training']['sources'])}, "
+        f"{' to '.join(record['training']['period'])}",
+        "history": history(command),
+        "faconv_version": faconv_cli.__version__,
+        schema.CHECKPOINT_SHA256: checkpoint.sha256,
+        "faconv_config": checkpoint.config.model_dump_json(),
+        "faconv_training": json.dumps(record["training"]),
+        "faconv_sources": ", ".join(cube.sources),
+    }
+
+
+def history(command: str) -> str:
+    """Give the line of ``history`` that a command adds now."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}"
