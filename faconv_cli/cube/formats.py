@@ -1,4 +1,4 @@
-"""What kind of file a path is, whether it is whole, and its data sets, opened lazily."""
+"""What kind of file a location is, whether it is whole, and its data sets, opened lazily."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from xarray.backends import CachingFileManager, NetCDF4DataStore
 
 from faconv_cli.cube.integrity import classic_size, grib_flaw
 from faconv_cli.cube.lazy import first_line
-from faconv_cli.errors import InputError
+from faconv_cli.cube.paths import is_store, is_url
+from faconv_cli.cube.remote import open_store, open_url
+from faconv_cli.errors import FaconvError, InputError, UsageError
 from faconv_cli.files import is_utf8, netcdf_lock
 
 CHUNK_CACHE_BYTES = 2**26  # of one open file
@@ -40,19 +42,44 @@ class Opened(NamedTuple):
     close: Callable[[], None] | None
 
 
-def open_datasets(path: Path) -> list[Opened]:
-    """Open a file lazily, times still encoded; a GRIB file gives one data set per variable and hypercube.
+def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
+    """Open a file, store or URL lazily, times still encoded; GRIB gives a data set per variable and hypercube.
+
+    Args:
+        location: a path or a URL.
+        engine: of xarray, to be used whatever the content is, without our checks of it.
 
     Raises:
         InputError: no such file, not one, empty, of another format, or cut short.
+        UsageError: an engine that is not installed.
     """
-    opener = _opener(path)
     try:
-        return opener(path)
-    except InputError:
+        if engine is not None:
+            return _open_with_engine(location, engine)
+        if not is_url(location):
+            return _open_path(Path(location))
+        opened = open_url(location)
+        return _open_path(opened) if isinstance(opened, Path) else [Opened(opened, None)]
+    except FaconvError:
         raise
     except Exception as error:  # whatever a library meets in a damaged file
-        raise _damaged(path, first_line(error)) from error
+        raise _damaged(location, first_line(error)) from error
+
+
+def _open_with_engine(location: str, engine: str) -> list[Opened]:
+    engines = xr.backends.list_engines()
+    if engine not in engines:
+        raise UsageError(
+            f"--engine {engine}", wanted=f"xarray has here {', '.join(engines)}", do="choose one of them"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = xr.open_dataset(location, engine=engine, decode_times=False, cache=False)
+    return [Opened(dataset, None)]
+
+
+def _open_path(path: Path) -> list[Opened]:
+    return [Opened(open_store(str(path)), None)] if is_store(path) else _opener(path)(path)
 
 
 def _opener(path: Path) -> Callable[[Path], list[Opened]]:
@@ -63,8 +90,6 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
             do="rename the file",
         )
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder", wanted="faconv reads files", do="name the files in it")
         with path.open("rb") as file:
             head = file.read(_GRIB_PREAMBLE)
     except OSError as error:
@@ -72,14 +97,14 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
             f"{path}: {error.strerror or error}", wanted="the file must be readable", do="check the path"
         ) from None
     if not head:
-        raise InputError(f"{path} is empty", wanted="faconv reads NetCDF and GRIB", do="fetch it again")
+        raise InputError(f"{path} is empty", wanted="faconv reads NetCDF, GRIB and Zarr", do="fetch it again")
     if head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
         return _open_classic
     if head[:4] == b"\x89HDF" or b"\x89HDF" in (head[512:516], head[1024:1028], head[2048:2052]):
         return _open_netcdf
     for magic, (what, do) in _FOREIGN.items():
         if head.startswith(magic):
-            raise InputError(f"{path} is {what}", wanted="faconv reads NetCDF and GRIB", do=do)
+            raise InputError(f"{path} is {what}", wanted="faconv reads NetCDF, GRIB and Zarr", do=do)
     if b"GRIB" in head:
         return _open_grib
     raise InputError(
@@ -197,7 +222,7 @@ def _quiet_cfgrib() -> Iterator[None]:
             child.disabled = state
 
 
-def _damaged(path: Path, why: str) -> InputError:
+def _damaged(path: Path | str, why: str) -> InputError:
     return InputError(
         f"{path} cannot be read ({why})",
         wanted="the file seems damaged or cut short",

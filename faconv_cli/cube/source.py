@@ -20,6 +20,7 @@ from faconv_cli.cube.conventions import Layer, Refusal, find_layers, joined
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.paths import expand
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 
@@ -32,34 +33,35 @@ def open_cube(
     variables: Sequence[str] | None = None,
     levels: Sequence[float] | None = None,
     time_dim: str | None = None,
+    engine: str | None = None,
 ) -> Cube:
-    """Open NetCDF-3/4 and GRIB files as one lazy cube; nothing but coordinates is read.
+    """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
 
     Files that hold the same variable are joined in time, different variables stand side by side; steps that
     not every variable has are dropped. What was chosen and dropped is in ``notes`` and ``left_out``.
 
     Args:
-        paths: one or several files.
+        paths: files, globs, folders, Zarr stores, URLs (see `paths.expand`).
         variables: what to take, in this order: a variable (all its levels), a channel such as ``z500``, or
             ``CHANNEL=NAME`` to give the file's NAME the name CHANNEL. Default: every variable on the grid.
         levels: levels to take of the variables that have some. Default: all.
         time_dim: name of the time coordinate, where it cannot be told.
+        engine: of xarray, to open all of them with (see `formats.open_datasets`).
 
     Raises:
         InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
             that is not there, files that contradict each other.
         UsageError: no path, or options that contradict each other.
     """
-    if not paths:
-        raise UsageError("no file was named", wanted="faconv needs data", do="name at least one file")
     for option, asked in (("--variables", variables), ("--levels", levels)):
         if asked is not None and not len(asked):
             raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
-    for path in map(Path, paths):
-        for dataset, close in open_datasets(path):
-            offer.add(*find_layers(dataset, str(path), time_dim, close))
-    sources = tuple(map(str, paths))
+    locations, offer.notes = expand(paths, folders=engine is None)
+    for location in locations:
+        for dataset, close in open_datasets(location, engine):
+            offer.add(*find_layers(dataset, location, time_dim, close))
+    sources = tuple(locations)
     offer.check(sources)
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
     chosen = _choose_grid(chosen, offer, asked=variables is not None)

@@ -1,0 +1,103 @@
+"""Data at a URL, through fsspec: Zarr stores and NetCDF-4 piece by piece, what else is fetched whole first."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from faconv_cli.cube.lazy import first_line
+from faconv_cli.cube.paths import STORE_MARKERS
+from faconv_cli.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_FETCHED_WHOLE = ("simplecache::", "filecache::")
+_SIGNATURES = {b"CDF": "NetCDF-3", b"GRI": "GRIB", b"PK\x03": "a zip archive", b"\x1f\x8b": "compressed"}
+
+
+def open_store(location: str) -> xr.Dataset:
+    """Open a Zarr store of format 2 or 3, a folder or a URL, times still encoded.
+
+    Raises:
+        UsageError: zarr is not installed.
+    """
+    _need("zarr", location, "Zarr stores")
+    with warnings.catch_warnings():
+        # of metadata that are not consolidated, and of attributes that conventions.py judges
+        warnings.simplefilter("ignore")
+        return xr.open_dataset(location, engine="zarr", chunks=None, decode_times=False, cache=False)
+
+
+def open_url(url: str) -> xr.Dataset | Path:
+    """Open what lies at a URL; a path where it was fetched whole, as ``simplecache::URL`` asks.
+
+    Raises:
+        InputError: nothing there, or a kind that cannot be read piece by piece.
+        UsageError: a protocol nothing installed knows.
+    """
+    system, path = file_system(url)
+    if any(system.exists(f"{path.rstrip('/')}/{marker}") for marker in STORE_MARKERS):
+        return open_store(url)
+    if url.startswith(_FETCHED_WHOLE):
+        import fsspec
+
+        return Path(fsspec.open_local(url))
+    try:
+        with system.open(path, "rb") as file:
+            head = file.read(8)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{url} cannot be opened ({first_line(error)})",
+            wanted="a Zarr store or a file must be there",
+            do="check the URL",
+        ) from None
+    if head[:4] == b"\x89HDF":
+        return _open_hdf5(url, system.open(path, "rb"))
+    kind = next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
+    raise InputError(
+        f"{url} is {kind or f'neither Zarr nor NetCDF (it begins with {head!r})'}",
+        wanted="at a URL faconv reads Zarr and NetCDF-4, which can be read in pieces",
+        do="fetch the file first, or write simplecache:: before the URL" if kind else "check the URL",
+    )
+
+
+def file_system(url: str) -> tuple[AbstractFileSystem, str]:
+    """Find who speaks the protocol of a URL, and the path there.
+
+    Raises:
+        UsageError: nobody installed does.
+    """
+    _need("fsspec", url, "URLs")
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"{url} cannot be opened ({first_line(error)})",
+            wanted="fsspec must know the protocol",
+            do="install the package it names, or fetch the file first",
+        ) from None
+    return system, str(path)
+
+
+def _open_hdf5(url: str, file: Any) -> xr.Dataset:
+    _need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in formats.py
+        return xr.open_dataset(file, engine="h5netcdf", decode_times=False, cache=False)
+
+
+def _need(package: str, location: str, what: str, extra: str = "zarr") -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise UsageError(
+            f"{location} cannot be read: {package} is not installed",
+            wanted=f"{what} need it",
+            do=f"pip install 'faconv[{extra}]'",
+        )
