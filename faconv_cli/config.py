@@ -38,6 +38,11 @@ class DataConfig(_Config):
         None, description="FIRST:LAST, each a date such as 1979, 1979-12 or 1979-12-31. Default: all."
     )
     time_dim: str | None = Field(None, description="Name of the time coordinate, where it cannot be told.")
+    engine: str | None = Field(
+        None,
+        description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "
+        "Default: NetCDF, GRIB or Zarr by content.",
+    )
     validation: str = Field(
         "0.2",
         coerce_numbers_to_str=True,
@@ -55,9 +60,9 @@ class DataConfig(_Config):
     )
 
     def replayed(self, **asked: Any) -> Self:
-        """Settings for more data of the same kind: the whole record, and what is asked for (not None)."""
+        """Settings for more data of the same kind, in any format: the whole record, and what is asked for."""
         given = {name: value for name, value in asked.items() if value is not None}
-        return self.model_copy(update={"time_range": None} | given)
+        return self.model_copy(update={"time_range": None, "engine": None} | given)
 
 
 class TilingConfig(_Config):

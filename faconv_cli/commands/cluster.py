@@ -48,10 +48,8 @@ def command(
         int | None, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random. Default: 0.")
     ] = None,
     data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="The data that were embedded, for composites in physical units; repeatable.", readable=False
-        ),
+        list[str] | None,
+        typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
     ] = None,
     assign: Annotated[
         Path | None,
@@ -73,15 +71,15 @@ def command(
     Regimes are numbered by frequency. A small score or a note about red noise means that the regimes cut a
     continuum; they are still a useful summary of it, but not preferred states.
     """
+    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.files import check_output
     from faconv_cli.regimes.figures import check_figure, save_figure
     from faconv_cli.regimes.netcdf import write_regimes
     from faconv_cli.regimes.report import summary
 
     output = output or embedding.with_name(f"{embedding.stem}_regimes.nc")
-    check_output(
-        output, overwrite=overwrite, inputs=[embedding, *(data or ()), *([assign] if assign else ())]
-    )
+    inputs = [embedding, *(local_files(expand(data)[0]) if data else ()), *([assign] if assign else ())]
+    check_output(output, overwrite=overwrite, inputs=inputs)
     if figure:
         check_figure(figure, overwrite=overwrite)
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
@@ -125,7 +123,7 @@ def _regimes(
     return assign_regimes(read_embedding(path), read_known(assign), months if season else None)
 
 
-def _with_data(found: Regimes, paths: list[Path]) -> Regimes:
+def _with_data(found: Regimes, paths: list[str]) -> Regimes:
     from faconv_cli.cube.source import open_cube
     from faconv_cli.regimes.analysis import add_data
     from faconv_cli.regimes.composites import blocks

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faconv_cli import console, schema
-from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, split_list
+from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, setting, split_list
+from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
 
 def command(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="DATA... OUT.nc",
-            help="Files of one record, then the embedding to write.",
+            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the output.",
             show_default=False,
-            readable=False,
         ),
     ],
     checkpoint: Annotated[
@@ -44,6 +44,7 @@ def command(
     time_dim: Annotated[
         str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
     ] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
         list[str] | None,
@@ -67,28 +68,27 @@ def command(
     Example: faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
     """
     from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.embed.run import Embedder, match_cube
     from faconv_cli.embed.write import write_embedding
     from faconv_cli.files import check_output
 
-    *data, output = files
-    if not data:
-        raise UsageError(
-            f"only {output} was given", wanted="data and then the output", do="add the missing one"
-        )
+    *data, last = files
+    output = _output(data, last)
     if query and not attention:
         raise UsageError(
             "--query with --no-attention", wanted="teleconnections are attention maps", do="drop one of them"
         )
     if append and overwrite:
         raise UsageError("--append with --overwrite", wanted="a file is added to or replaced", do="drop one")
-    check_output(output, overwrite=overwrite or append, inputs=[*data, checkpoint])
+    inputs = [*local_files(expand(data)[0]), checkpoint]
+    check_output(output, overwrite=overwrite or append, inputs=inputs)
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    settings = trained.config.data.replayed(variables=split_list(variables), time_dim=time_dim)
+    settings = trained.config.data.replayed(variables=split_list(variables), time_dim=time_dim, engine=engine)
     cube = open_record(data, settings)
     for text in cube.notes:
         console.note(text)
@@ -105,6 +105,19 @@ def command(
     if missing:
         console.note(f"{missing} time steps have too little input: they hold fill and a flag")
     console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
+
+
+def _output(data: list[str], last: str) -> Path:
+    """The last argument as a path, where there is one before it."""
+    from faconv_cli.cube.paths import is_url
+
+    if not data:
+        raise UsageError(
+            f"only {last} was given", wanted="data and then the output", do="add the missing one"
+        )
+    if is_url(last):
+        raise UsageError(f"{last} is a URL", wanted="the output is a file here", do="name one, last")
+    return Path(last)
 
 
 def _points(cube: Cube, queries: list[str] | None) -> list[tuple[int, int]]:

@@ -17,18 +17,18 @@ _ZIP = b"PK\x03\x04"  # a checkpoint is a zip archive
 
 def command(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="FILE...",
-            help="NetCDF or GRIB files of one record, or one checkpoint.",
+            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; or one checkpoint.",
             show_default=False,
-            readable=False,
         ),
     ],
     variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
     time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what faconv sees in data, and how it would work on them; or what a checkpoint holds.
@@ -43,7 +43,7 @@ def command(
                 wanted="one checkpoint is shown at a time",
                 do="name it alone",
             )
-        shown, show = _describe_checkpoint(checkpoint), _show_checkpoint
+        shown, show = _describe_checkpoint(Path(checkpoint)), _show_checkpoint
     else:
         given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
         given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
@@ -54,9 +54,9 @@ def command(
         show(shown)
 
 
-def _is_checkpoint(path: Path) -> bool:
+def _is_checkpoint(name: str) -> bool:
     try:
-        with path.open("rb") as file:
+        with Path(name).open("rb") as file:
             return file.read(4) == _ZIP
     except OSError:
         return False  # open_cube says what is wrong with it
@@ -68,7 +68,7 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
     return describe(read_checkpoint(path))
 
 
-def _describe_data(files: list[Path], settings: RunConfig) -> dict[str, Any]:
+def _describe_data(files: list[str], settings: RunConfig) -> dict[str, Any]:
     from faconv_cli.cube.overview import overview
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.windows.resolve import plan_summary

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,10 +13,11 @@ from pydantic import BaseModel
 from faconv_cli.errors import UsageError
 
 DataFiles = Annotated[
-    list[Path],
-    # readable: not Typer's to check, since data that cannot be read have an exit code of their own
+    list[str],  # texts: a URL is no path
     typer.Argument(
-        metavar="DATA...", help="NetCDF or GRIB files of one record.", show_default=False, readable=False
+        metavar="DATA...",
+        help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs.",
+        show_default=False,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]

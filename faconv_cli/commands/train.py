@@ -32,12 +32,13 @@ def command(
     data: DataFiles,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Checkpoint. Default: DATA.pt beside the first file."),
+        typer.Option("--output", "-o", help="Checkpoint. Default: DATA.pt beside the first DATA."),
     ] = None,
     variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
     time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     validation: Annotated[str | None, setting(DataConfig, "validation")] = None,
     anomaly: Annotated[str | None, setting(DataConfig, "anomaly")] = None,
     detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
@@ -92,11 +93,13 @@ def command(
     The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per epoch to
     NAME.metrics.jsonl beside it.
     """
+    from faconv_cli.cube.paths import beside
+
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
     given["levels"] = split_numbers(levels, "--levels")
     settings = RunConfig.build(config, given)
-    path = output or data[0].with_suffix(".pt")
+    path = output or beside(data[0], ".pt")
     if resume and overwrite:
         raise UsageError(
             "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
@@ -123,7 +126,7 @@ _SETTINGS = {
 }
 
 
-def _show_plan(data: list[Path], settings: RunConfig) -> None:
+def _show_plan(data: list[str], settings: RunConfig) -> None:
     from faconv_cli.fit.prepare import split_time
     from faconv_cli.windows.resolve import plan_summary
 
@@ -132,7 +135,7 @@ def _show_plan(data: list[Path], settings: RunConfig) -> None:
     console.table("plan", ("", "value"), plan_summary(cube, settings).items())
 
 
-def _open(data: list[Path], settings: RunConfig) -> Cube:
+def _open(data: list[str], settings: RunConfig) -> Cube:
     from faconv_cli.cube.pipeline import open_record
 
     cube = open_record(data, settings.data)
@@ -142,7 +145,7 @@ def _open(data: list[Path], settings: RunConfig) -> Cube:
 
 
 def _start(
-    data: list[Path],
+    data: list[str],
     settings: RunConfig,
     path: Path,
     device: str,
@@ -152,13 +155,15 @@ def _start(
     overwrite: bool,
 ) -> Training:
     from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.files import check_output
     from faconv_cli.fit.loop import Training, last_path
     from faconv_cli.fit.prepare import prepare
 
+    inputs = local_files(expand(data)[0])
     for written in (path, last_path(path), path.with_suffix(METRICS)):
-        check_output(written, overwrite=overwrite or resume, inputs=data)
+        check_output(written, overwrite=overwrite or resume, inputs=inputs)
     checkpoint = read_checkpoint(last_path(path)) if resume else None
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")

@@ -43,7 +43,7 @@ class Opened(NamedTuple):
 
 
 def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
-    """Open a file, store or URL lazily, times still encoded; GRIB gives a data set per variable and hypercube.
+    """Open a file, store or URL lazily, times still encoded; one data set per hypercube of a GRIB.
 
     Args:
         location: a path or a URL.

@@ -84,10 +84,14 @@ def _matches(location: str) -> list[str]:
     """Match a glob; all else, and what exists under a name with such characters, stands for itself."""
     if not glob.has_magic(location) or (not is_url(location) and Path(location).exists()):
         return [location]
-    found = _url_matches(location) if is_url(location) else sorted(glob.glob(location, recursive=True))
+    found = _url_matches(location) if is_url(location) else _path_matches(location)
     if not found:
         raise InputError(f"no file matches {location}", wanted="faconv reads files", do="check the pattern")
     return found
+
+
+def _path_matches(pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute ones
 
 
 def _url_matches(url: str) -> list[str]:

@@ -19,5 +19,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig) -> Cube:
         InputError: a file that cannot be read, or that does not have what was asked for.
         UsageError: settings that contradict each other.
     """
-    cube = open_cube(paths, variables=data.variables, levels=data.levels, time_dim=data.time_dim)
+    cube = open_cube(
+        paths, variables=data.variables, levels=data.levels, time_dim=data.time_dim, engine=data.engine
+    )
     return cube.slice(*cube.time.indices_of(data.time_range)) if data.time_range else cube

@@ -1,4 +1,4 @@
-"""Data at a URL, through fsspec: Zarr stores and NetCDF-4 piece by piece, what else is fetched whole first."""
+"""Data at a URL, through fsspec: Zarr stores and NetCDF-4 piece by piece, all else fetched whole."""
 
 from __future__ import annotations
 

@@ -181,13 +181,17 @@ def test_stores_and_files_make_one_record(record, store, write, tmp_path):
 
 def test_netcdf4_at_a_url_is_read_in_pieces(record, served, write):
     pytest.importorskip("h5netcdf")
-    write("big.nc", {"x": np.zeros((64, 64, 128), "f4")}, lat=range(64), lon=range(128), chunksizes=(1, 64, 128))
+    write(
+        "big.nc", {"x": np.zeros((64, 64, 128), "f4")}, lat=range(64), lon=range(128), chunksizes=(1, 64, 128)
+    )
     np.testing.assert_array_equal(whole(open_cube([f"{served}/record.nc"])), whole(open_cube([record])))
     assert not open_cube([f"{served}/big.nc"]).read(3, 5).any()
 
 
 @pytest.mark.parametrize("name", ["classic.nc", "ostia_monthly.grib"])
-def test_what_cannot_be_read_in_pieces_is_fetched_whole_when_asked(served, write, sample_data, tmp_path, name):
+def test_what_cannot_be_read_in_pieces_is_fetched_whole_when_asked(
+    served, write, sample_data, tmp_path, name
+):
     write("classic.nc", format="NETCDF3_CLASSIC")
     (tmp_path / "ostia_monthly.grib").write_bytes((sample_data / "ostia_monthly.grib").read_bytes())
     with pytest.raises(InputError, match=r"is (NetCDF-3|GRIB)\. .*write simplecache:: before the URL"):
