@@ -122,3 +122,21 @@ def test_inspect_help_starts_with_an_example_that_runs(capsys, sample_data, monk
     monkeypatch.chdir(sample_data.parent)
     code, out, _ = run(capsys, *shlex.split(example[1])[1:])
     assert code == 0
+
+
+def test_inspect_reads_a_folder_a_glob_a_url_and_an_engine(capsys, sample, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.nc").write_bytes(sample.read_bytes())
+    shown = [
+        run(capsys, *arguments, "--json")
+        for arguments in (
+            [tmp_path / "data"],
+            [f"{tmp_path}/data/*.nc"],
+            [f"file://{tmp_path}/data/a.nc"],
+            [sample, "--engine", "netcdf4"],
+        )
+    ]
+    assert [code for code, _, _ in shown] == [0] * 4
+    first, *others = [json.loads(out) for _, out, _ in shown]
+    assert first["notes"][0].endswith("data is a folder of 1 data files.")
+    assert all(seen["variables"] == first["variables"] for seen in others)
