@@ -9,14 +9,10 @@ from typing import Annotated
 import typer
 
 from faconv_cli import console
-from faconv_cli.sample.config import Calendar, Kind, PlantedConfig, Step
+from faconv_cli.commands.options import Device, Overwrite, Threads
+from faconv_cli.sample.config import Calendar, Kind, NavierStokesConfig, PlantedConfig, Step
 
 app = typer.Typer(no_args_is_help=True, help="Make data whose answer is known.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `planted` a sub-command although it is the only one."""
 
 
 @app.command()
@@ -58,7 +54,7 @@ def planted(
     complevel: Annotated[
         int, typer.Option(help="Compression, 0 (none) to 9; noise shrinks little and takes long.")
     ] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.nc where it exists.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a cube with known regimes over red noise, a seasonal cycle and a trend.
 
@@ -78,3 +74,84 @@ def planted(
     console.result(
         f"{out}: {config.regime_count} {kind} regimes, {steps} steps, {out.stat().st_size / 1e6:.1f} MB"
     )
+
+
+@app.command()
+def navier_stokes(
+    out: Annotated[Path, typer.Argument(metavar="OUT.nc", help="NetCDF file to write.")],
+    samples: Annotated[
+        int, typer.Option(help="Flows, each from its own random vorticity.")
+    ] = NavierStokesConfig.samples,
+    steps: Annotated[int, typer.Option(help="Frames of each flow.")] = NavierStokesConfig.steps,
+    interval: Annotated[
+        float, typer.Option(help="Time between frames, also of the first from the random vorticity.")
+    ] = NavierStokesConfig.interval,
+    resolution: Annotated[
+        int, typer.Option(help="Points along a side of the grid to solve on.")
+    ] = NavierStokesConfig.resolution,
+    grid: Annotated[
+        int, typer.Option(help="Points along a side of the grid to write: block means of the other.")
+    ] = NavierStokesConfig.grid,
+    viscosity: Annotated[float, typer.Option(help="Kinematic viscosity.")] = NavierStokesConfig.viscosity,
+    forcing: Annotated[
+        float, typer.Option(help="Amplitude A of the forcing A (sin 2 pi m (x + y) + cos 2 pi m (x + y)).")
+    ] = NavierStokesConfig.forcing,
+    wavenumber: Annotated[int, typer.Option(help="m of the forcing.")] = NavierStokesConfig.wavenumber,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            help="Of the random vorticity, of covariance 2 tau^(2 alpha - 2) (tau^2 - Laplacian)^(-alpha)."
+        ),
+    ] = NavierStokesConfig.alpha,
+    tau: Annotated[
+        float, typer.Option(help="Of the random vorticity: its inverse length.")
+    ] = NavierStokesConfig.tau,
+    amplitude: Annotated[
+        float, typer.Option(help="Factor on the random vorticity.")
+    ] = NavierStokesConfig.amplitude,
+    dt: Annotated[
+        float | None, typer.Option(help="Longest time step. Default: 1.28 / RESOLUTION.")
+    ] = NavierStokesConfig.dt,
+    seed: Annotated[int, typer.Option(help="Seed of the random vorticity.")] = NavierStokesConfig.seed,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Flows solved at once. Default: 8, on a GPU 1024, of 64 x 64 points."),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write two-dimensional turbulent flows on the torus, the data set of the MinConv paper.
+
+    Example: faconv sample navier-stokes flows.nc --samples 20 --seed 1
+
+    Vorticity on y (latitude) and x (longitude), one flow after the other along time, with gaps between them:
+    flow s begins with the year s, so that --time-range 1:160 takes the first 160.
+    """
+    from faconv_cli.device import choose_device, set_threads
+    from faconv_cli.sample.navierstokes import blocks, default_batch
+    from faconv_cli.sample.netcdf import write_navier_stokes
+
+    config = NavierStokesConfig(
+        samples,
+        steps,
+        interval,
+        resolution,
+        grid,
+        viscosity,
+        forcing,
+        wavenumber,
+        alpha,
+        tau,
+        amplitude,
+        dt,
+        seed,
+    )
+    chosen = choose_device(device)
+    console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
+    batch = batch or default_batch(config, chosen)
+    writing = write_navier_stokes(config, out, blocks(config, chosen, batch), overwrite=overwrite)
+    with console.progress("batch", -(-samples // batch)) as line, closing(writing):
+        for written in writing:
+            line.advance(f"{written // steps} of {samples} flows")
+    console.result(f"{out}: {samples} flows, {steps} frames of each, {out.stat().st_size / 1e6:.1f} MB")

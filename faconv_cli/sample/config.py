@@ -1,4 +1,4 @@
-"""What a planted cube is made of; light to import."""
+"""What generated cubes are made of; light to import."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ VARIABLES = (
     Variable("v850", "northward_wind", "m s-1", 0.0, 4.0),
     Variable("z500", "geopotential_height", "m", 5500.0, 80.0),
 )
+
+
+def _check(option: str, value: object, fits: bool, wanted: str) -> None:
+    if not fits:
+        raise UsageError(f"--{option} is {value}", wanted=f"it must be {wanted}", do="change it")
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,7 @@ class PlantedConfig:
         self._check_start()
 
     def _check(self, option: str, fits: bool, wanted: str) -> None:
-        if not fits:
-            raise UsageError(
-                f"--{option} is {getattr(self, option)}", wanted=f"it must be {wanted}", do="change it"
-            )
+        _check(option, getattr(self, option), fits, wanted)
 
     def _check_start(self) -> None:
         import cftime  # heavy, and the command line reads this module to know its options
@@ -123,3 +125,83 @@ class PlantedConfig:
     def step_bytes(self) -> int:
         """Size of one step of all variables."""
         return 4 * self.variables * self.lat * self.lon
+
+
+@dataclass(frozen=True)
+class NavierStokesConfig:
+    """Flow, grid and size of a set of two-dimensional flows on the unit torus.
+
+    Lengths are in sides of the torus; times are in units of the model.
+
+    Attributes:
+        samples: number of flows, each from its own initial field.
+        steps: frames kept of each flow; the first is one ``interval`` after the initial field.
+        interval: time between frames.
+        resolution: points along a side of the grid the flow is solved on.
+        grid: points along a side of the grid that is written: means over blocks of the other.
+        viscosity: kinematic viscosity ν.
+        forcing: amplitude A of the forcing A (sin 2πm(x + y) + cos 2πm(x + y)).
+        wavenumber: its m.
+        alpha, tau: of the initial vorticity, Gaussian with the covariance 2 τ^(2α-2) (-Δ + τ²)^(-α), mean 0.
+        amplitude: factor on the initial vorticity.
+        dt: longest time step; 1.28 / resolution where not given.
+        seed: of the initial fields.
+
+    Raises:
+        UsageError: a value out of its range, or values that contradict each other.
+    """
+
+    samples: int = 200
+    steps: int = 50
+    interval: float = 1.0
+    resolution: int = 64
+    grid: int = 16
+    viscosity: float = 1e-3
+    forcing: float = 0.1
+    wavenumber: int = 1
+    alpha: float = 2.0
+    tau: float = 7.0
+    amplitude: float = 1.0
+    dt: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._check("samples", self.samples >= 1, "at least 1")
+        self._check("steps", self.steps >= 2, "at least 2")
+        for option in ("interval", "viscosity", "tau"):
+            value = getattr(self, option)
+            self._check(option, value > 0 and math.isfinite(value), "a number above 0")
+        for option in ("forcing", "amplitude"):
+            value = getattr(self, option)
+            self._check(option, value >= 0 and math.isfinite(value), "a number that is not negative")
+        self._check("alpha", 1 < self.alpha < math.inf, "above 1, or the initial vorticity is no function")
+        self._check("seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
+        self._check("dt", self.time_step > 0 and math.isfinite(self.time_step), "a number above 0")
+        self._check_grids()
+        years = self.samples * self.years
+        self._check("samples", years <= 9999, f"at most {9999 // self.years}: each takes {self.years} years")
+
+    def _check(self, option: str, fits: bool, wanted: str) -> None:
+        _check(option, getattr(self, option), fits, wanted)
+
+    def _check_grids(self) -> None:
+        self._check("resolution", self.resolution >= 8 and self.resolution % 2 == 0, "even and at least 8")
+        fits = 4 <= self.grid <= self.resolution and self.resolution % self.grid == 0
+        self._check("grid", fits, f"at least 4 and divide the resolution of {self.resolution}")
+        highest = self.highest_wavenumber
+        self._check("wavenumber", 1 <= self.wavenumber <= highest, f"from 1 to {highest}, which is resolved")
+
+    @property
+    def time_step(self) -> float:
+        """Longest time step."""
+        return 1.28 / self.resolution if self.dt is None else self.dt
+
+    @property
+    def highest_wavenumber(self) -> int:
+        """Highest wavenumber, in waves along a side, whose products do not alias into resolved ones."""
+        return (self.resolution - 1) // 3
+
+    @property
+    def years(self) -> int:
+        """Years of 360 days from one sample to the next: a unit of time is a day, and there is a gap."""
+        return math.ceil((self.steps + 1) * self.interval / 360)

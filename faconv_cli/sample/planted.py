@@ -25,8 +25,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-import faconv_cli
 from faconv_cli import schema
+from faconv_cli.sample.attributes import LATITUDE, LONGITUDE, TIME, provenance
 from faconv_cli.sample.config import PlantedConfig, Variable
 from faconv_cli.sample.noise import Float32, Float64, Smoother, red_noise
 from faconv_cli.sample.signal import SIGNALS, Int, centres, orthonormal, regime_chain
@@ -174,8 +174,8 @@ def frame(planned: Plan) -> xr.Dataset:
         {schema.REGIME_TRUE: (schema.TIME, planned.regime.astype(np.int8), regime_attrs)},
         coords={
             schema.TIME: (schema.TIME, planned.times, _time_attributes(config)),
-            "lat": ("lat", planned.lat, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
-            "lon": ("lon", planned.lon, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
+            "lat": ("lat", planned.lat, LATITUDE),
+            "lon": ("lon", planned.lon, LONGITUDE),
         },
         attrs=_attributes(config),
     )
@@ -191,7 +191,7 @@ def frame(planned: Plan) -> xr.Dataset:
 
 
 def _time_attributes(config: PlantedConfig) -> dict[str, str]:
-    attributes = {"standard_name": "time", "long_name": "time", "axis": "T"}
+    attributes = dict(TIME)
     if config.calendar == "standard":
         attributes["units_metadata"] = "leap_seconds: none"
     return attributes
@@ -212,17 +212,8 @@ def field_attributes(variable: Variable) -> dict[str, str]:
 def _attributes(config: PlantedConfig) -> dict[str, str | int | float]:
     given = {field.name: getattr(config, field.name) for field in fields(config)}
     given["regimes"] = config.regime_count
-    options = " ".join(f"--{name} {value}" for name, value in given.items())
-    version = faconv_cli.__version__
-    return {
-        "Conventions": schema.CONVENTIONS,
-        "title": f"Generated cube with {config.regime_count} known regimes of the kind {config.kind}",
-        "source": f"faconv {version}: regime signal, seasonal cycle, trend and red noise; not observations",
-        # no date: the same options give the same bytes
-        "history": f"faconv sample planted {options}",
-        "faconv_version": version,
-        **{f"planted_{name}": value for name, value in given.items()},
-    }
+    title = f"Generated cube with {config.regime_count} known regimes of the kind {config.kind}"
+    return provenance("planted", given, title, "regime signal, seasonal cycle, trend and red noise")
 
 
 def planted_cube(config: PlantedConfig) -> xr.Dataset:
