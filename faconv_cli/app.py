@@ -15,7 +15,7 @@ import typer
 
 import faconv_cli
 from faconv_cli import console
-from faconv_cli.commands import cluster, embed, inspect, sample, train
+from faconv_cli.commands import cluster, embed, forecast, inspect, sample, train
 from faconv_cli.errors import FaconvError, Stopped
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("inspect")(inspect.command)
 app.command("train")(train.command)
 app.command("embed")(embed.command)
+app.command("forecast")(forecast.command)
 app.command("cluster")(cluster.command)
 app.add_typer(sample.app, name="sample")
 

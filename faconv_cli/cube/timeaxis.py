@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 import cftime
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 
 from faconv_cli.errors import InputError
@@ -190,6 +192,31 @@ class TimeAxis:
             self.values[start:stop], self.calendar, self.step, tuple((a, b) for a, b in cut if a < b)
         )
 
+    def after(self, index: int, count: int) -> TimeAxis:
+        """Return the ``count`` stamps that follow step ``index`` by the usual step, as if there were no gap.
+
+        Within a segment they are the record's own; a month later is the same day, or the month's last.
+        """
+        stop = next(stop for start, stop in self.segments if start <= index < stop)
+        own = self.values[index + 1 : min(stop, index + 1 + count)]
+        more = [self._later(index, lead) for lead in range(len(own) + 1, count + 1)]
+        values = np.concatenate([own, np.array(more, self.values.dtype)])
+        return TimeAxis(values, self.calendar, self.step, ((0, count),))
+
+    def _later(self, index: int, steps: int) -> Any:
+        """Return the stamp ``steps`` usual steps after step ``index``."""
+        stamp = self.values[index]
+        if self.step_months is None:
+            seconds = round(steps * self.step_days * _DAY, 3)
+            if self.values.dtype.kind == "M":
+                return stamp + np.timedelta64(round(seconds * 1e9), "ns")
+            return stamp + datetime.timedelta(seconds=seconds)
+        months = steps * self.step_months
+        if self.values.dtype.kind == "M":
+            return np.datetime64(pd.Timestamp(stamp) + pd.DateOffset(months=months), "ns")
+        year, month = divmod(stamp.year * 12 + stamp.month - 1 + months, 12)
+        return _in_month(stamp, year, month + 1)
+
     def indices_of(self, time_range: str) -> tuple[int, int]:
         """Return [start, stop) of ``FIRST:LAST``, each such as 1979, 1979-12, 1979-12-31 or 1979-12-31T06.
 
@@ -263,6 +290,16 @@ def _infer_step(
         count, unit = (usual_months // 12, "year") if usual_months % 12 == 0 else (usual_months, "month")
         return _plural(count, unit), months > usual_months
     return _name_step(usual), seconds > 1.5 * usual
+
+
+def _in_month(stamp: Any, year: int, month: int) -> Any:
+    """Move a cftime stamp to a month, to its last day where it has no such day."""
+    for day in range(stamp.day, 0, -1):
+        try:
+            return stamp.replace(year=year, month=month, day=day)
+        except ValueError:
+            continue
+    raise AssertionError("every month has a first day")
 
 
 def _lower_median(values: npt.NDArray[Any]) -> Any:

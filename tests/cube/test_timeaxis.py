@@ -226,3 +226,29 @@ def test_datetime64_written_is_read_back(tmp_path):
 )
 def test_calendars_have_one_name(name, canonical):
     assert TimeAxis.from_values(days("2000-01-01", 2), name).calendar == canonical
+
+
+@given(calendar=calendars, count=st.integers(1, 30), index=st.integers(0, 9))
+def test_the_stamps_after_a_step_are_those_a_longer_record_would_have(calendar, count, index):
+    for make in (
+        lambda n: stamps(np.arange(n) * 6, "hours since 1999-12-30", calendar),
+        lambda n: monthly(calendar, n),
+    ):
+        short, long = TimeAxis.from_values(make(10)), TimeAxis.from_values(make(60))
+        after = short.after(index, count)
+        assert after.labels == long.labels[index + 1 : index + 1 + count]
+        assert (len(after), after.step, after.calendar) == (count, short.step, short.calendar)
+
+
+def test_the_stamps_after_a_gap_go_on_by_the_step():
+    axis = TimeAxis.from_values(np.concatenate([days("2000-12-30", 5), days("2001-03-01", 5)]))
+    assert axis.after(3, 3).values.tolist() == days("2001-01-03", 3).tolist()
+    assert axis.after(9, 1).labels == ["2001-03-06"]
+
+
+def test_a_month_after_the_thirty_first_is_the_last_of_a_shorter_month():
+    ends = np.array(["2001-08-31", "2001-09-30", "2001-10-31"], "datetime64[ns]")
+    assert TimeAxis.from_values(ends).after(2, 2).labels == ["2001-11-30", "2001-12-31"]
+    noleap = [cftime.datetime(2001, month, day, calendar="noleap") for month, day in ((11, 30), (12, 31))]
+    axis = TimeAxis.from_values([*noleap, cftime.datetime(2002, 1, 31, calendar="noleap")])
+    assert axis.after(2, 2).labels == ["2002-02-28", "2002-03-31"]
