@@ -43,6 +43,22 @@ class DataConfig(_Config):
         description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "
         "Default: NetCDF, GRIB or Zarr by content.",
     )
+    region: str | None = Field(
+        None,
+        description="LAT0:LAT1,LON0:LON1 in degrees, longitudes from west to east, across any meridian: "
+        "20:80,-90:30 or 20:60,120:-120. Default: all.",
+    )
+    coarsen: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="Means over blocks of so many points per side, weighted by area. Default: none.",
+    )
+    smooth: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="Means over the last DAYS, each step and those before it. Default: none."
+    )
+    season: str | None = Field(
+        None,
+        description="Months to keep: initials in order (DJF, NDJFM) or numbers (12,1,2). Default: all.",
+    )
     validation: str = Field(
         "0.2",
         coerce_numbers_to_str=True,

@@ -39,6 +39,7 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
         "faconv_config": checkpoint.config.model_dump_json(),
         "faconv_training": json.dumps(record["training"]),
         "faconv_sources": ", ".join(cube.sources),
+        "faconv_notes": " ".join(cube.notes),
     }
 
 

@@ -102,10 +102,11 @@ def _regimes(
     seed: int | None,
 ) -> Regimes:
     """Fit, or assign where old regimes are given."""
+    from faconv_cli.cube.season import parse_season
     from faconv_cli.regimes.analysis import assign_regimes, find_regimes
     from faconv_cli.regimes.embedding import read_embedding
     from faconv_cli.regimes.netcdf import read_known
-    from faconv_cli.regimes.options import parse_clusters, parse_season
+    from faconv_cli.regimes.options import parse_clusters
 
     months = parse_season(season)
     numbers = None if clusters is None else parse_clusters(clusters)

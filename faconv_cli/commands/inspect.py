@@ -29,6 +29,10 @@ def command(
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
     time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    region: Annotated[str | None, setting(DataConfig, "region")] = None,
+    coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
+    smooth: Annotated[float | None, setting(DataConfig, "smooth", metavar="DAYS")] = None,
+    season: Annotated[str | None, setting(DataConfig, "season")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show what faconv sees in data, and how it would work on them; or what a checkpoint holds.

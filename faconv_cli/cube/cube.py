@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.readers import Held, Reader, take, to_dask
 from faconv_cli.cube.timeaxis import TimeAxis
 
 MEBIBYTE = 2**20
@@ -47,7 +49,7 @@ class Cube:
         notes: what was chosen, merged, dropped or masked, in sentences.
         left_out: why each other variable of the files is not a channel.
         file_chunk_steps: time steps in one chunk of the file.
-        series: (c,) readers of the files behind ``fields``, for reads without dask's overhead.
+        series: (c,) readers behind ``fields``, for reads without dask's overhead.
     """
 
     fields: xr.DataArray
@@ -58,7 +60,7 @@ class Cube:
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] | None = None
     file_chunk_steps: int = 1
-    series: tuple[Series, ...] | None = None
+    series: tuple[Reader, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -91,22 +93,42 @@ class Cube:
     def slice(self, start: int, stop: int) -> Cube:
         """Return steps [start, stop)."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
-        series = None if self.series is None else tuple(s.slice(start, stop) for s in self.series)
+        steps = np.arange(start, stop)
+        series = None if self.series is None else tuple(take(one, steps) for one in self.series)
         fields, time = self.fields[start:stop], self.time.slice(start, stop)
         return replace(self, fields=fields, time=time, series=series)
 
     def take(self, steps: npt.NDArray[np.int64]) -> Cube:
-        """Return the given steps, in increasing order."""
+        """Return the given steps, in increasing order; those that were not neighbours have a gap between."""
         if len(steps) and steps[-1] - steps[0] + 1 == len(steps):
             return self.slice(int(steps[0]), int(steps[-1]) + 1)
-        time = TimeAxis.from_values(self.time.values[steps], self.time.calendar)
-        return replace(self, fields=self.fields.isel(time=steps), time=time, series=None)
+        series = None if self.series is None else tuple(take(one, steps) for one in self.series)
+        time = self.time.take(steps)
+        return replace(self, fields=self.fields.isel(time=steps), time=time, series=series)
 
     def pick(self, channels: Sequence[int]) -> Cube:
         """Return the given channels, in the given order."""
         series = None if self.series is None else tuple(self.series[number] for number in channels)
         picked = tuple(self.channels[number] for number in channels)
         return replace(self, fields=self.fields.isel(channel=list(channels)), channels=picked, series=series)
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """Give (c,) readers of the channels."""
+        if self.series is not None:
+            return self.series
+        return tuple(Held(self.fields[:, number].data) for number in range(self.shape[1]))
+
+    def through(self, readers: Sequence[Reader], **changes: Any) -> Cube:
+        """Return the cube that is read through ``readers``, one a channel, with other changes."""
+        parts = [to_dask(reader, self.file_chunk_steps) for reader in readers]
+        fields = da.stack(parts, axis=1)  # type: ignore[no-untyped-call]
+        lazy = xr.DataArray(fields, dims=("time", "channel", "y", "x"))
+        return replace(self, fields=lazy, series=tuple(readers), **changes)
+
+    def noted(self, *notes: str) -> Cube:
+        """Return the cube with more to say about it."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def blocks(
         self, max_bytes: int = 64 * MEBIBYTE, start: int = 0, stop: int | None = None

@@ -30,6 +30,7 @@ class Grid:
         y_flip, x_flip, x_roll: canonical = roll(flip(file), -x_roll along x).
         y_name, x_name: the file's names of the dimensions.
         file_lat, file_lon: the coordinates as in the file.
+        cell_area: (h, w) areas of the cells in any unit, where they are known.
     """
 
     lat: Floats
@@ -42,6 +43,7 @@ class Grid:
     file_lat: npt.NDArray[Any]
     file_lon: npt.NDArray[Any]
     x_flip: bool = False
+    cell_area: Floats | None = None
 
     @classmethod
     def from_coordinates(
@@ -81,12 +83,15 @@ class Grid:
     def area(self) -> Floats:
         """(h, w) share of the area of all points; sums to 1.
 
-        Regular grids: cells between the midpoints, exact on the sphere (difference of sin latitude). 2-D
-        coordinates: cosine of the latitude; 0 where a coordinate is missing.
+        As ``cell_area`` where there is one. Regular grids: cells between the midpoints, exact on the sphere
+        (difference of sin latitude). 2-D coordinates: cosine of the latitude, 0 where one is missing.
         """
-        if self.regular:
+        area: Floats
+        if self.cell_area is not None:
+            area = self.cell_area
+        elif self.regular:
             north = np.clip(_cell_edges(self.lat), -90, 90)
-            area: Floats = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
+            area = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
         else:
             area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
         return np.asarray(area / area.sum(), np.float64)
@@ -103,6 +108,13 @@ class Grid:
         flips = tuple(axis for axis, flip in ((y_axis, self.y_flip), (x_axis, self.x_flip)) if flip)
         flipped = np.flip(array, flips) if flips else array
         return np.roll(flipped, -self.x_roll, x_axis) if self.x_roll else flipped
+
+    @property
+    def file_index(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(h,) rows and (w,) columns of the file, in canonical order."""
+        h, w = self.shape
+        rows = self.to_canonical(np.arange(h)[:, None])[:, 0]
+        return rows, self.to_canonical(np.arange(w)[None, :])[0]
 
     def to_file_order(self, array: npt.NDArray[Any], y_axis: int = -2, x_axis: int = -1) -> npt.NDArray[Any]:
         """Bring an array from the canonical order of points back into the file's."""

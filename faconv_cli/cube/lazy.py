@@ -8,10 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, product
+from typing import Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -20,9 +19,9 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import InputError
 
 LARGEST = 1e30  # what lies beyond is a fill value nobody declared, such as NetCDF's 9.97e36
-_DASK_BLOCK_BYTES = 2**24
 
 Fields = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +38,7 @@ class FileField:
         steps: number of time steps.
         merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
         close: closes the file until it is read again; ``None`` where nothing stays open.
+        picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
     """
 
     path: str
@@ -50,6 +50,12 @@ class FileField:
     steps: int
     merged: str | None = None
     close: Callable[[], None] | None = None
+    picked: tuple[Indices, Indices] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Points along y and x."""
+        return self.grid.shape if self.picked is None else (len(self.picked[0]), len(self.picked[1]))
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
         """Fill ``out`` (t, h, w) with steps [start, stop) in canonical order, NaN where missing.
@@ -57,10 +63,25 @@ class FileField:
         Raises:
             InputError: the file is damaged.
         """
+        steps = slice(start, stop)
+        if self.picked is None:
+            pieces = [(out, self.grid.to_canonical(self._read(steps, slice(None), slice(None))))]
+        else:
+            pieces = [
+                (out[:, y.at, x.at], self._read(steps, y.read, x.read)[:, y.turned, x.turned])
+                for y, x in product(*map(_file_runs, self.picked))
+            ]
+        for place, raw in pieces:
+            with np.errstate(over="ignore"):
+                np.copyto(place, raw, casting="unsafe")
+        _mask_beyond(out)
+
+    def _read(self, steps: slice, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Read part of the file (t, h, w), in its order of points."""
         time, y, x = self.dims
-        index: dict[str, Any] = dict(self.fixed)
+        index: dict[str, Any] = {**self.fixed, y: rows, x: columns}
         if time is not None:
-            index[time] = slice(start, stop)
+            index[time] = steps
         try:
             part = self.variable.isel(index)
             raw = part.transpose(*(dim for dim in (self.merged, time, y, x) if dim is not None)).to_numpy()
@@ -73,10 +94,7 @@ class FileField:
         _RECENT.used(self.close)
         if self.merged is not None:
             raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
-        raw = raw if time is not None else raw[None]
-        with np.errstate(over="ignore"):
-            np.copyto(out, self.grid.to_canonical(raw), casting="unsafe")
-        _mask_beyond(out)
+        return raw if time is not None else raw[None]
 
     @cached_property
     def chunk_steps(self) -> int:
@@ -84,6 +102,25 @@ class FileField:
         time = self.dims[0]
         chunks = self.variable.encoding.get("preferred_chunks") or {}
         return min(int(chunks.get(time, 1)), self.steps) if time is not None else 1
+
+
+class _Run(NamedTuple):
+    """Neighbours along an axis of a file: where they go, what to read, and whether to turn it round."""
+
+    at: slice
+    read: slice
+    turned: slice
+
+
+def _file_runs(picked: Indices) -> list[_Run]:
+    """Cut indices into runs of neighbours, upwards or downwards: one, or two across an end of the file."""
+    edges = [0, *(np.flatnonzero(np.abs(np.diff(picked)) != 1) + 1).tolist(), len(picked)]
+    runs = []
+    for begin, end in pairwise(edges):
+        first, last = int(picked[begin]), int(picked[end - 1])
+        read = slice(min(first, last), max(first, last) + 1)
+        runs.append(_Run(slice(begin, end), read, slice(None, None, 1 if last >= first else -1)))
+    return runs
 
 
 class _RecentFiles:
@@ -124,8 +161,6 @@ def _mask_beyond(fields: Fields) -> None:
 class Series:
     """One channel over the whole record, made of steps of one or several files.
 
-    An array in the sense of dask: shape, dtype, and an index of time that reads.
-
     Attributes:
         parts: the channel in each file.
         part: (t,) which of them each step comes from.
@@ -136,13 +171,15 @@ class Series:
     part: npt.NDArray[np.int64]
     step: npt.NDArray[np.int64]
 
-    dtype = np.dtype(np.float32)
-    ndim = 3
-
     @property
     def shape(self) -> tuple[int, int, int]:
         """Steps, points along y and x."""
-        return len(self.step), *self.parts[0].grid.shape
+        return len(self.step), *self.parts[0].shape
+
+    @property
+    def file(self) -> FileField:
+        """The channel in the first file."""
+        return self.parts[int(self.part[0])] if len(self.part) else self.parts[0]
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
@@ -164,31 +201,18 @@ class Series:
                 field, step = self.parts[int(self.part[first])], int(self.step[first])
                 field.read_into(out[first - start : last - start], step, step + last - first)
 
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> Fields:
-        time, y, x = key
-        start, stop, stride = time.indices(len(self.step))
-        out = np.empty((max(stop - start, 0), *self.shape[1:]), np.float32)
-        self.read_into(out, start, stop)
-        return out[::stride, y, x]
+    def pick(self, rows: Indices, columns: Indices) -> Series:
+        """Return some points of the canonical grid."""
 
-    def slice(self, start: int, stop: int) -> Series:
-        """Return steps [start, stop)."""
-        return replace(self, part=self.part[start:stop], step=self.step[start:stop])
+        def picked(part: FileField) -> FileField:
+            index = part.picked or part.grid.file_index
+            return replace(part, picked=(index[0][rows], index[1][columns]))
 
-    def to_dask(self, chunk_steps: int) -> da.Array:
-        """Return a dask array (t, h, w) whose chunks are whole file chunks of about 16 MiB."""
-        steps, *shape = self.shape
-        bytes_per_step = 4 * int(np.prod(shape))
-        whole = max(1, _DASK_BLOCK_BYTES // (bytes_per_step * chunk_steps)) * chunk_steps
-        array: da.Array = da.from_array(  # type: ignore[no-untyped-call]
-            self,
-            chunks=(min(whole, steps), *shape),
-            name=False,
-            asarray=False,
-            inline_array=True,
-            meta=np.empty((0, 0, 0), np.float32),
-        )
-        return array
+        return replace(self, parts=tuple(map(picked, self.parts)))
+
+    def take(self, steps: npt.NDArray[np.int64]) -> Series:
+        """Return the steps at some indices."""
+        return replace(self, part=self.part[steps], step=self.step[steps])
 
 
 def first_line(error: BaseException) -> str:

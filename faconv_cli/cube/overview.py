@@ -77,7 +77,8 @@ def _variables(cube: Cube, runs: list[tuple[int, int]]) -> list[dict[str, Any]]:
 
 def _dimensions(cube: Cube) -> list[dict[str, Any]]:
     time, channels, h, w = cube.shape
-    time_name = (cube.series[0].parts[0].dims[0] if cube.series else None) or "time"
+    file = cube.readers[0].file
+    time_name = (file.dims[0] if file else None) or "time"
     return [
         {"name": time_name, "role": "time", "size": time},
         {"name": "variables and levels", "role": "channel", "size": channels},
@@ -113,9 +114,9 @@ def _grid(cube: Cube) -> dict[str, Any]:
 
 def _storage(cube: Cube) -> dict[str, Any]:
     """How the first channel lies in its first file."""
-    if cube.series is None:
+    field = cube.readers[0].file
+    if field is None:
         return {}
-    field = cube.series[0].parts[0]
     encoding = field.variable.encoding
     chunks = encoding.get("preferred_chunks") or {}
     return {

@@ -21,6 +21,7 @@ from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.lazy import Series
 from faconv_cli.cube.paths import expand
+from faconv_cli.cube.readers import to_dask
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 
@@ -266,7 +267,7 @@ def _build(entries: list[_Entry], offer: _Offer, sources: tuple[str, ...]) -> Cu
     if time.irregular_steps:
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     chunk = series[0].parts[0].chunk_steps
-    fields = da.stack([one.to_dask(chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]
+    fields = da.stack([to_dask(one, chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]
     return Cube(
         fields=xr.DataArray(fields, dims=("time", "channel", "y", "x")),
         channels=tuple(entry.channel for entry in entries),

@@ -217,6 +217,16 @@ class TimeAxis:
         year, month = divmod(stamp.year * 12 + stamp.month - 1 + months, 12)
         return _in_month(stamp, year, month + 1)
 
+    def take(self, steps: npt.NDArray[np.int64]) -> TimeAxis:
+        """Return the steps at increasing indices, with the step of the whole axis.
+
+        A segment is a run of neighbours: steps that something was left out between have a gap between them.
+        """
+        segment = np.searchsorted([stop for _, stop in self.segments], steps, side="right")
+        breaks = (np.diff(steps) != 1) | (np.diff(segment) != 0)
+        edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(steps)]
+        return TimeAxis(self.values[steps], self.calendar, self.step, tuple(pairwise(edges)))
+
     def indices_of(self, time_range: str) -> tuple[int, int]:
         """Return [start, stop) of ``FIRST:LAST``, each such as 1979, 1979-12, 1979-12-31 or 1979-12-31T06.
 

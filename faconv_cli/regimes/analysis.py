@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.season import WHOLE_YEAR, Season
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.cluster import (
@@ -26,7 +27,6 @@ from faconv_cli.regimes.composites import (
     match_labels,
 )
 from faconv_cli.regimes.embedding import Embedding
-from faconv_cli.regimes.options import WHOLE_YEAR, Season
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import (
     MISSING,

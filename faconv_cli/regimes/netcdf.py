@@ -15,6 +15,7 @@ import xarray as xr
 
 import faconv_cli
 from faconv_cli import schema
+from faconv_cli.cube.season import Season
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
@@ -22,7 +23,6 @@ from faconv_cli.regimes.analysis import KnownRegimes, Regimes
 from faconv_cli.regimes.cluster import METHODS, RegimeModel
 from faconv_cli.regimes.composites import Composites
 from faconv_cli.regimes.embedding import open_netcdf
-from faconv_cli.regimes.options import Season
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
 

@@ -4,11 +4,11 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli import schema
+from faconv_cli.cube.season import WHOLE_YEAR, parse_season
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import analysis
 from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, find_regimes
 from faconv_cli.regimes.cluster import METHODS
-from faconv_cli.regimes.options import WHOLE_YEAR, parse_season
 from faconv_cli.regimes.report import summary
 from tests.regimes.planted import SHA, days, embedding, planted
 from tests.regimes.test_composites import cube_of

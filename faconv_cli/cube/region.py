@@ -1,0 +1,138 @@
+"""A box of latitudes and longitudes, cut out of a cube as it is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.readers import Masked, Picked, Reader
+from faconv_cli.errors import InputError, UsageError
+
+TOLERANCE_DEG = 1e-4  # coordinates are often float32
+
+_NUMBER = r"\s*([-+]?\d+(?:\.\d*)?)\s*"
+_REGION = re.compile(f"{_NUMBER}:{_NUMBER},{_NUMBER}:{_NUMBER}")
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box in degrees; it runs from ``west`` eastwards to ``east``, across any meridian."""
+
+    south: float
+    north: float
+    west: float
+    east: float
+
+    @classmethod
+    def parse(cls, text: str) -> Region:
+        """Read ``LAT0:LAT1,LON0:LON1``; latitudes in either order, longitudes from west to east.
+
+        Raises:
+            UsageError: something else.
+        """
+        match = _REGION.fullmatch(text)
+        numbers = [float(number) for number in match.groups()] if match else []
+        if not numbers or max(map(abs, numbers[:2])) > 90 or max(map(abs, numbers[2:])) > 540:
+            raise UsageError(
+                f"--region {text!r}",
+                wanted="LAT0:LAT1,LON0:LON1 in degrees, longitudes from west to east, as in 20:80,-90:30",
+                do="correct it",
+            )
+        return cls(*sorted(numbers[:2]), *numbers[2:])
+
+    def latitudes(self, lat: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Mark the latitudes inside."""
+        return (lat >= self.south - TOLERANCE_DEG) & (lat <= self.north + TOLERANCE_DEG)
+
+    def longitudes(self, lon: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Mark the longitudes inside, whatever their convention."""
+        width = self.east - self.west
+        if width >= 360 - TOLERANCE_DEG:
+            return np.isfinite(lon)
+        east_of_west = (lon - self.west + TOLERANCE_DEG) % 360
+        return east_of_west <= width % 360 + 2 * TOLERANCE_DEG
+
+
+def cut_region(cube: Cube, text: str) -> Cube:
+    """Keep the points in a region; of 2-D coordinates the smallest box around them, the others as missing.
+
+    Raises:
+        UsageError: not a region.
+        InputError: it holds fewer than two points along a side of the grid.
+    """
+    region = Region.parse(text)
+    rows, columns, inside = _points_inside(cube.grid, region)
+    if min(len(rows), len(columns)) < 2:
+        raise InputError(
+            f"--region {text} holds {len(rows)} x {len(columns)} points of the grid",
+            wanted=f"at least 2 x 2; latitudes run from {np.nanmin(cube.grid.lat):g} to "
+            f"{np.nanmax(cube.grid.lat):g}, longitudes from {np.nanmin(cube.grid.lon):g} to "
+            f"{np.nanmax(cube.grid.lon):g}",
+            do="choose a region inside, longitudes from west to east",
+        )
+    grid = _sub_grid(cube.grid, rows, columns)
+    if grid.regular:
+        columns = _nearest(cube.grid.lon, grid.lon)
+    if cube.grid.cell_area is not None:
+        grid = replace(grid, cell_area=cube.grid.cell_area[rows[:, None], columns])
+    readers: list[Reader] = [_picked(reader, rows, columns) for reader in cube.readers]
+    if not inside.all():
+        readers = [Masked(reader, inside) for reader in readers]
+    h, w = grid.shape
+    outside = f", {(~inside).sum()} of them outside and taken as missing" if not inside.all() else ""
+    note = f"Region {text}: {h} x {w} of {cube.grid.shape[0]} x {cube.grid.shape[1]} points{outside}."
+    return cube.through(readers, grid=grid).noted(note)
+
+
+def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:
+    """Rows, columns from west to east, and which of their points lie inside."""
+    if not grid.regular:
+        inside = region.latitudes(grid.lat) & region.longitudes(grid.lon)
+        rows, columns = _span(inside, 1), _span(inside, 0)
+        return rows, columns, inside[np.ix_(rows, columns)]
+    rows = np.flatnonzero(region.latitudes(grid.lat))
+    columns = np.flatnonzero(region.longitudes(grid.lon))
+    breaks = np.flatnonzero(np.diff(columns) != 1)
+    if len(breaks):  # the box holds both ends of the grid's longitudes
+        columns = np.roll(columns, -(breaks[0] + 1))
+    return rows, columns, np.ones((len(rows), len(columns)), bool)
+
+
+def _span(inside: npt.NDArray[np.bool_], axis: int) -> Indices:
+    """All indices from the first to the last hit along the other axis than ``axis``."""
+    hits = np.flatnonzero(inside.any(axis))
+    return np.arange(hits[0], hits[-1] + 1) if len(hits) else hits
+
+
+def _sub_grid(grid: Grid, rows: Indices, columns: Indices) -> Grid:
+    """The grid of some points; its longitudes are the file's, unless they run across the file's ends."""
+    if not grid.regular:
+        lat, lon = (c[rows[:, None], columns] for c in (grid.file_lat, grid.file_lon))
+        return Grid.from_coordinates(lat, lon, grid.y_name, grid.x_name)
+    in_file = [np.sort(index[kept]) for index, kept in zip(grid.file_index, (rows, columns), strict=True)]
+    lat, lon = grid.file_lat[in_file[0]], grid.file_lon[in_file[1]]
+    if (np.diff(in_file[1]) != 1).any():
+        east = np.unwrap(grid.lon[columns], period=360)
+        lon = Grid.from_coordinates(lat, east).lon
+    return Grid.from_coordinates(lat, lon, grid.y_name, grid.x_name)
+
+
+def _nearest(lon: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> Indices:
+    """Indices of the longitudes that are ``wanted``, in any convention."""
+    away = np.abs((lon[None] - wanted[:, None] + 180) % 360 - 180)
+    return np.asarray(away.argmin(axis=1))
+
+
+def _picked(reader: Reader, rows: Indices, columns: Indices) -> Reader:
+    """Read some points: of a file, those alone; of anything else, all, to keep some."""
+    if isinstance(reader, Series):
+        return reader.pick(rows, columns)
+    return Picked(reader, rows, columns)
