@@ -35,5 +35,5 @@ clean:
 	touch $@
 
 .venv/development: .venv/runtime
-	$(INSTALL) '.[plot,zarr,h5netcdf,test]'
+	$(INSTALL) '.[plot,zarr,h5netcdf,test,peers]'
 	touch $@
