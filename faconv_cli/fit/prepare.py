@@ -154,11 +154,23 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     )  # refuses a short record before anything is read
     if config.fit.task == "embed":
         _check_leads(split, config)
+    else:
+        _check_validation(cube.time, split, tiling.window)
     training = cube.take(split.training_steps)
     anomaly = resolve_anomaly(config.data.anomaly, training.time)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
     return Prepared(cube, split, config, climatology, fit_normalizer(training, climatology))
+
+
+def _check_validation(time: TimeAxis, split: Split, window: int) -> None:
+    held_out = [end - begin for begin, end in clip_segments(time.segments, *split.validation)]
+    if held_out and max(held_out) < window:
+        raise InputError(
+            f"the longest run of validation steps without a gap has {max(held_out)}",
+            wanted=f"a window has {window}",
+            do="hold out more (--validation), or pass a smaller --window",
+        )
 
 
 def _check_leads(split: Split, config: RunConfig) -> None:

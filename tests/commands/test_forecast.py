@@ -65,7 +65,7 @@ def test_without_options_the_last_step_is_gone_on_from(folder, run, capfd):
         (["train", "{cube}", "-o", "{new}", *SMALL, "--teacher-forced", "8"], 2, "nothing to forecast"),
         (["train", "{cube}", "-o", "{new}", *SMALL, "--lead", "2"], 2, "lead with task forecast"),
         (["train", "{cube}", "-o", "{new}", "--no-skip"], 2, "skip with task embed"),
-        (["train", "{cube}", "-o", "{new}", *SMALL, "--validation", "0.01"], 3, "a window has 8"),
+        (["train", "{cube}", "-o", "{new}", *SMALL, "--validation", "0.01"], 3, "run of validation steps"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
