@@ -136,6 +136,11 @@ class EncoderConfig(_Config):
     layers: PositiveInt = Field(1, description="Recurrent layers, each after the first with a residual.")
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
+    padding: Literal["zeros", "longitude", "circular"] | None = Field(
+        None,
+        description="What kernels see beyond the edge: zeros, longitude (wraps around it) or circular (wraps "
+        "around both, a torus). Default: longitude where the grid closes the circle, else zeros.",
+    )
     dilations: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), min_length=1, description="Dilations of the shared depthwise mix."
     )

@@ -77,9 +77,9 @@ def build_forecaster(
 
 
 def _padding(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Padding:
-    """Wrap longitudes where one tile holds the whole circle."""
+    """Wrap as asked; unasked, longitudes that close the circle where a tile holds all of them."""
     whole = periodic and len(tiles_of(config, shape, periodic=periodic).columns) == 1
-    return "longitude" if whole else "zeros"
+    return config.encoder.padding or ("longitude" if whole else "zeros")
 
 
 def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> RecurrentLayer2d:

@@ -56,6 +56,7 @@ def command(
     layers: Annotated[int | None, setting(EncoderConfig, "layers")] = None,
     bottleneck: Annotated[int | None, setting(EncoderConfig, "bottleneck")] = None,
     kernel_size: Annotated[int | None, setting(EncoderConfig, "kernel_size")] = None,
+    padding: Annotated[str | None, setting(EncoderConfig, "padding")] = None,
     dilations: Annotated[list[str] | None, setting(EncoderConfig, "dilations")] = None,
     attention_every: Annotated[int | None, setting(EncoderConfig, "attention_every")] = None,
     attention_heads: Annotated[int | None, setting(EncoderConfig, "attention_heads")] = None,

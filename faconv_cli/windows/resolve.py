@@ -29,7 +29,7 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
 
     Raises:
         UsageError: a patch that does not divide the longitudes of a grid that closes the circle; a window
-            without room for a stride.
+            without room for a stride; padding that wraps, with tiles.
     """
     tiling, encoder = config.tiling, config.encoder
     patch = encoder.patch or default_patch(shape, periodic=periodic)
@@ -43,6 +43,12 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     tiles = plan_tiles(
         padded(shape, patch), tile=tiling.tile, halo=tiling.halo, periodic=periodic, multiple=patch
     )
+    if encoder.padding not in (None, "zeros") and len(tiles) > 1:
+        raise UsageError(
+            f"--padding {encoder.padding} with {len(tiles)} tiles",
+            wanted="a part of the grid has nothing to wrap around to",
+            do="leave it out, or pass a larger --tile",
+        )
     hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
     pool = encoder.attention_pool or default_pool(hidden)
     resolved = config.model_copy(

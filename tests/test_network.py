@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from faconv_cli.config import RunConfig
+from faconv_cli.errors import UsageError
+from faconv_cli.network import build_encoder, build_forecaster, steps_read
+from faconv_cli.windows.resolve import resolve
+
+SHAPE = (8, 12)
+
+
+def _resolved(**options):
+    options = {"encoder": "minconvgru", "hidden": 4, "burn_in": 4, "window": 8} | options
+    return resolve(RunConfig.build(None, options), 1, SHAPE, periodic=True)
+
+
+def test_training_reads_the_targets_beyond_a_window():
+    assert steps_read(_resolved(lead=(1, 5))) == 13
+    assert steps_read(_resolved(objective="reconstruct")) == 8
+    assert steps_read(_resolved(task="forecast")) == 8
+
+
+@pytest.mark.parametrize(
+    ("padding", "wraps"), [(None, (False, True)), ("zeros", (False, False)), ("circular", (True, True))]
+)
+def test_kernels_wrap_around_the_edges_that_padding_names(padding, wraps):
+    torch.manual_seed(0)
+    network = build_forecaster(_resolved(task="forecast", padding=padding), 1, SHAPE, periodic=True)
+    spike = torch.zeros(1, 1, 2, *SHAPE)
+    spike[0, 0, 0, 0, 0] = 1
+    seen, nothing = (network.encoder(x, None, torch.ones(SHAPE))[0] for x in (spike, 0 * spike))
+    reached = (seen - nothing).abs().sum((0, 1, 2)) > 1e-6
+    assert (bool(reached[-1, 0]), bool(reached[0, -1])) == wraps
+
+
+def test_padding_that_wraps_is_refused_with_tiles():
+    with pytest.raises(UsageError, match="--padding circular with 2 tiles"):
+        _resolved(padding="circular", tile=8, halo=2)
+
+
+@pytest.mark.parametrize("task", ["embed", "forecast"])
+def test_layers_stack_in_every_task(task):
+    build = {"embed": build_encoder, "forecast": build_forecaster}[task]
+    more = {"sub_daily": False} if task == "embed" else {}
+    one, three = (
+        sum(
+            p.numel()
+            for p in build(_resolved(task=task, layers=n), 1, SHAPE, periodic=True, **more).parameters()
+        )
+        for n in (1, 3)
+    )
+    per_layer = 9 * 4 * 8 + 8 + 2 * 4  # convolution, its bias, norm
+    assert three - one == 2 * per_layer
