@@ -17,6 +17,7 @@ import faconv_cli
 from faconv_cli import console
 from faconv_cli.commands import cluster, embed, forecast, inspect, sample, train
 from faconv_cli.errors import FaconvError, Stopped
+from faconv_cli.guard import guarded
 
 app = typer.Typer(
     name="faconv",
@@ -55,16 +56,34 @@ def _global_options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 ok, else the code of the error's kind (see `faconv_cli.errors`)."""
+    """Run the command line and exit: 0 ok, else the code of the error's kind (see `faconv_cli.errors`).
+
+    Without ``arguments`` those of the process count, and the work is done in a guarded child process.
+    """
     # threads that spin while they wait take the cores from those they wait for, where a node is shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        if arguments is None:
+            console.terminal.json_log = _wants_json_log()
+            guarded(_run)
+        else:
+            _run(arguments)
+    except FaconvError as error:
+        console.fail(str(error), error.exit_code)
+        sys.exit(error.exit_code)
+
+
+def _wants_json_log() -> bool:
+    """Whether the log is to be JSON, for a parent whose child crashed after, or before, it knew."""
+    asked = os.environ.get("FACONV_LOG_JSON", "").lower() in {"1", "true", "t", "yes", "y", "on"}
+    return asked or "--log-json" in sys.argv[1:]
+
+
+def _run(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
         app(args=arguments)
-    except FaconvError as error:
-        console.fail(str(error), error.exit_code)
-        sys.exit(error.exit_code)
     except Stopped as stopped:
         console.fail("stopped; nothing half-written is left behind", stopped.exit_code)
         sys.exit(stopped.exit_code)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from faconv_cli.errors import OutputError
+from faconv_cli.guard import writing
 
 
 def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
@@ -75,7 +76,8 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
     check_output(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield temporary
+        with writing(temporary):
+            yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         check_output(path, overwrite=overwrite)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.lazy import FileField, first_line
+from faconv_cli.cube.lazy import FileField, first_line, load
 from faconv_cli.errors import InputError
 
 Role = Literal["latitude", "longitude", "time", "vertical", "member"]
@@ -161,7 +161,7 @@ class _Roles:
 
     def _make_grid(self, lat: str, lon: str, y: str, x: str) -> Grid:
         if (lat, lon) not in self._grids:
-            north, east = (np.squeeze(self.variables[name].to_numpy()) for name in (lat, lon))
+            north, east = (np.squeeze(load(self.variables[name], self.path, name)) for name in (lat, lon))
             try:
                 self._grids[lat, lon] = Grid.from_coordinates(north, east, y, x)
             except InputError as error:
@@ -240,7 +240,9 @@ class _Time:
 
     def _decode(self, name: str) -> tuple[npt.NDArray[Any], str]:
         if name not in self._decoded:
-            self._decoded[name] = decode_time(self._roles.variables[name], f"{self._roles.path}: {name}")
+            counted, path = self._roles.variables[name], self._roles.path
+            read = xr.Variable(counted.dims, load(counted, path, name), counted.attrs)
+            self._decoded[name] = decode_time(read, f"{path}: {name}")
         return self._decoded[name]
 
 
@@ -282,6 +284,11 @@ def _layers_of(name: str, roles: _Roles, time: _Time) -> list[Layer] | Refusal:
         return Refusal("an auxiliary coordinate", "a channel is a field of its own", "leave it out")
     if variable.dtype.kind not in "fiub":
         return Refusal(f"not numeric ({variable.dtype})", "a channel holds numbers", "leave it out")
+    if 0 in variable.shape:
+        empty = variable.dims[variable.shape.index(0)]
+        return Refusal(
+            f"no value (dimension {empty} has no point)", "a channel holds numbers", "leave it out"
+        )
     grid = roles.grid_of(name)
     if isinstance(grid, Refusal):
         return grid
@@ -350,7 +357,7 @@ def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: _R
         count = roles.dataset.sizes[level_dim]
         coordinate = xr.Variable((level_dim,), np.arange(count), {"units": ""})
     level_units = _text(coordinate.attrs, "units")
-    levels = np.atleast_1d(coordinate.to_numpy()).astype(np.float64)
+    levels = np.atleast_1d(load(coordinate, roles.path, level_dim or name)).astype(np.float64)
     if len(levels) == 1 and level_units.lower() not in _PRESSURE_UNITS:
         return [Channel(name, units, long_name, standard_name)]
     return [

@@ -23,6 +23,7 @@ from faconv_cli.cube.paths import is_store, is_url
 from faconv_cli.cube.remote import open_store, open_url
 from faconv_cli.errors import FaconvError, InputError, UsageError
 from faconv_cli.files import is_utf8, netcdf_lock
+from faconv_cli.guard import reading
 
 CHUNK_CACHE_BYTES = 2**26  # of one open file
 LONGEST_WAIT_S = 600.0
@@ -54,12 +55,13 @@ def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
         UsageError: an engine that is not installed.
     """
     try:
-        if engine is not None:
-            return _open_with_engine(location, engine)
-        if not is_url(location):
-            return _open_path(Path(location))
-        opened = open_url(location)
-        return _open_path(opened) if isinstance(opened, Path) else [Opened(opened, None)]
+        with reading(location):
+            if engine is not None:
+                return _open_with_engine(location, engine)
+            if not is_url(location):
+                return _open_path(Path(location))
+            opened = open_url(location)
+            return _open_path(opened) if isinstance(opened, Path) else [Opened(opened, None)]
     except FaconvError:
         raise
     except Exception as error:  # whatever a library meets in a damaged file

@@ -17,6 +17,7 @@ import xarray as xr
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import InputError
+from faconv_cli.guard import reading
 
 LARGEST = 1e30  # what lies beyond is a fill value nobody declared, such as NetCDF's 9.97e36
 
@@ -82,15 +83,8 @@ class FileField:
         index: dict[str, Any] = {**self.fixed, y: rows, x: columns}
         if time is not None:
             index[time] = steps
-        try:
-            part = self.variable.isel(index)
-            raw = part.transpose(*(dim for dim in (self.merged, time, y, x) if dim is not None)).to_numpy()
-        except Exception as error:  # whatever a library meets in a damaged file
-            raise InputError(
-                f"{self.path}: {self.name} cannot be read ({first_line(error)})",
-                wanted="the file seems damaged",
-                do="fetch or write it again",
-            ) from error
+        order = (dim for dim in (self.merged, time, y, x) if dim is not None)
+        raw = load(self.variable.isel(index).transpose(*order), self.path, self.name)
         _RECENT.used(self.close)
         if self.merged is not None:
             raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
@@ -213,6 +207,23 @@ class Series:
     def take(self, steps: npt.NDArray[np.int64]) -> Series:
         """Return the steps at some indices."""
         return replace(self, part=self.part[steps], step=self.step[steps])
+
+
+def load(variable: xr.Variable, path: str, name: str) -> npt.NDArray[Any]:
+    """Read a lazy variable.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        with reading(path):
+            return variable.to_numpy()
+    except Exception as error:  # whatever a library meets in a damaged file
+        raise InputError(
+            f"{path}: {name} cannot be read ({first_line(error)})",
+            wanted="the file seems damaged",
+            do="fetch or write it again",
+        ) from error
 
 
 def first_line(error: BaseException) -> str:

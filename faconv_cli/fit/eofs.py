@@ -57,8 +57,10 @@ class Eofs:
         now, later = np.array(pairs or [(0, 0)]).T
         x, y = self.components[now], self.components[later]
         gram, cross = x.T @ x, x.T @ y
-        persistence = np.diag(np.diag(cross) / np.maximum(np.diag(gram), 1e-30))
-        shrinkage = len(gram) / len(pairs or [0]) * np.diag(np.diag(gram))
+        # a component may stand still in all pairs
+        variance = np.maximum(np.diag(gram), 1e-12 * np.trace(gram) + 1e-30)
+        persistence = np.diag(np.diag(cross) / variance)
+        shrinkage = len(gram) / len(pairs or [0]) * np.diag(variance)
         propagator: np.ndarray = np.linalg.solve(gram + shrinkage, cross + shrinkage @ persistence)
         return propagator
 

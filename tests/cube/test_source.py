@@ -659,6 +659,7 @@ def test_bad_coordinates_are_refused(write, make, message):
         (lambda ds: ds.isel(lat=0), "x has no horizontal grid"),
         (lambda ds: ds.stack(values=("lat", "lon")).reset_index("values"), "x has an unstructured grid"),
         (lambda ds: ds.expand_dims(number=3), "x has 3 ensemble members"),
+        (lambda ds: ds.isel(time=slice(0)), r"x has no value \(dimension time has no point\)"),
         (lambda ds: ds.expand_dims(band=3), "x has a further dimension band of 3"),
         (lambda ds: ds.drop_vars("x"), "no variable has latitude, longitude and time"),
     ],

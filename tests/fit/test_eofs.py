@@ -74,6 +74,11 @@ def test_the_propagator_of_many_pairs_is_that_of_the_process():
     np.testing.assert_allclose(eofs.propagator(2, [(0, 5000)]), truth @ truth, atol=0.05)
 
 
+def test_the_propagator_of_components_that_stand_still_is_finite():
+    still = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), np.zeros((20, 2)), np.arange(20))
+    assert np.isfinite(still.propagator(1, [(0, 20)])).all()
+
+
 def test_the_propagator_of_few_pairs_is_damped_persistence():
     x = np.random.default_rng(0).normal(size=(6, 4)) * [10, 5, 2, 1]
     eofs = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), x, np.array([0, 1, 10, 20, 30, 40]))
