@@ -112,11 +112,15 @@ class TilingConfig(_Config):
         return self
 
 
+EOF = "eof"  # the encoder that is fitted, not trained
+
 Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season"]
 
 
 def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
-    """List what can be switched off in an encoder; the temporal attention of the head is in all."""
+    """List what can be switched off in an encoder; the temporal attention of the head is in all but EOFs."""
+    if encoder == EOF:
+        return ()
     gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
     mixing: tuple[Mechanism, ...] = ("squeeze-excitation", "axial") if "fa" in encoder else ()
     return (*gates, *mixing, "temporal", "season")
@@ -126,11 +130,19 @@ class EncoderConfig(_Config):
     """The network; every mechanism of FAConvLSTM can be switched off."""
 
     encoder: Literal[
-        "faconvlstm", "minfaconvlstm", "convlstm", "convgru", "minconvlstm", "minconvgru", "minconvexplstm"
+        "faconvlstm",
+        "minfaconvlstm",
+        "convlstm",
+        "convgru",
+        "minconvlstm",
+        "minconvgru",
+        "minconvexplstm",
+        "eof",
     ] = Field(
         "faconvlstm",
         description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru "
-        "or minconvexplstm.",
+        "or minconvexplstm; or eof, the EOF analysis, where nothing is trained, and a --window above 1 (its "
+        "default then) makes extended EOFs.",
     )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
     layers: PositiveInt = Field(1, description="Recurrent layers, each after the first with a residual.")
@@ -234,6 +246,12 @@ class RunConfig(_Config):
                 f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in "
                 "one window and not in the next"
             )
+        fitted = self.encoder.encoder == EOF and self.fit.task == "embed" and stride is None
+        if fitted and self.tiling.burn_in != self.tiling.window - 1:
+            raise ValueError(
+                f"burn_in {self.tiling.burn_in}, where EOFs of a window of {self.tiling.window} look "
+                f"{self.tiling.window - 1} steps back"
+            )
         if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
             raise ValueError(
                 f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "
@@ -245,6 +263,11 @@ class RunConfig(_Config):
     def teacher_forced(self) -> int:
         """Steps of a window that are given in training to forecast."""
         return self.fit.teacher_forced or self.tiling.window - self.tiling.window // 3
+
+    @property
+    def lags(self) -> int:
+        """Time steps in an extended EOF; the step itself counts as one."""
+        return self.tiling.burn_in + 1
 
     @classmethod
     def build(cls, toml: Path | None, options: Mapping[str, Any]) -> Self:
@@ -267,6 +290,8 @@ class RunConfig(_Config):
             if value is not None:
                 merged[cls.section_of(key, "options")][key] = value
         _check_used(merged, origin)
+        if merged["encoder"].get("encoder") == EOF:
+            merged["tiling"] = _eof_tiling(merged["tiling"], merged["fit"].get("task"))
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -290,6 +315,14 @@ class RunConfig(_Config):
             wanted="settings are named as the options, with underscores",
             do="correct or remove it",
         )
+
+
+def _eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
+    """Give the tiling of EOFs: one step, unless a window (to forecast, a burn-in) asks for extended ones."""
+    if task == "forecast":
+        return {"burn_in": 0, **given}
+    window = given.get("window", 1)
+    return {"window": window, "burn_in": window - 1 if isinstance(window, int) else 0, **given}
 
 
 _OF_ONE_TASK = {

@@ -9,11 +9,12 @@ import torch
 
 from faconv_cli import nn as layers
 from faconv_cli.checkpoint import Checkpoint, Weights
-from faconv_cli.config import EncoderConfig, RunConfig, mechanisms_of
+from faconv_cli.config import EOF, EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
 from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
@@ -37,9 +38,11 @@ LAYERS = {
 
 def build_encoder(
     config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, sub_daily: bool
-) -> SubspaceEncoder:
+) -> SubspaceEncoder | EofEncoder:
     """Build the encoder of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
+    if encoder.encoder == EOF:
+        return EofEncoder(config.lags, encoder.embedding, channels, nodes_of(config, shape))
     patch = encoder.patch or 1
     padding = _padding(config, shape, periodic=periodic)
     layer = _layer(encoder, channels + 1 if patch == 1 else encoder.bottleneck, padding)
@@ -56,7 +59,7 @@ def build_encoder(
         layer,
         channels,
         encoder.embedding,
-        nodes_of(shape),
+        nodes_of(config, shape),
         temporal,
         season="season" not in encoder.without,
         sub_daily=sub_daily,
@@ -67,9 +70,11 @@ def build_encoder(
 
 def build_forecaster(
     config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool
-) -> Forecaster:
+) -> Forecaster | LinearInverseModel:
     """Build the forecasting network of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
+    if encoder.encoder == EOF:
+        return LinearInverseModel(config.lags, encoder.embedding, channels, nodes_of(config, shape))
     padding = _padding(config, shape, periodic=periodic)
     one = encoder.model_copy(update={"layers": 1})
     layers = [_layer(one, encoder.hidden, padding) for _ in range(encoder.layers)]
@@ -121,8 +126,9 @@ def _season_features(sub_daily: bool) -> int:
 
 def build_decoder(config: RunConfig, channels: int, shape: tuple[int, int]) -> PointDecoder:
     """Build the decoder of a configuration for a grid of ``shape``."""
+    nodes = nodes_of(config, shape)
     return PointDecoder(
-        config.encoder.embedding, channels, len(targets_of(config)), nodes_of(shape), COORDINATE_FEATURES
+        config.encoder.embedding, channels, len(targets_of(config)), nodes, COORDINATE_FEATURES
     )
 
 
@@ -140,8 +146,10 @@ def steps_read(config: RunConfig) -> int:
     return config.tiling.window + max(targets_of(config))
 
 
-def nodes_of(shape: tuple[int, int]) -> tuple[int, int]:
-    """Nodes of the spatial patterns: the grid itself where it is small enough."""
+def nodes_of(config: RunConfig, shape: tuple[int, int]) -> tuple[int, int]:
+    """Nodes of the spatial patterns: the grid itself for EOFs, or where it is small enough."""
+    if config.encoder.encoder == EOF:
+        return shape
     return min(shape[0], MOST_NODES[0]), min(shape[1], MOST_NODES[1])
 
 
@@ -168,7 +176,7 @@ def build_domain(
     tiles = tiles_of(config, shape, periodic=periodic)
     weights = np.zeros(tiles.shape)
     weights[: shape[0], : shape[1]] = np.where(valid.max(axis=0) > 0, area, 0.0)
-    nodes = nodes_of(shape)
+    nodes = nodes_of(config, shape)
     node_y = _node_places(shape[0], nodes[0], tiles.shape[0], wrap=False)
     node_x = _node_places(shape[1], nodes[1], tiles.shape[1], wrap=periodic)
     index = [tiles.index(number) for number in range(len(tiles))]
@@ -202,7 +210,7 @@ def _coordinates(
     return np.pad(features, [*extra, (0, 0)])
 
 
-def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
+def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder | EofEncoder:
     """Build the encoder of a checkpoint with its weights, ready for inference.
 
     Raises:
@@ -220,7 +228,7 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
     return encoder.eval()
 
 
-def load_forecaster(checkpoint: Checkpoint) -> Forecaster:
+def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LinearInverseModel:
     """Build the forecasting network of a checkpoint with its weights, ready for inference.
 
     Raises:

@@ -19,6 +19,7 @@ REFERENCES = {
     "minconvlstm": "arXiv:2508.03614",
     "minconvgru": "arXiv:2508.03614",
     "minconvexplstm": "arXiv:2508.03614",
+    "eof": "Weare and Nasstrom 1982, Mon. Wea. Rev. 110; Penland and Sardeshmukh 1995, J. Climate 8",
 }
 
 

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import fit_eofs, start_from_eofs
 from faconv_cli.fit.objective import Objective
 from faconv_cli.fit.prepare import Prepared
@@ -14,6 +15,7 @@ from faconv_cli.network import build_decoder, build_encoder, nodes_of, targets_o
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.eofs import EofEncoder
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.plan import Window
 
@@ -21,7 +23,7 @@ from faconv_cli.windows.plan import Window
 class EmbeddingModel(nn.Module):
     """Encoder and decoder, averaged and saved together."""
 
-    def __init__(self, encoder: SubspaceEncoder, decoder: PointDecoder) -> None:
+    def __init__(self, encoder: SubspaceEncoder | EofEncoder, decoder: PointDecoder) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
@@ -48,10 +50,11 @@ class EmbeddingTask:
         eofs = fit_eofs(
             reader,
             domain,
-            nodes_of(shape),
+            nodes_of(config, shape),
             training,
             count=config.encoder.embedding,
             seed=config.fit.seed,
+            lags=config.lags if config.encoder.encoder == EOF else 1,
         )
         start_from_eofs(encoder, self._model.decoder, eofs, self._objective.targets, training)
         self.targets = tuple(f"lead {lead}" if lead else "now" for lead in self._objective.targets)

@@ -1,4 +1,4 @@
-"""Empirical orthogonal functions on the pattern nodes: where the subspace head starts."""
+"""Empirical orthogonal functions on the pattern nodes: an embedding, and where the subspace head starts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.decomposition import PCA, IncrementalPCA
 
 from faconv_cli.errors import InputError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain, patch_bases
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.plan import Segments
 
@@ -24,9 +26,10 @@ class Eofs:
     """EOFs of normalised anomalies, in units in which the principal components have a mean variance of 1.
 
     Attributes:
-        patterns: (d, c, gh, gw) U on the nodes; a field is mean + sum of PC_d U_d.
+        patterns: (lag, d, c, gh, gw) U on the nodes, of the step itself first and then of those before it; a
+            field is mean + sum of PC_d U_0d.
         mean: (c, gh, gw) mean field.
-        mean_projection: (d,) the patterns applied to the mean field.
+        mean_projection: (lag, d) the patterns of each lag applied to the mean field.
         scale: factor from a principal component to the embedding.
         variance_share: (d,) share of the total variance.
         components: (n, d) principal components of the training steps.
@@ -66,27 +69,42 @@ class Eofs:
 
 
 def fit_eofs(
-    reader: WindowReader, domain: Domain, nodes: tuple[int, int], segments: Segments, *, count: int, seed: int
+    reader: WindowReader,
+    domain: Domain,
+    nodes: tuple[int, int],
+    segments: Segments,
+    *,
+    count: int,
+    seed: int,
+    lags: int = 1,
 ) -> Eofs:
     """Fit ``count`` EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
+
+    With more than one lag these are extended EOFs (Weare and Nasstrom 1982): of each step joined with the
+    ``lags - 1`` steps before it, where there is no gap between.
 
     Raises:
         InputError: fewer steps or valid points than EOFs asked for.
     """
-    basis_y, basis_x = (basis.double().numpy() for basis in patch_bases(domain, nodes))
-    area = basis_y.T @ domain.area.double().numpy() @ basis_x
+    to_nodes = _adjoint(domain, nodes)
+    area = to_nodes(domain.area.double().numpy())
     used = area > 0
     root = np.sqrt(area[used])
 
     def blocks() -> Iterator[np.ndarray]:
-        for fields in _fields(reader, segments):
-            pooled = basis_y.T @ (fields * domain.area.numpy()) @ basis_x
-            weighted = pooled[..., used] / root
-            yield weighted.reshape(len(fields), -1).astype(np.float32)
+        for segment in segments:
+            held = np.zeros((0, channels, len(root)), np.float32)
+            for fields in _fields(reader, segment):
+                pooled = to_nodes(fields * domain.area.numpy())[..., used] / root
+                held = np.concatenate([held, pooled.astype(np.float32)])
+                if len(held) >= lags:
+                    joined = sliding_window_view(held, lags, axis=0)[..., ::-1].transpose(0, 3, 1, 2)
+                    yield joined.reshape(len(joined), -1)
+                held = held[max(len(held) - lags + 1, 0) :]
 
-    steps = np.concatenate([np.arange(*segment) for segment in segments])
+    steps = np.concatenate([np.arange(begin + lags - 1, end) for begin, end in segments])
     channels = reader.cube.shape[1]
-    features = channels * int(used.sum())
+    features = lags * channels * int(used.sum())
     if count > min(len(steps), features):
         raise InputError(
             f"{len(steps)} training steps of {features} valid numbers each",
@@ -94,12 +112,14 @@ def fit_eofs(
             do="pass a smaller --embedding",
         )
     pca, components = _decompose(blocks, len(steps) * features, count, seed)
-    patterns = np.zeros((count, channels, *nodes))
+    patterns = np.zeros((lags, count, channels, *nodes))
     mean = np.zeros((channels, *nodes))
-    patterns[:, :, used] = pca.components_.reshape(count, channels, -1) / root
-    mean[:, used] = pca.mean_.reshape(channels, -1) / root
+    weights = pca.components_.reshape(count, lags, channels, -1).swapaxes(0, 1)
+    means = pca.mean_.reshape(lags, channels, -1)
+    patterns[..., used] = weights / root
+    mean[:, used] = means[0] / root
     scale = float(1 / np.sqrt(components.var(axis=0).mean()))
-    projection = pca.components_ @ pca.mean_
+    projection = np.einsum("ldcp,lcp->ld", weights, means)
     return Eofs(
         patterns,
         mean,
@@ -140,23 +160,53 @@ def _at_least(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:
         yield np.concatenate(last)
 
 
-def _fields(reader: WindowReader, segments: Segments) -> Iterator[np.ndarray]:
+def _fields(reader: WindowReader, segment: tuple[int, int]) -> Iterator[np.ndarray]:
     """Read normalised anomalies (t, c, h, w), 0 where missing, block by block."""
-    for begin, end in segments:
-        for start, stop in reader.cube.blocks(start=begin, stop=end):
-            yield reader.fields(start, stop)
+    for start, stop in reader.cube.blocks(start=segment[0], stop=segment[1]):
+        yield reader.fields(start, stop)
+
+
+def _adjoint(domain: Domain, nodes: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Give the adjoint of the interpolation: fields (..., h, w) to the nodes (..., gh, gw)."""
+    if nodes == domain.shape:
+        return lambda fields: fields
+    basis_y, basis_x = (basis.double().numpy() for basis in patch_bases(domain, nodes))
+    return lambda fields: basis_y.T @ fields @ basis_x
 
 
 def start_from_eofs(
-    encoder: SubspaceEncoder, decoder: PointDecoder, eofs: Eofs, targets: Sequence[int], segments: Segments
+    encoder: SubspaceEncoder | EofEncoder,
+    decoder: PointDecoder,
+    eofs: Eofs,
+    targets: Sequence[int],
+    segments: Segments,
 ) -> None:
     """Make the untrained network the EOF analysis, and its forecast that of the linear inverse model."""
-    encoder.patterns.start_from(
-        torch.from_numpy(eofs.patterns * eofs.scale), torch.from_numpy(eofs.mean_projection * eofs.scale)
-    )
+    start_encoder(encoder, eofs)
     decoded = np.empty((len(targets), *decoder.patterns.shape[1:]))
     for number, lead in enumerate(targets):
-        propagator = eofs.propagator(lead, segments) if lead else np.eye(len(eofs.patterns))
-        decoded[number, :, :-1] = np.einsum("ij,jcyx->ciyx", propagator, eofs.patterns) / eofs.scale
-        decoded[number, :, -1] = eofs.mean
+        propagator = eofs.propagator(lead, segments) if lead else np.eye(len(eofs.patterns[0]))
+        decoded[number] = _decoded(eofs, propagator)
     decoder.start_from(torch.from_numpy(decoded))
+
+
+def start_encoder(encoder: SubspaceEncoder | EofEncoder, eofs: Eofs) -> None:
+    """Make the embedding the principal components; a recurrent network sees the past by itself."""
+    patterns, mean = (torch.from_numpy(x * eofs.scale) for x in (eofs.patterns, eofs.mean_projection))
+    if isinstance(encoder, EofEncoder):
+        encoder.patterns.start_from(patterns, mean)
+    else:
+        encoder.patterns.start_from(patterns[0], mean[0])
+
+
+def fit_inverse_model(model: LinearInverseModel, eofs: Eofs, segments: Segments) -> None:
+    """Set the parts of a linear inverse model."""
+    start_encoder(model.encoder, eofs)
+    patterns = torch.from_numpy(_decoded(eofs, np.eye(len(eofs.patterns[0]))))
+    model.decoder.start_from(patterns, torch.from_numpy(eofs.propagator(1, segments)))
+
+
+def _decoded(eofs: Eofs, propagator: np.ndarray) -> np.ndarray:
+    """Give what turns the embedding and 1 to fields after ``propagator`` (d, d): (c, d + 1, gh, gw)."""
+    modes = np.einsum("ij,jcyx->ciyx", propagator, eofs.patterns[0]) / eofs.scale
+    return np.concatenate([modes, eofs.mean[:, None]], axis=1)

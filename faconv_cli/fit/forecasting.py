@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from faconv_cli.fit.eofs import fit_eofs, fit_inverse_model
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_forecaster
+from faconv_cli.network import build_forecaster, nodes_of
 from faconv_cli.nn.domain import Domain
-from faconv_cli.windows.dataset import Batch
+from faconv_cli.nn.eofs import LinearInverseModel
+from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.plan import Window
 
 
@@ -19,16 +21,26 @@ class ForecastTask:
     on from its own frames to the end of the window (Horuz et al. 2025, arXiv 2508.03614).
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
         config, cube = prepared.config, prepared.cube
         self._prepared = prepared
         self._given = config.teacher_forced
         self._closed = config.tiling.window - 1 - self._given
         self._model = build_forecaster(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
         self.start = "persistence" if config.encoder.skip else "the climatology"
+        if isinstance(self._model, LinearInverseModel):
+            self._fit(self._model, reader, domain)
         frames = {"teacher-forced": self._given, "closed loop": self._closed}
         self.targets = tuple(name for name, count in frames.items() if count)
         self.shares = torch.tensor([count for count in frames.values() if count]) / sum(frames.values())
+
+    def _fit(self, model: LinearInverseModel, reader: WindowReader, domain: Domain) -> None:
+        config, training = self._prepared.config, self._prepared.split.training
+        nodes = nodes_of(config, self._prepared.cube.grid.shape)
+        count, seed = config.encoder.embedding, config.fit.seed
+        eofs = fit_eofs(reader, domain, nodes, training, count=count, seed=seed, lags=config.lags)
+        fit_inverse_model(model, eofs, training)
+        self.start = "the linear inverse model"
 
     @property
     def model(self) -> nn.Module:

@@ -80,7 +80,7 @@ def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
         InputError: the data cannot carry it.
     """
     if prepared.config.fit.task == "forecast":
-        return ForecastTask(prepared)
+        return ForecastTask(prepared, reader, domain)
     return EmbeddingTask(prepared, reader, domain)
 
 

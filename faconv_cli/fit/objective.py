@@ -10,6 +10,7 @@ from torch import Tensor
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.eofs import EofEncoder
 from faconv_cli.windows.dataset import Batch
 
 
@@ -33,7 +34,7 @@ class Objective:
 
     def __call__(
         self,
-        encoder: SubspaceEncoder,
+        encoder: SubspaceEncoder | EofEncoder,
         decoder: PointDecoder,
         batch: Batch,
         domain: Domain,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from faconv_cli.config import RunConfig
+from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.climatology import Climatology, fit_climatology, resolve_anomaly
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -124,6 +124,10 @@ class Prepared:
         """
         tiling, every = self.config.tiling, self.config.encoder.attention_every
         stride = tiling.stride or tiling.window
+        if fits_any_record(self.config):
+            return plan_windows(
+                self.split.training, window=tiling.window, stride=stride, burn_in=tiling.burn_in
+            )
         windows: list[Window] = []
         for offset in generator.permutation(np.arange(0, stride, every)):
             windows += training_windows(
@@ -149,9 +153,10 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     split = split_time(cube.time, config.data.validation)
     tiling = config.tiling
-    training_windows(
-        split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
-    )  # refuses a short record before anything is read
+    if not fits_any_record(config):  # refuses a short record before anything is read
+        training_windows(
+            split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
+        )
     if config.fit.task == "embed":
         _check_leads(split, config)
     else:
@@ -161,6 +166,11 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
     return Prepared(cube, split, config, climatology, fit_normalizer(training, climatology))
+
+
+def fits_any_record(config: RunConfig) -> bool:
+    """Tell whether windows may be cut short: EOFs see no more than their lags, however long a window is."""
+    return config.encoder.encoder == EOF and config.fit.task == "embed"
 
 
 def _check_validation(time: TimeAxis, split: Split, window: int) -> None:

@@ -75,6 +75,8 @@ def node_basis(place: Float[Tensor, " n"], nodes: int) -> Float[Tensor, "n m"]:
 
 def interpolate(patterns: Tensor, domain: Domain, patch: int = 1) -> Tensor:
     """Interpolate ``patterns`` (..., gh, gw) from their nodes to the grid, or to its patches."""
+    if patch == 1 and patterns.shape[-2:] == domain.shape:
+        return patterns  # the nodes are the grid's points
     basis_y, basis_x = patch_bases(domain, (patterns.shape[-2], patterns.shape[-1]), patch)
     return basis_y @ patterns @ basis_x.T
 

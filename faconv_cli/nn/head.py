@@ -49,10 +49,10 @@ class SpatialPatterns(nn.Module):
         on_h = interpolate(self.on_h, domain, self.patch)
         on_h = on_h[..., rows[:: self.patch] // self.patch, :][..., columns[:: self.patch] // self.patch]
         on_h = on_h * pool_sum(area[None], self.patch)
-        return _project(x, on_x) + _project(h, on_h)
+        return project(x, on_x) + project(h, on_h)
 
 
-def _project(field: Tensor, patterns: Tensor) -> Tensor:
+def project(field: Tensor, patterns: Tensor) -> Tensor:
     """Sum over channels and points: (b, t, c, h, w) and (d, c, h, w) to (b, t, d)."""
     # the recurrent layers keep their features last in memory: no copy is made of such a field
     field, patterns = field.movedim(-3, -1).flatten(2), patterns.movedim(-3, -1).flatten(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from faconv_cli.config import RunConfig
+from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import UsageError
 from faconv_cli.windows.plan import (
@@ -20,6 +20,7 @@ GIBIBYTE = 2**30
 MEBIBYTE = 2**20
 
 MOST_WINDOWS = 8
+EOF_ROWS = 64
 TRAINING_BYTES = 4 * GIBIBYTE
 EMBEDDING_BYTES = GIBIBYTE
 
@@ -31,6 +32,8 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
         UsageError: a patch that does not divide the longitudes of a grid that closes the circle; a window
             without room for a stride; padding that wraps, with tiles.
     """
+    if config.encoder.encoder == EOF:
+        config = _resolve_eofs(config)
     tiling, encoder = config.tiling, config.encoder
     patch = encoder.patch or default_patch(shape, periodic=periodic)
     if periodic and shape[1] % patch:
@@ -59,6 +62,20 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     )
     batch = config.fit.batch or affordable_batch(window_bytes(resolved, channels, tiles), TRAINING_BYTES)
     return resolved.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
+
+
+def _resolve_eofs(config: RunConfig) -> RunConfig:
+    """Give EOFs many rows per window, as the rows do not depend on it; nothing is trained."""
+    tiling = config.tiling
+    if config.fit.task == "embed" and tiling.stride is None:
+        tiling = tiling.model_copy(update={"window": tiling.window + EOF_ROWS - 1, "stride": EOF_ROWS})
+    return config.model_copy(
+        update={
+            "tiling": tiling,
+            "encoder": config.encoder.model_copy(update={"attention_every": 1, "patch": 1}),
+            "fit": config.fit.model_copy(update={"epochs": 0}),
+        }
+    )
 
 
 def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:

@@ -21,7 +21,9 @@ def _fit(cube, count=4, nodes=None, segments=None):
     reader = WindowReader(cube, prepared.climatology, normalizer, grid.shape, 12, 2)
     segments = segments or prepared.split.training
     return (
-        fit_eofs(reader, domain, nodes or nodes_of(grid.shape), segments, count=count, seed=0),
+        fit_eofs(
+            reader, domain, nodes or nodes_of(prepared.config, grid.shape), segments, count=count, seed=0
+        ),
         reader,
         domain,
     )
@@ -41,15 +43,15 @@ def test_eofs_equal_a_plain_singular_value_decomposition(make_cube):
 
 def test_patterns_times_components_give_back_the_fields(make_cube):
     eofs, reader, _ = _fit(make_cube(noise=0.0), count=6)
-    rebuilt = np.einsum("td,dcyx->tcyx", eofs.components, eofs.patterns) + eofs.mean
+    rebuilt = np.einsum("td,dcyx->tcyx", eofs.components, eofs.patterns[0]) + eofs.mean
     np.testing.assert_allclose(rebuilt, reader.fields(0, 80), atol=2e-3)
 
 
 def test_patterns_may_have_fewer_nodes_than_the_grid_has_points(make_cube):
     eofs, _, _ = _fit(make_cube(noise=0.0))
     coarse, _, _ = _fit(make_cube(noise=0.0), nodes=(3, 8))
-    assert coarse.patterns.shape == (4, 2, 3, 8)
-    assert eofs.patterns.shape == (4, 2, 6, 8)
+    assert coarse.patterns.shape == (1, 4, 2, 3, 8)
+    assert eofs.patterns.shape == (1, 4, 2, 6, 8)
     assert np.isfinite(coarse.patterns).all()
 
 
