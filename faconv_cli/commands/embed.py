@@ -44,6 +44,11 @@ def command(
     time_dim: Annotated[
         str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
     ] = None,
+    time_index: Annotated[
+        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
+    ] = None,
+    member: Annotated[str | None, setting(DataConfig, "member")] = None,
+    step: Annotated[str | None, setting(DataConfig, "step")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
@@ -69,11 +74,11 @@ def command(
     """
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.device import choose_device, set_threads
-    from faconv_cli.embed.run import Embedder
+    from faconv_cli.embed.run import Embedder, match_cube
     from faconv_cli.embed.write import write_embedding
     from faconv_cli.files import check_output
-    from faconv_cli.match import open_matching
 
     *data, last = files
     output = _output(data, last)
@@ -88,9 +93,18 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = open_matching(trained, data, variables=split_list(variables), time_dim=time_dim, engine=engine)
+    settings = trained.config.data.replayed(
+        variables=split_list(variables),
+        time_dim=time_dim,
+        time_index=time_index,
+        member=member,
+        step=step,
+        engine=engine,
+    )
+    cube = open_record(data, settings)
     for text in cube.notes:
         console.note(text)
+    cube = match_cube(trained, cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
     stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)

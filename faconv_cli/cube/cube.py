@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.readers import Held, Reader, take, to_dask
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -51,7 +50,6 @@ class Cube:
         left_out: why each other variable of the files is not a channel.
         file_chunk_steps: time steps in one chunk of the file.
         series: (c,) readers behind ``fields``, for reads without dask's overhead.
-        constants: what the pipeline took from elsewhere than the record.
     """
 
     fields: xr.DataArray
@@ -63,7 +61,6 @@ class Cube:
     left_out: dict[str, str] | None = None
     file_chunk_steps: int = 1
     series: tuple[Reader, ...] | None = None
-    constants: Constants = field(default_factory=Constants)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

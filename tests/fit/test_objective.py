@@ -31,7 +31,6 @@ def domain():
         torch.arange(4)[None],
         torch.arange(5)[None],
         torch.ones(1, 4, 5),
-        torch.zeros(0, 4, 5),
     )
 
 
