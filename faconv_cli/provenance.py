@@ -40,8 +40,13 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
         "faconv_config": checkpoint.config.model_dump_json(),
         "faconv_training": json.dumps(record["training"]),
         "faconv_sources": ", ".join(cube.sources),
-        "faconv_notes": " ".join(cube.notes),
+        **notes(cube),
     }
+
+
+def notes(cube: Cube) -> dict[str, str]:
+    """Give the attribute that tells what was done to ``cube``, and what was missing in what was read."""
+    return {"faconv_notes": " ".join((*cube.notes, *cube.masked))}
 
 
 def history(command: str) -> str:

@@ -108,6 +108,8 @@ def command(
     with console.progress("forecasting", len(starts)) as line:
         for part in stream:
             line.advance(count=len(part.starts))
+    for text in cube.masked:
+        console.note(text)
     console.result(f"{output}: {len(starts)} forecasts of {ahead} steps of {cube.time.step}")
     if verification:
         _show(run, verification.scores())

@@ -38,11 +38,6 @@ def command(
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
     time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
-    time_index: Annotated[
-        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
-    ] = None,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
     coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
@@ -180,14 +175,16 @@ def _start(
     cube = _open(data, settings).cached()
     console.note(f"reading {' x '.join(map(str, cube.shape))} values (time, channel, y, x)")
     prepared = prepare(cube, settings)
-    _tell(prepared)
+    _tell(prepared, cube)
     training = Training(prepared, path, chosen)
     if checkpoint:
         training.resume(checkpoint)
     return training
 
 
-def _tell(prepared: Prepared) -> None:
+def _tell(prepared: Prepared, cube: Cube) -> None:
+    for text in (*prepared.cube.notes[len(cube.notes) :], *prepared.cube.masked):
+        console.note(text)
     config, split = prepared.config, prepared.split
     begin, end = split.validation
     console.note(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -57,6 +58,10 @@ class Climatology:
         product: Floats = self.basis(time) @ self.coefficients.reshape(p, -1)
         return product.reshape(-1, *shape)
 
+    def pick(self, channels: Sequence[int]) -> Climatology:
+        """Return that of the given channels."""
+        return replace(self, coefficients=self.coefficients[:, list(channels)])
+
     def subtract(self, fields: npt.NDArray[np.float32], time: TimeAxis) -> npt.NDArray[np.float32]:
         """Return anomalies of ``fields`` (t, c, h, w) in the same units."""
         return self._shifted(fields, time, -1)
@@ -80,11 +85,7 @@ def resolve_anomaly(kind: Literal["auto", "none", "monthly", "daily"], time: Tim
     A training period of less than two years gets none.
     """
     if kind != "auto":
-        if kind != "none":
-            time.need_dates(f"--anomaly {kind}")
         return kind
-    if not time.dated:
-        return "none"
     covered = time.years[-1] - time.years[0] + 1.5 * time.step_days / 365.2425
     if covered < SHORTEST_RECORD or time.step_days > 360:
         return "none"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.masking import Ledger, sentences
 from faconv_cli.cube.readers import Held, Reader, take, to_dask
 from faconv_cli.cube.timeaxis import TimeAxis
 
@@ -50,6 +51,7 @@ class Cube:
         left_out: why each other variable of the files is not a channel.
         file_chunk_steps: time steps in one chunk of the file.
         series: (c,) readers behind ``fields``, for reads without dask's overhead.
+        ledgers: what was no value in the steps of the files that have been read.
     """
 
     fields: xr.DataArray
@@ -61,6 +63,12 @@ class Cube:
     left_out: dict[str, str] | None = None
     file_chunk_steps: int = 1
     series: tuple[Reader, ...] | None = None
+    ledgers: tuple[Ledger, ...] = ()
+
+    @property
+    def masked(self) -> list[str]:
+        """What was taken as missing in what has been read so far, in sentences."""
+        return sentences(self.ledgers)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -16,10 +16,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.masking import Found, Ledger, Screen, mask_beyond
 from faconv_cli.errors import InputError
 from faconv_cli.guard import reading
-
-LARGEST = 1e30  # what lies beyond is a fill value nobody declared, such as NetCDF's 9.97e36
 
 Fields = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
@@ -37,6 +36,8 @@ class FileField:
         fixed: index along every other dimension.
         grid: how the order of points differs from the canonical one.
         steps: number of time steps.
+        screen: what of its decoded values is no value.
+        ledger: counts what is no value in the steps that are read.
         merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
         close: closes the file until it is read again; ``None`` where nothing stays open.
         picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
@@ -49,6 +50,8 @@ class FileField:
     fixed: Mapping[str, int]
     grid: Grid
     steps: int
+    screen: Screen
+    ledger: Ledger
     merged: str | None = None
     close: Callable[[], None] | None = None
     picked: tuple[Indices, Indices] | None = None
@@ -64,21 +67,22 @@ class FileField:
         Raises:
             InputError: the file is damaged.
         """
-        steps = slice(start, stop)
+        steps, found = slice(start, stop), Found()
         if self.picked is None:
-            pieces = [(out, self.grid.to_canonical(self._read(steps, slice(None), slice(None))))]
+            pieces = [(out, self.grid.to_canonical(self._read(steps, slice(None), slice(None), found)))]
         else:
             pieces = [
-                (out[:, y.at, x.at], self._read(steps, y.read, x.read)[:, y.turned, x.turned])
+                (out[:, y.at, x.at], self._read(steps, y.read, x.read, found)[:, y.turned, x.turned])
                 for y, x in product(*map(_file_runs, self.picked))
             ]
         for place, raw in pieces:
             with np.errstate(over="ignore"):
                 np.copyto(place, raw, casting="unsafe")
-        _mask_beyond(out)
+        mask_beyond(out, found)
+        self.ledger.enter(start, out, found)
 
-    def _read(self, steps: slice, rows: slice, columns: slice) -> npt.NDArray[Any]:
-        """Read part of the file (t, h, w), in its order of points."""
+    def _read(self, steps: slice, rows: slice, columns: slice, found: Found) -> npt.NDArray[Any]:
+        """Read part of the file (t, h, w), in its order of points, and note in ``found`` what is no value."""
         time, y, x = self.dims
         index: dict[str, Any] = {**self.fixed, y: rows, x: columns}
         if time is not None:
@@ -86,9 +90,10 @@ class FileField:
         order = (dim for dim in (self.merged, time, y, x) if dim is not None)
         raw = load(self.variable.isel(index).transpose(*order), self.path, self.name)
         _RECENT.used(self.close)
+        raw = self.screen.masked(raw if time is not None else raw[..., None, :, :], found)
         if self.merged is not None:
             raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
-        return raw if time is not None else raw[None]
+        return raw
 
     @cached_property
     def chunk_steps(self) -> int:
@@ -140,15 +145,6 @@ class _RecentFiles:
 
 
 _RECENT = _RecentFiles(most=8)
-
-
-def _mask_beyond(fields: Fields) -> None:
-    """Make NaN, in place, what is infinite or beyond `LARGEST`."""
-    for field in fields:  # one step at a time stays in the processor's cache
-        with np.errstate(invalid="ignore"):
-            beyond = np.abs(field) > LARGEST
-        if beyond.any():
-            field[beyond] = np.nan
 
 
 @dataclass(frozen=True, eq=False)

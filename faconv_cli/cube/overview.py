@@ -36,7 +36,7 @@ def overview(cube: Cube, exact_bytes: int = EXACT_BYTES) -> dict[str, Any]:
             "bytes": cube.nbytes,
         },
         "storage": _storage(cube),
-        "notes": list(cube.notes),
+        "notes": [*cube.notes, *cube.masked],
     }
 
 

@@ -18,7 +18,7 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.encode import define_grid, define_time, encode_time
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import atomic_output, netcdf_lock
-from faconv_cli.provenance import global_attributes, history
+from faconv_cli.provenance import global_attributes, history, notes
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
 ROWS_PER_CHUNK = 1024
@@ -65,13 +65,15 @@ def create_embedding_file(
             with netcdf_lock():
                 _define(file, checkpoint, cube, layout, command)
             yield EmbeddingWriter(file)
+            with netcdf_lock():
+                file.setncatts(notes(cube))
         finally:
             with netcdf_lock():
                 file.close()
 
 
 @contextmanager
-def append_embedding_file(path: Path, *, command: str) -> Iterator[EmbeddingWriter]:
+def append_embedding_file(path: Path, cube: Cube, *, command: str) -> Iterator[EmbeddingWriter]:
     """Open a copy of a file for more rows; it takes the place of the old one only when all went well.
 
     Raises:
@@ -85,6 +87,8 @@ def append_embedding_file(path: Path, *, command: str) -> Iterator[EmbeddingWrit
             with netcdf_lock():
                 file.history = f"{history(command)}\n{file.history}"
             yield EmbeddingWriter(file)
+            with netcdf_lock():
+                file.setncatts(notes(cube))
         finally:
             with netcdf_lock():
                 file.close()

@@ -42,7 +42,7 @@ def write_embedding(
         _check_layout(path, layout)
         if first >= stop:
             return
-        opened = append_embedding_file(path, command=command)
+        opened = append_embedding_file(path, cube, command=command)
     else:
         opened = create_embedding_file(path, checkpoint, cube, layout, command=command, overwrite=overwrite)
     missing = 0

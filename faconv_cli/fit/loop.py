@@ -320,6 +320,7 @@ class Training:
                 "validation period": [labels[begin], labels[end - 1]] if end > begin else None,
                 "calendar": cube.time.calendar,
             },
+            "notes": [*cube.notes, *cube.masked],
             "epochs": self._epoch,
             "best_epoch": self._best_epoch,
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],

@@ -145,10 +145,12 @@ class Prepared:
 def prepare(cube: Cube, config: RunConfig) -> Prepared:
     """Split a cube, and fit climatology and scaling to its training period in two streaming passes.
 
+    Channels without values or without variation are left out, and noted, unless they were asked for.
+
     Raises:
         UsageError: options that contradict the data.
-        InputError: a record shorter than a window, or too short for a lead; a channel without values or
-            without variation.
+        InputError: a record shorter than a window, or too short for a lead; no channel has values that vary,
+            or one that was asked for has none.
     """
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     split = split_time(cube.time, config.data.validation)
@@ -165,7 +167,14 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     anomaly = resolve_anomaly(config.data.anomaly, training.time)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
-    return Prepared(cube, split, config, climatology, fit_normalizer(training, climatology))
+    normalizer, flaws = fit_normalizer(training, climatology)
+    kept = [number for number in range(len(cube.channels)) if number not in flaws]
+    if flaws:
+        if not kept or config.data.variables is not None:
+            raise next(iter(flaws.values()))
+        cube = cube.pick(kept).noted(*(f"{flaw.found}; it is left out." for flaw in flaws.values()))
+        climatology, normalizer = climatology.pick(kept), normalizer.pick(kept)
+    return Prepared(cube, split, config, climatology, normalizer)
 
 
 def fits_any_record(config: RunConfig) -> bool:

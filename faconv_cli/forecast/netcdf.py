@@ -14,7 +14,7 @@ from faconv_cli.cube.encode import define_grid, encode_time, time_attributes
 from faconv_cli.files import atomic_output, netcdf_lock
 from faconv_cli.forecast.run import ForecastRun, Forecasts
 from faconv_cli.forecast.verify import Scores
-from faconv_cli.provenance import global_attributes
+from faconv_cli.provenance import global_attributes, notes
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
 STARTS_PER_CHUNK = 256
@@ -42,6 +42,8 @@ def create_forecast_file(
             with netcdf_lock():
                 writer = ForecastWriter(file, run, command)
             yield writer
+            with netcdf_lock():
+                file.setncatts(notes(run.cube))
         finally:
             with netcdf_lock():
                 file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ class Normalizer:
     std: np.ndarray
     valid: np.ndarray
 
+    def pick(self, channels: Sequence[int]) -> Normalizer:
+        """Return the scaling of the given channels."""
+        chosen = list(channels)
+        return Normalizer(self.mean[chosen], self.std[chosen], self.valid[chosen])
+
     def apply(self, fields: np.ndarray) -> np.ndarray:
         """Scale ``fields`` (..., c, h, w); missing values stay NaN; float32 comes back."""
         scaled: np.ndarray = (fields - self.mean[:, None, None]) / self.std[:, None, None]
@@ -36,13 +42,13 @@ class Normalizer:
         return fields
 
 
-def fit_normalizer(cube: Cube, climatology: Climatology) -> Normalizer:
+def fit_normalizer(cube: Cube, climatology: Climatology) -> tuple[Normalizer, dict[int, InputError]]:
     """Compute the statistics of the anomalies of ``cube``, the training period, block by block in float64.
 
     Blocks are merged by Chan, Golub and LeVeque's update (1979), so that 1e-5 survives beside 1e5.
 
-    Raises:
-        InputError: a channel holds no value, or one value only.
+    Returns:
+        The scaling, and what is wrong with each channel that cannot be scaled.
     """
     steps, channels, *shape = cube.shape
     area = cube.grid.area
@@ -64,23 +70,27 @@ def fit_normalizer(cube: Cube, climatology: Climatology) -> Normalizer:
         mean += delta * block_weight / total
         weight += block_weight
     std = np.sqrt(squares / np.maximum(weight, 1e-300))
-    _check_channels(cube, weight, largest, std)
-    return Normalizer(mean, std, (counts / steps).astype(np.float32))
+    flaws = {
+        number: flaw
+        for number in range(channels)
+        if (flaw := _flaw(cube, number, weight[number], largest[number], std[number]))
+    }
+    return Normalizer(mean, std, (counts / steps).astype(np.float32)), flaws
 
 
-def _check_channels(cube: Cube, weight: np.ndarray, largest: np.ndarray, std: np.ndarray) -> None:
-    for number, channel in enumerate(cube.channels):
-        where = f"{', '.join(cube.sources)}: {channel.name}"
-        if weight[number] == 0:
-            raise InputError(
-                f"{where} holds no valid value in the training period",
-                wanted="every channel needs some",
-                do="check the file, or leave the variable out with --variables",
-            )
-        # a constant in float32 still varies by rounding once a climatology has been taken off
-        if std[number] <= 1e-6 * largest[number]:
-            raise InputError(
-                f"{where} is constant in the training period (standard deviation {std[number]:.3g})",
-                wanted="there is nothing to embed in a constant field",
-                do="leave the variable out with --variables",
-            )
+def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) -> InputError | None:
+    where = f"{', '.join(cube.sources)}: {cube.channels[number].name}"
+    if weight == 0:
+        return InputError(
+            f"{where} holds no valid value in the training period",
+            wanted="every channel needs some",
+            do="check the file, or leave the variable out with --variables",
+        )
+    # a constant in float32 still varies by rounding once a climatology has been taken off
+    if std <= 1e-6 * largest:
+        return InputError(
+            f"{where} is constant in the training period (standard deviation {std:.3g})",
+            wanted="there is nothing to embed in a constant field",
+            do="leave the variable out with --variables",
+        )
+    return None

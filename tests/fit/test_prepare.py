@@ -105,3 +105,35 @@ def test_a_lead_beyond_every_run_of_training_steps_is_refused(make_cube):
         else:
             with pytest.raises(InputError, match="--lead 56 after a burn-in of 4 looks beyond it"):
                 prepare(cube, config)
+
+
+def _with_channel(cube, number, values):
+    fields = cube.fields.values.copy()
+    fields[:, number] = values
+    object.__setattr__(cube, "fields", cube.fields.copy(data=fields))
+    return cube
+
+
+@pytest.mark.parametrize(("values", "why"), [(0.0, "is constant"), (np.nan, "holds no valid value")])
+@pytest.mark.parametrize("anomaly", ["none", "monthly"])
+def test_a_channel_without_variation_is_left_out_and_told(make_cube, values, why, anomaly):
+    cube = _with_channel(make_cube(800, channels=3), 1, values)
+    config = RunConfig.build(None, {"window": 12, "burn_in": 4, "anomaly": anomaly})
+    prepared = prepare(cube, config)
+    assert [channel.name for channel in prepared.cube.channels] == ["v0", "v2"]
+    assert why in prepared.cube.notes[-1]
+    assert prepared.cube.notes[-1].endswith("it is left out.")
+    other = prepare(cube.pick([0, 2]), config)
+    np.testing.assert_allclose(prepared.normalizer.std, other.normalizer.std, rtol=1e-12)
+    np.testing.assert_array_equal(prepared.normalizer.valid, other.normalizer.valid)
+    np.testing.assert_allclose(prepared.climatology.coefficients, other.climatology.coefficients)
+
+
+def test_a_channel_without_variation_that_was_asked_for_is_refused(make_cube):
+    cube = _with_channel(make_cube(80), 1, 0.0)
+    config = RunConfig.build(None, {"window": 12, "burn_in": 4, "variables": ("v0", "v1")})
+    with pytest.raises(InputError, match="v1 is constant in the training period"):
+        prepare(cube, config)
+    nothing_left = _with_channel(cube, 0, 3.0)
+    with pytest.raises(InputError, match="v0 is constant in the training period"):
+        prepare(nothing_left, RunConfig.build(None, {"window": 12, "burn_in": 4}))

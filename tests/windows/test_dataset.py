@@ -14,7 +14,7 @@ from faconv_cli.windows.plan import plan_windows
 def _reader(cube, shape=None, steps=12, batch=3):
     climatology = fit_climatology(cube, "none", True)
     return WindowReader(
-        cube, climatology, fit_normalizer(cube, climatology), shape or cube.grid.shape, steps, batch
+        cube, climatology, fit_normalizer(cube, climatology)[0], shape or cube.grid.shape, steps, batch
     )
 
 

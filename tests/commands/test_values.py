@@ -1,0 +1,109 @@
+"""Values no file should hold, from the file to the checkpoint and the embedding."""
+
+import json
+
+import netCDF4
+import numpy as np
+import pytest
+
+from faconv_cli.app import main
+from faconv_cli.checkpoint import read_checkpoint
+
+STEPS, SHAPE = 60, (6, 8)
+QUICK = [
+    *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
+    *("--epochs", "1", "--points", "8", "--batch", "2", "--threads", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Land, ice that comes and goes, deserts without rain, fill, infinities, packing, 1e-5 beside 1e5."""
+    path, rng = tmp_path_factory.mktemp("odd") / "odd.nc", np.random.default_rng(0)
+    waves = np.sin(np.arange(STEPS)[:, None, None] / 3 + np.arange(48).reshape(SHAPE) / 5)
+    noise = lambda: waves + 0.1 * rng.normal(size=(STEPS, *SHAPE))  # noqa: E731
+    pressure, flux, rain, ice = 1e5 + 500 * noise(), 1e-5 + 1e-6 * noise(), noise().clip(0), noise()
+    pressure[7, 2, 3] = 9.96921e36
+    pressure[8, 2, 3] = np.inf
+    rain[:, :3] = 0
+    ice[np.arange(STEPS) % 20 < 8, 4:] = np.nan
+    ice[:, 0, :2] = np.nan
+    packed = np.round(noise() * 1000).astype("i2")
+    packed[9, 1, 1] = netCDF4.default_fillvals["i2"]
+    with netCDF4.Dataset(path, "w") as file:
+        for name, values, units in (
+            ("time", np.arange(STEPS), "days since 2001-01-01"),
+            ("lat", np.linspace(-25, 25, 6), "degrees_north"),
+            ("lon", np.linspace(0, 70, 8), "degrees_east"),
+        ):
+            file.createDimension(name, len(values))
+            file.createVariable(name, "f8", (name,))[:] = values
+            file[name].units = units
+        fields = {
+            "p": pressure,
+            "flux": flux,
+            "rain": rain,
+            "ice": ice,
+            "packed": packed,
+            "nothing": 0 * rain,
+        }
+        for name, values in fields.items():
+            kind = "i2" if name == "packed" else "f4"
+            variable = file.createVariable(name, kind, ("time", "lat", "lon"), fill_value=False)
+            variable.set_auto_maskandscale(False)
+            variable[:] = values
+            variable.units = "1"
+        file["packed"].setncatts({"scale_factor": np.float32(1e-3), "add_offset": np.float32(2)})
+    return path
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert not stopped.value.code, captured.err
+    return captured
+
+
+@pytest.fixture(scope="module")
+def checkpoint(odd):
+    path = odd.with_name("odd.pt")
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(odd), "-o", str(path), *QUICK])
+    assert not stopped.value.code
+    return path
+
+
+TOLD = (
+    "p: 1 values in 1 fields are fill that the file does not declare as such and count as missing.",
+    "p: 1 values in 1 fields are infinite and count as missing.",
+    "packed: 1 values in 1 fields are fill that the file does not declare as such and count as missing.",
+)
+
+
+def test_inspect_tells_what_was_masked(capsys, odd):
+    seen = json.loads(run(capsys, "inspect", odd, "--json").out)
+    assert set(TOLD) <= set(seen["notes"])
+    ranges = {one["name"]: (one["min"], one["max"]) for one in seen["variables"]}
+    assert max(map(abs, ranges["p"])) < 1.1e5
+    assert max(map(abs, ranges["packed"])) < 4
+
+
+def test_a_checkpoint_records_what_was_masked_and_left_out(checkpoint):
+    trained = read_checkpoint(checkpoint)
+    assert set(TOLD) <= set(trained.record["notes"])
+    assert any("nothing is constant" in note for note in trained.record["notes"])
+    assert [channel.name for channel in trained.channels] == ["p", "flux", "rain", "ice", "packed"]
+    assert trained.normalizer.std[0] > 100
+    assert trained.normalizer.std[1] < 1e-5
+    assert np.isfinite(trained.normalizer.std).all()
+    assert all(np.isfinite(tensor.numpy()).all() for tensor in trained.encoder.values())
+
+
+def test_an_embedding_is_finite_and_says_what_was_masked(capsys, odd, checkpoint, tmp_path):
+    said = run(capsys, "embed", "-c", checkpoint, odd, tmp_path / "e.nc", "--threads", 1).err
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert np.isfinite(file["embedding"][:].filled(np.nan)).all()
+        for text in TOLD:
+            assert text in said
+            assert text in file.faconv_notes
