@@ -38,6 +38,16 @@ class DataConfig(_Config):
         None, description="FIRST:LAST, each a date such as 1979, 1979-12 or 1979-12-31. Default: all."
     )
     time_dim: str | None = Field(None, description="Name of the time coordinate, where it cannot be told.")
+    time_index: bool = Field(
+        False,
+        description="Number the time steps instead of decoding their times: evenly spaced, without seasons.",
+    )
+    member: str | None = Field(
+        None, description="Ensemble member to take, by its name or number in the file."
+    )
+    step: str | None = Field(
+        None, description="Lead of the forecasts to take: hours, or a number with a unit such as 2d."
+    )
     engine: str | None = Field(
         None,
         description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "

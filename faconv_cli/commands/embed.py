@@ -44,6 +44,11 @@ def command(
     time_dim: Annotated[
         str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
     ] = None,
+    time_index: Annotated[
+        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
+    ] = None,
+    member: Annotated[str | None, setting(DataConfig, "member")] = None,
+    step: Annotated[str | None, setting(DataConfig, "step")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
@@ -88,7 +93,14 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    settings = trained.config.data.replayed(variables=split_list(variables), time_dim=time_dim, engine=engine)
+    settings = trained.config.data.replayed(
+        variables=split_list(variables),
+        time_dim=time_dim,
+        time_index=time_index,
+        member=member,
+        step=step,
+        engine=engine,
+    )
     cube = open_record(data, settings)
     for text in cube.notes:
         console.note(text)

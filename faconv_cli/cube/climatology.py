@@ -85,7 +85,11 @@ def resolve_anomaly(kind: Literal["auto", "none", "monthly", "daily"], time: Tim
     A training period of less than two years gets none.
     """
     if kind != "auto":
+        if kind != "none":
+            time.need_dates(f"--anomaly {kind}")
         return kind
+    if not time.dated:
+        return "none"
     covered = time.years[-1] - time.years[0] + 1.5 * time.step_days / 365.2425
     if covered < SHORTEST_RECORD or time.step_days > 360:
         return "none"

@@ -30,7 +30,9 @@ def encode_time(time: TimeAxis, units: str) -> npt.NDArray[np.float64]:
 
 
 def encode_stamps(times: xr.Variable, units: str, calendar: str) -> npt.NDArray[np.float64]:
-    """Encode stamps as float64 numbers."""
+    """Encode stamps as float64 numbers; undated ones are numbers already."""
+    if times.dtype.kind == "f":
+        return np.asarray(times.values)
     plain = xr.Variable(
         times.dims, times.values, encoding={"units": units, "calendar": calendar, "dtype": "f8"}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,7 @@ class Grid:
         y_flip, x_flip, x_roll: canonical = roll(flip(file), -x_roll along x).
         y_name, x_name: the file's names of the dimensions.
         file_lat, file_lon: the coordinates as in the file.
-        cell_area: (h, w) areas of the cells in any unit, where they are known.
+        cell_area: (h, w) areas of the cells in any unit, where they are known; 0 where missing.
     """
 
     lat: Floats
@@ -95,6 +95,11 @@ class Grid:
         else:
             area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
         return np.asarray(area / area.sum(), np.float64)
+
+    def with_area(self, area: npt.ArrayLike) -> Grid:
+        """Return the grid weighted by cell areas (y, x) in the file's order; missing ones count nothing."""
+        valid = np.maximum(np.nan_to_num(np.asarray(area, np.float64), posinf=0, neginf=0), 0)
+        return replace(self, cell_area=self.to_canonical(valid))
 
     def _cell_widths(self) -> Floats:
         if not self.periodic:

@@ -25,7 +25,14 @@ def open_record(paths: Sequence[str | Path], data: DataConfig) -> Cube:
         UsageError: settings that contradict each other or the data.
     """
     cube = open_cube(
-        paths, variables=data.variables, levels=data.levels, time_dim=data.time_dim, engine=data.engine
+        paths,
+        variables=data.variables,
+        levels=data.levels,
+        time_dim=data.time_dim,
+        time_index=data.time_index,
+        member=data.member,
+        step=data.step,
+        engine=data.engine,
     )
     if data.region is not None:
         cube = cut_region(cube, data.region)

@@ -76,6 +76,7 @@ def keep_season(cube: Cube, text: str) -> Cube:
         InputError: no step lies in it.
     """
     season = parse_season(text)
+    cube.time.need_dates(f"--season {season.name}")
     steps = np.flatnonzero(np.isin(cube.time.month, season.months))
     if not len(steps):
         raise InputError(

@@ -80,8 +80,9 @@ def smooth(cube: Cube, days: float) -> Cube:
     """Take the mean over the last ``days``, rounded to whole steps.
 
     Raises:
-        UsageError: that is less than two steps.
+        UsageError: that is less than two steps, or they have no dates.
     """
+    cube.time.need_dates(f"--smooth {days:g}")
     count = round(days / cube.time.step_days)
     if count < 2:
         raise UsageError(

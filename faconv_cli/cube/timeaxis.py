@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +16,16 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, UsageError
 
+UNDATED = "none"  # CF's calendar of times that are not dates: numbers of steps
 _DAY = 86400.0  # s
 _SHORTEST_MONTH = 27 * _DAY  # s; less than any month of any calendar
 _REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4 asks whether they have leap seconds
 _UNITS = (("day", _DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
 _STAMP = r"\d{1,5}(?:-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::\d{2}(?::\d{2})?)?)?)?)?"
 _RANGE = re.compile(rf"({_STAMP})?:({_STAMP})?")
+_NUMBERS = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +33,10 @@ class TimeAxis:
     """Time stamps of a cube, strictly increasing.
 
     Attributes:
-        values: (t,) datetime64[ns], or cftime objects for other calendars and far years.
-        calendar: CF name of the calendar (``standard``, ``noleap``, ``360_day``, ...).
-        step: the usual step, as text: ``1 day``, ``6 hours``, ``1 month``, ``1 year``.
+        values: (t,) datetime64[ns], cftime objects for other calendars and far years, or float64 numbers of
+            steps where nothing is known of dates.
+        calendar: CF name of the calendar (``standard``, ``noleap``, ``360_day``, ...); `UNDATED` for numbers.
+        step: the usual step, as text: ``1 day``, ``6 hours``, ``1 month``, ``1 year``; undated ``1 step``.
         segments: runs [start, stop) of indices without a gap, in order, covering the axis.
     """
 
@@ -49,7 +53,7 @@ class TimeAxis:
         hours, minutes or seconds. A gap is more than one such month step, or more than 1.5 steps.
 
         Args:
-            values: (t,) datetime64 or cftime objects.
+            values: (t,) datetime64 or cftime objects, or numbers of steps.
             calendar: CF name, where datetime64 stamps came from another than ``standard``.
 
         Raises:
@@ -58,6 +62,8 @@ class TimeAxis:
         stamps = np.asarray(values)
         if stamps.dtype.kind == "M":
             stamps = stamps.astype("datetime64[ns]")
+        elif stamps.dtype.kind in "iuf":
+            stamps, calendar = stamps.astype(np.float64), UNDATED
         elif len(stamps):
             calendar = stamps[0].calendar
         if len(stamps) < 2:
@@ -68,12 +74,37 @@ class TimeAxis:
             )
         axis = cls(stamps, _canonical_calendar(calendar), "", ((0, len(stamps)),))
         axis._check_increasing()
-        step, jumps = _infer_step(np.diff(axis.seconds), np.diff(axis._month_index))
+        step, jumps = axis._infer_step()
         edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(stamps)]
         return cls(stamps, axis.calendar, step, tuple(pairwise(edges)))
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def dated(self) -> bool:
+        """Whether the steps have dates; else there are no seasons, and `year_fraction` is 0 throughout."""
+        return self.calendar != UNDATED
+
+    def need_dates(self, option: str) -> None:
+        """Refuse an option that means dates where there are none.
+
+        Raises:
+            UsageError: the steps are numbered.
+        """
+        if not self.dated:
+            raise UsageError(
+                f"{option} of time steps without dates",
+                wanted="seasons and lengths of time need them",
+                do="leave it out",
+            )
+
+    def _infer_step(self) -> tuple[str, npt.NDArray[np.bool_]]:
+        lengths = np.diff(self.seconds)
+        if self.dated:
+            return _infer_step(lengths, np.diff(self._month_index))
+        usual = _lower_median(lengths)
+        return f"{usual:.15g} step{'' if usual == 1 else 's'}", lengths > 1.5 * usual
 
     @cached_property
     def _components(self) -> npt.NDArray[np.int64]:
@@ -102,7 +133,9 @@ class TimeAxis:
 
     @cached_property
     def seconds(self) -> npt.NDArray[np.float64]:
-        """(t,) seconds since the first stamp."""
+        """(t,) seconds, or undated steps, since the first stamp."""
+        if not self.dated:
+            return np.asarray(self.values - self.values[:1], np.float64)
         if self.values.dtype.kind == "M":
             return np.asarray((self.values - self.values[:1]).astype(np.int64) / 1e9, np.float64)
         return np.array([(value - self.values[0]).total_seconds() for value in self.values], np.float64)
@@ -110,6 +143,8 @@ class TimeAxis:
     @cached_property
     def year_fraction(self) -> npt.NDArray[np.float64]:
         """(t,) in [0, 1): days since the year began over the length of that year, both of the calendar."""
+        if not self.dated:
+            return np.zeros(len(self))
         if self.values.dtype.kind == "M":
             start = self.values.astype("datetime64[Y]")
             length = (start + 1).astype("datetime64[ns]") - start
@@ -129,6 +164,8 @@ class TimeAxis:
     @cached_property
     def day_fraction(self) -> npt.NDArray[np.float64]:
         """(t,) in [0, 1): time of the day."""
+        if not self.dated:
+            return np.zeros(len(self))
         if self.values.dtype.kind == "M":
             since_midnight = self.values - self.values.astype("datetime64[D]")
             return np.asarray(since_midnight / np.timedelta64(1, "D"), np.float64)
@@ -138,17 +175,19 @@ class TimeAxis:
 
     @property
     def month(self) -> npt.NDArray[np.int64]:
-        """(t,) 1 to 12."""
-        return self._components[:, 1]
+        """(t,) 1 to 12; undated 1 throughout."""
+        return self._components[:, 1] if self.dated else np.ones(len(self), np.int64)
 
     @property
     def years(self) -> npt.NDArray[np.float64]:
-        """(t,) decimal years."""
-        return self._components[:, 0] + self.year_fraction
+        """(t,) decimal years, or numbers of steps."""
+        return self._components[:, 0] + self.year_fraction if self.dated else self.values
 
     @cached_property
     def labels(self) -> list[str]:
-        """(t,) ISO 8601 stamps, to the second; dates only where every stamp is at midnight."""
+        """(t,) ISO 8601 stamps, to the second; dates only where every stamp is at midnight; or numbers."""
+        if not self.dated:
+            return [f"{value:.15g}" for value in self.values]
         date = "{:04d}-{:02d}-{:02d}"
         pattern = date if not self._components[:, 3:].any() else date + "T{:02d}:{:02d}:{:02d}"
         return [pattern.format(*map(int, row)) for row in self._components]
@@ -162,7 +201,9 @@ class TimeAxis:
 
     @property
     def step_days(self) -> float:
-        """The step in days; a month counts as a twelfth of 365.2425 days."""
+        """The step in days; a month counts as a twelfth of 365.2425 days; NaN where undated."""
+        if not self.dated:
+            return math.nan
         count, unit = self.step.split()
         if self.step_months is not None:
             return self.step_months * 365.2425 / 12
@@ -179,7 +220,8 @@ class TimeAxis:
         if self.step_months is not None:
             odd = np.diff(self._month_index) != self.step_months
         else:
-            odd = np.abs(np.diff(self.seconds) / (self.step_days * _DAY) - 1) > 0.1
+            usual = self.step_days * _DAY if self.dated else float(self.step.split()[0])
+            odd = np.abs(np.diff(self.seconds) / usual - 1) > 0.1
         inside = np.ones(len(self) - 1, bool)
         inside[[stop - 1 for _, stop in self.segments[:-1]]] = False
         return int((odd & inside).sum())
@@ -231,10 +273,13 @@ class TimeAxis:
         """Return [start, stop) of ``FIRST:LAST``, each such as 1979, 1979-12, 1979-12-31 or 1979-12-31T06.
 
         LAST is inclusive of its whole period: ``1979:1980`` ends with December 1980. Either may be left out.
+        Undated, both are numbers of steps.
 
         Raises:
             InputError: not such a range, or no step within it.
         """
+        if not self.dated:
+            return self._numbers_between(time_range)
         match = _RANGE.fullmatch(time_range.strip())
         bounds = [_parse_stamp(text) for text in match.groups()] if match else [None]
         if not match or None in bounds:
@@ -246,6 +291,21 @@ class TimeAxis:
         first, last = (tuple(bound or ()) for bound in bounds)
         rows = [tuple(map(int, row)) for row in self._components]
         inside = [i for i, row in enumerate(rows) if row[: len(first)] >= first and row[: len(last)] <= last]
+        return self._ends(inside, time_range)
+
+    def _numbers_between(self, time_range: str) -> tuple[int, int]:
+        match = _NUMBERS.fullmatch(time_range.strip())
+        if not match:
+            raise InputError(
+                f"time range {time_range!r} is not FIRST:LAST",
+                wanted=f"the steps have no dates, but numbers from {self.labels[0]} to {self.labels[-1]}",
+                do="give two of them",
+            )
+        first, last = (float(text) if text else None for text in match.groups())
+        low, high = self.values[0] if first is None else first, self.values[-1] if last is None else last
+        return self._ends(np.flatnonzero((self.values >= low) & (self.values <= high)).tolist(), time_range)
+
+    def _ends(self, inside: list[int], time_range: str) -> tuple[int, int]:
         if not inside:
             raise InputError(
                 f"no time step lies in {time_range}",
@@ -256,6 +316,11 @@ class TimeAxis:
 
     def to_variable(self) -> xr.DataArray:
         """Return the axis as a CF coordinate ``time`` whose encoding writes units and calendar back."""
+        if not self.dated:
+            about = {"long_name": "number of the time step", "units": "1", "axis": "T"}
+            numbers = xr.DataArray(self.values, dims="time", name="time", attrs=about)
+            numbers.encoding = {"dtype": "float64", "_FillValue": None}
+            return numbers
         hours, minutes, seconds = self._components[:, 3:].T
         finest = (seconds | (self.seconds % 1 != 0), minutes, hours)
         units = next(

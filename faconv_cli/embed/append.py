@@ -13,6 +13,7 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.encode import encode_stamps, encode_time
+from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.embed.netcdf import Layout
 from faconv_cli.errors import OutputError
 
@@ -33,8 +34,9 @@ def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int
             )
         rows = int(file.sizes[schema.TIME])
         encoding = file[schema.TIME].encoding
-        written = encode_time(cube.time.slice(start, start + rows), encoding["units"])
-        kept = encode_stamps(file[schema.TIME].variable, encoding["units"], encoding["calendar"])
+        units, calendar = encoding.get("units", "1"), encoding.get("calendar", UNDATED)
+        written = encode_time(cube.time.slice(start, start + rows), units)
+        kept = encode_stamps(file[schema.TIME].variable, units, calendar)
     if len(written) < rows or not np.allclose(written, kept, rtol=0, atol=1e-6):
         raise OutputError(
             f"the {rows} time steps in {path} are not the first ones of the data",

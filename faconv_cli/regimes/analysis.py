@@ -226,6 +226,8 @@ def season_rows(embedding: Embedding, season: Season) -> np.ndarray:
     Raises:
         InputError: there are none.
     """
+    if len(season.months) < 12:
+        embedding.time.need_dates(f"--season {season.name}")
     valid, within = embedding.valid, np.isin(embedding.time.month, season.months)
     if not valid.any():
         raise InputError(

@@ -98,7 +98,8 @@ def draw_modes(regimes: Regimes) -> Figure:
     plane.scatter(*regimes.model.centroids[:, [0, second]].T, marker="x", color="black", zorder=3)
     plane.set(xlabel="mode 1", ylabel=f"mode {second + 1}")
     plane.legend(fontsize=8)
-    timeline.set(xlabel="year", ylabel="regime", yticks=range(1, regimes.k + 1))
+    dated = regimes.embedding.time.dated
+    timeline.set(xlabel="year" if dated else "time step", ylabel="regime", yticks=range(1, regimes.k + 1))
     return figure
 
 

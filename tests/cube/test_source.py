@@ -157,7 +157,7 @@ def test_an_auxiliary_time_is_not_mistaken_for_time(write):
 
     cube = open_cube([write(edit=edit)])
     assert cube.time.labels[0] == "2001-01-01"
-    assert cube.left_out["forecast_reference_time"] == "an auxiliary coordinate"
+    assert names(cube) == ["x"]
 
 
 def test_an_axis_marked_as_time_without_stamps_gives_way_to_the_stamps(write):
@@ -438,8 +438,70 @@ def test_variables_without_a_common_step_are_refused(write):
 
 
 def test_the_same_variable_at_the_same_times_names_both_files(write):
-    with pytest.raises(InputError, match=r"a\.nc and .*b\.nc both hold x at the same times"):
-        open_cube([write("a.nc"), write("b.nc")])
+    with pytest.raises(
+        InputError, match=r"a\.nc and .*b\.nc both hold x at the same times, with other values"
+    ):
+        open_cube([write("a.nc"), write("b.nc", {"x": ramp(6, 3, 4, 1.0)})])
+
+
+def test_a_file_that_says_the_same_again_is_left_out_and_told(write):
+    cube = open_cube([write("a.nc"), write("b.nc")])
+    assert cube.shape[0] == 6
+    assert any("b.nc holds x at the same times and with the same values as" in note for note in cube.notes)
+
+
+def test_a_file_within_another_is_left_out_where_it_says_the_same(write):
+    inner = write("b.nc", {"x": ramp(6, 3, 4)[2:5]}, hours=[48.0, 72.0, 96.0])
+    assert any("b.nc holds x at the same times" in note for note in open_cube([write("a.nc"), inner]).notes)
+    other = write("c.nc", {"x": ramp(3, 3, 4)}, hours=[48.0, 72.0, 96.0])
+    with pytest.raises(InputError, match=r"a\.nc and .*c\.nc both hold x"):
+        open_cube([write("a.nc"), other])
+
+
+def test_a_file_within_the_union_of_others_is_no_new_record(write):
+    paths = [
+        write("a.nc"),
+        write("b.nc", {"x": ramp(6, 3, 4)}, hours=np.arange(6, 12) * 24.0),
+        write("c.nc", {"x": ramp(6, 3, 4)[[3, 4, 5, 0, 1, 2]]}, hours=np.arange(3, 9) * 24.0),
+    ]
+    cube = open_cube(paths)
+    assert cube.shape[0] == 12
+    assert sum("c.nc holds x at the same times" in note for note in cube.notes) == 2
+    paths[2] = write("d.nc", {"x": ramp(6, 3, 4, 1.0)}, hours=np.arange(3, 9) * 24.0)
+    with pytest.raises(InputError, match=r"[ab]\.nc and .*d\.nc both hold x"):
+        open_cube(paths)
+
+
+def test_a_step_that_is_there_twice_with_the_same_values_is_read_once(write):
+    order = np.array([0, 1, 1, 2, 3, 3, 3, 4])
+    path = write(variables={"x": ramp(6, 3, 4)[order]}, hours=order * 24.0)
+    cube = open_cube([path])
+    np.testing.assert_array_equal(whole(cube)[:, 0], ramp(5, 3, 4))
+    assert any("3 time steps are there again with the same values and left out" in n for n in cube.notes)
+
+
+@given(st.data())
+def test_any_overlapping_split_of_a_record_gives_it_back(tmp_path_factory, data):
+    """Whatever the order, the overlap, the chunks and the calendar."""
+    folder = tmp_path_factory.mktemp("overlap")
+    calendar = data.draw(st.sampled_from(["standard", "noleap", "360_day", "all_leap", "julian"]))
+    runs = data.draw(st.lists(st.tuples(st.integers(0, 8), st.integers(2, 6)), min_size=1, max_size=4))
+    covered = sorted({step for start, length in runs for step in range(start, start + length)})
+    paths = []
+    for number, (start, length) in enumerate(runs):
+        steps = data.draw(st.permutations(range(start, start + length)))
+        time = ("time", np.array(steps, float), {"units": "days since 2000-02-26", "calendar": calendar})
+        values = ramp(20, 3, 4)[steps]
+        ds = xr.Dataset(
+            {"x": (("time", "lat", "lon"), values, {"units": "K"})},
+            {"time": time, "lat": [-10.0, 0.0, 10.0], "lon": [0.0, 10.0, 20.0, 30.0]},
+        )
+        chunk = data.draw(st.integers(1, length))
+        ds.to_netcdf(folder / f"{number}.nc", encoding={"x": {"chunksizes": (chunk, 3, 4)}})
+        paths.append(folder / f"{number}.nc")
+    cube = open_cube(data.draw(st.permutations(paths)))
+    np.testing.assert_array_equal(whole(cube)[:, 0], ramp(20, 3, 4)[covered])
+    assert cube.time.calendar == calendar
 
 
 def test_an_overlap_is_taken_from_the_first_file_and_told(write):
@@ -448,7 +510,8 @@ def test_an_overlap_is_taken_from_the_first_file_and_told(write):
     assert cube.shape[0] == 10
     assert whole(cube)[5, 0, 0, 0] == 500
     assert whole(cube)[6, 0, 0, 0] == 50200
-    assert any("2 time steps of x are in files named before it" in note for note in cube.notes)
+    told = "2 time steps of x are in files named before it and are taken from there; the values differ."
+    assert any(told in note for note in cube.notes)
 
 
 def test_one_step_per_file_makes_a_record(write):

@@ -1,0 +1,219 @@
+"""The layers of one channel in several files, joined in time; several channels, put on one time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import cftime
+import numpy as np
+import numpy.typing as npt
+
+from faconv_cli.cube.conventions import Layer, joined
+from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.decode_time import numbered
+from faconv_cli.cube.lazy import FileField, Series
+from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.errors import InputError
+
+_STANDARD_CALENDARS = {"standard", "gregorian", "proleptic_gregorian"}
+_MOST_COMPARED = 16  # steps of an overlap whose values are read to see whether they agree
+_PER_NUMBER = 1000  # keys per numbered step, as leads may be fractions
+
+Keys = npt.NDArray[np.int64]
+
+
+@dataclass
+class Entry:
+    """One channel, and the layers of all files it is made of."""
+
+    channel: Channel
+    variable: str
+    layers: list[Layer]
+
+    def renumbered(self) -> Entry:
+        """Number the steps throughout, the files one after the other as they are named."""
+        layers, first = [], 0
+        for layer in self.layers:
+            steps = len(layer.stamps.values)
+            layers.append(replace(layer, stamps=numbered(steps, first)))
+            first += steps
+        return Entry(self.channel, self.variable, layers)
+
+
+def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> tuple[list[Series], TimeAxis]:
+    """Join the files of each channel in time and keep the steps that all channels have.
+
+    Where two files hold a step the first named wins. What was sorted, dropped or found twice is noted.
+
+    Raises:
+        InputError: other calendars or units; no common step; the same steps of a variable with other values.
+    """
+    keys, calendar = _comparable([layer for entry in entries for layer in entry.layers])
+    timelines = [_timeline(entry, keys, notes) for entry in entries]
+    common = reduce(np.intersect1d, [timeline.keys for timeline in timelines])
+    union = reduce(np.union1d, [timeline.keys for timeline in timelines])
+    if not len(common):
+        raise InputError(
+            f"{joined(sources)}: the variables share no time step",
+            wanted="a cube has one time axis",
+            do="give files of the same period",
+        )
+    if len(common) < len(union):
+        notes.append(
+            f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."
+        )
+    series = [timeline.select(common) for timeline in timelines]
+    return series, _time_axis(series[0], entries[0], calendar, sources)
+
+
+@dataclass
+class _Timeline:
+    """Steps of one channel in order of time: comparable stamps, and where each is."""
+
+    parts: tuple[FileField, ...]
+    keys: Keys
+    part: Keys
+    step: Keys
+
+    def select(self, keys: Keys) -> Series:
+        at = np.searchsorted(self.keys, keys)
+        return Series(self.parts, self.part[at], self.step[at])
+
+
+def _comparable(layers: list[Layer]) -> tuple[dict[int, Keys], str]:
+    """Stamps of each layer (by ``id``) as integers that compare across files, and the calendar."""
+    first = layers[0]
+    calendar = first.stamps.calendar
+    calendars = {layer.stamps.calendar for layer in layers}
+    if not (len(calendars) == 1 or calendars <= _STANDARD_CALENDARS):
+        other = next(x for x in layers if x.stamps.calendar != calendar)
+        told = ["no dates" if x.stamps.calendar == UNDATED else x.stamps.calendar for x in (first, other)]
+        raise InputError(
+            f"{first.field.path} counts time in calendar {told[0]}, {other.field.path} in {told[1]}",
+            wanted="a cube has one calendar",
+            do="give files of one calendar",
+        )
+    if calendar == UNDATED:
+        return {id(x): np.round(x.stamps.values * _PER_NUMBER).astype(np.int64) for x in layers}, calendar
+    if all(layer.stamps.values.dtype.kind == "M" for layer in layers):
+        return {id(x): x.stamps.values.astype("datetime64[ns]").astype(np.int64) for x in layers}, calendar
+    return {id(x): _microseconds(x.stamps.values, calendar) for x in layers}, calendar
+
+
+def _microseconds(stamps: npt.NDArray[Any], calendar: str) -> Keys:
+    if stamps.dtype.kind == "M":
+        return stamps.astype("datetime64[us]").astype(np.int64)
+    return np.asarray(cftime.date2num(stamps, "microseconds since 1970-01-01", calendar), np.int64)
+
+
+def _timeline(entry: Entry, keys: dict[int, Keys], notes: list[str]) -> _Timeline:
+    _check_units(entry)
+    per_layer = [keys[id(layer)] for layer in entry.layers]
+    for layer, own in zip(entry.layers, per_layer, strict=True):
+        if (np.diff(own) < 0).any():
+            notes.append(f"{layer.field.path}: time steps are not in order and are sorted.")
+    part = np.repeat(np.arange(len(per_layer)), [len(own) for own in per_layer])
+    step = np.concatenate([np.arange(len(own)) for own in per_layer])
+    ordered, first, which = np.unique(np.concatenate(per_layer), return_index=True, return_inverse=True)
+    timeline = _Timeline(tuple(layer.field for layer in entry.layers), ordered, part[first], step[first])
+    again = np.flatnonzero(first[which] != np.arange(len(which)))
+    for number, layer in enumerate(entry.layers):
+        own = again[part[again] == number]
+        for earlier in np.unique(timeline.part[which[own]]):
+            rows = own[timeline.part[which[own]] == earlier]
+            pairs = [(step[row], timeline.step[which[row]]) for row in rows]
+            whole = len(own) == layer.field.steps
+            notes.append(_settle(entry, layer, entry.layers[earlier], pairs, whole=whole))
+    return timeline
+
+
+def _settle(entry: Entry, later: Layer, earlier: Layer, pairs: list[tuple[int, int]], *, whole: bool) -> str:
+    """Say what became of steps that an earlier layer, or the same one, holds as well.
+
+    Args:
+        entry: the channel.
+        later: whose steps are not taken.
+        earlier: whose steps are.
+        pairs: step of the later and of the earlier layer.
+        whole: the later layer has no step of its own.
+
+    Raises:
+        InputError: the values differ, and the file has nothing else to give or contradicts itself.
+    """
+    compared = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))]
+    differ = next((at for at, kept in compared if not _same(later.field, at, earlier.field, kept)), None)
+    how = f" (compared at {len(compared)} steps)" if len(compared) < len(pairs) else ""
+    name = entry.variable
+    if later is earlier:
+        if differ is not None:
+            raise _contradiction(later, differ)
+        times = "time step is" if len(pairs) == 1 else "time steps are"
+        return f"{later.field.path}: {len(pairs)} {times} there again with the same values{how} and left out."
+    if whole:
+        if differ is not None:
+            raise _same_twice(name, earlier, later)
+        return f"{later.field.path} holds {name} at the same times and with the same values{how} as " + (
+            f"{earlier.field.path}, and is left out."
+        )
+    values = f"; the values are the same{how}" if differ is None else "; the values differ"
+    return (
+        f"{later.field.path}: {len(pairs)} time steps of {name} are in files named before it and are taken "
+        f"from there{values}."
+    )
+
+
+def _same(one: FileField, step: int, other: FileField, at: int) -> bool:
+    fields = np.empty((2, *one.shape), np.float32)
+    one.read_into(fields[:1], int(step), int(step) + 1)
+    other.read_into(fields[1:], int(at), int(at) + 1)
+    return bool(np.array_equal(fields[0], fields[1], equal_nan=True))
+
+
+def _contradiction(layer: Layer, step: int) -> InputError:
+    return InputError(
+        f"{layer.field.path}: time stamp {str(layer.stamps.values[step])[:19]} occurs more than once, with "
+        "other values",
+        wanted="each time step must be there once",
+        do="remove the wrong ones, for example with cdo -mergetime or xarray's drop_duplicates",
+    )
+
+
+def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
+    return InputError(
+        f"{earlier.field.path} and {later.field.path} both hold {name} at the same times, with other values",
+        wanted="each step of a variable may come from one file",
+        do="leave one of the files out",
+    )
+
+
+def _check_units(entry: Entry) -> None:
+    first = entry.layers[0]
+    odd = next((x for x in entry.layers if x.channel.units != first.channel.units), None)
+    if odd is not None:
+        raise InputError(
+            f"{entry.channel.name} is in {first.channel.units!r} in {first.field.path} and in "
+            f"{odd.channel.units!r} in {odd.field.path}",
+            wanted="a variable must have one unit",
+            do="convert one of the files",
+        )
+
+
+def _time_axis(series: Series, entry: Entry, calendar: str, sources: Sequence[str]) -> TimeAxis:
+    stamps = [layer.stamps.values for layer in entry.layers]
+    if any(own.dtype.kind == "O" for own in stamps):
+        stamps = [_as_cftime(own, calendar) for own in stamps]
+    values = np.array([stamps[part][step] for part, step in zip(series.part, series.step, strict=True)])
+    try:
+        return TimeAxis.from_values(values, calendar)
+    except InputError as error:
+        raise InputError(f"{joined(sources)}: {error.found}", wanted=error.wanted, do=error.do) from None
+
+
+def _as_cftime(stamps: npt.NDArray[Any], calendar: str) -> npt.NDArray[Any]:
+    if stamps.dtype.kind != "M":
+        return stamps
+    numbers = stamps.astype("datetime64[us]").astype(np.int64)
+    return np.asarray(cftime.num2date(numbers, "microseconds since 1970-01-01", calendar))

@@ -1,0 +1,136 @@
+"""Which coordinate of a data set is the time of a variable, decoded once."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from faconv_cli.cube.choose import Asked, leads_told
+from faconv_cli.cube.coordinates import Coordinates, Refusal
+from faconv_cli.cube.decode_time import Stamps, decode_time, numbered
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.lazy import load
+from faconv_cli.cube.roles import Role, long_dims, role_of_name
+from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.errors import InputError
+
+Times = tuple[str | None, Stamps]
+
+
+class TimeFinder:
+    """Finds the time of each variable of a data set."""
+
+    def __init__(self, coordinates: Coordinates, asked: Asked) -> None:
+        self._coordinates, self._asked = coordinates, asked
+        self._decoded: dict[str, Stamps] = {}
+
+    def of(self, name: str, grid: Grid) -> Times | Refusal:
+        """Dimension (``None`` where the time is a scalar) and stamps for one variable on a grid."""
+        if self._asked.time_index:
+            return self._numbered(name, grid)
+        variables = self._coordinates.variables
+        dims = variables[name].dims
+        fitting = [n for n in self._names() if set(variables[n].dims) <= set(dims)]
+        if not fitting:
+            starts_and_leads = self._of_role(name, "reference"), self._of_role(name, "lead")
+            if all(starts_and_leads):
+                return self._two_dims("of the forecasts", tuple(filter(None, starts_and_leads)))
+            return self._by_lead(name) or _no_axis(variables[name])
+        own = [n for n in fitting if n in dims] or fitting
+        choices = {long_dims(variables[n]) or dims for n in own}
+        if len(own) > 1 and len(choices) > 1:
+            return Refusal(
+                f"several time coordinates ({', '.join(own)})",
+                "one must be chosen",
+                "name it with --time-dim",
+                stage=4,
+            )
+        chosen = variables[own[0]]
+        if len(long_dims(chosen)) > 1:
+            return self._two_dims(repr(own[0]), long_dims(chosen))
+        dim = long_dims(chosen) or tuple(str(d) for d in chosen.dims if d in dims)
+        return (dim[0] if dim else None), self._decode(own[0])
+
+    def _of_role(self, name: str, role: Role) -> str | None:
+        """The dimension of a variable that has a role."""
+        dims = long_dims(self._coordinates.variables[name])
+        return next((dim for dim in dims if self._coordinates.role_of_dim(dim) == role), None)
+
+    def _two_dims(self, name: str, dims: tuple[str, ...]) -> Refusal:
+        lead = next((dim for dim in dims if self._coordinates.role_of_dim(dim) == "lead"), None)
+        return Refusal(
+            f"time {name} has two dimensions, {' and '.join(dims)}",
+            "faconv takes one series of fields, not forecasts of several starts and leads",
+            "select one start first"
+            if lead is None
+            else f"choose a lead with --step: there are {leads_told(self._coordinates.dataset, lead)}",
+            stage=4,
+        )
+
+    def _numbered(self, name: str, grid: Grid) -> Times | Refusal:
+        """The steps along the dimension of time, whatever their times are."""
+        sizes = self._coordinates.dataset.sizes
+        dims = [str(d) for d in self._coordinates.variables[name].dims if d not in (grid.y_name, grid.x_name)]
+        timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
+        named = [dim for dim in dims if dim in timelike]
+        open_ones = [d for d in dims if sizes[d] > 1 and self._coordinates.role_of_dim(d) is None]
+        left = named or open_ones
+        if len(left) != 1:
+            return Refusal(
+                f"no dimension that must be time (dimensions {', '.join(dims) or 'none'} besides the grid)",
+                "--time-index numbers the steps of one",
+                "name it with --time-dim",
+                stage=4,
+            )
+        return left[0], numbered(sizes[left[0]])
+
+    def _time_dims(self) -> set[str]:
+        variables = self._coordinates.variables
+        coordinates = {str(dim) for name in self._coordinates.by_role["time"] for dim in variables[name].dims}
+        return coordinates | {
+            d for d in map(str, self._coordinates.dataset.dims) if role_of_name(d, ("time",))
+        }
+
+    def _by_lead(self, name: str) -> Times | None:
+        """A forecast step as the time where the file does not say when the forecast started."""
+        variables = self._coordinates.variables
+        leads = [n for n in self._coordinates.by_role["lead"] if len(long_dims(variables[n])) == 1]
+        lead = next((n for n in leads if long_dims(variables[n])[0] in variables[name].dims), None)
+        if lead is None or self._asked.time_dim is not None:
+            return None
+        note = f"Forecast step {lead!r} counts from a start the file does not give: no dates, no seasons."
+        numbers = np.asarray(load(variables[lead], self._coordinates.path, lead), np.float64)
+        return long_dims(variables[lead])[0], Stamps(numbers, UNDATED, note)
+
+    def _names(self) -> list[str]:
+        asked, by_role = self._asked.time_dim, self._coordinates.by_role["time"]
+        if asked is None:
+            return by_role
+        named = [n for n, v in self._coordinates.variables.items() if asked in (n, *v.dims)]
+        exact = [n for n in named if n == asked]
+        timelike = [n for n in named if n in by_role]
+        if not exact and not timelike:
+            raise InputError(
+                f"{self._coordinates.path}: no time coordinate {asked!r}",
+                wanted=f"the file has {', '.join(self._coordinates.variables)}",
+                do="correct --time-dim, or number the steps of a dimension of that name with --time-index"
+                if asked in self._coordinates.dataset.dims
+                else "correct --time-dim",
+            )
+        return exact or timelike
+
+    def _decode(self, name: str) -> Stamps:
+        if name not in self._decoded:
+            lazy, path = self._coordinates.variables[name], self._coordinates.path
+            read = xr.Variable(lazy.dims, load(lazy, path, name), lazy.attrs, lazy.encoding)
+            self._decoded[name] = decode_time(read, f"{path}: {name}")
+        return self._decoded[name]
+
+
+def _no_axis(variable: xr.Variable) -> Refusal:
+    return Refusal(
+        f"no time axis (dimensions {', '.join(map(str, variable.dims))})",
+        "faconv needs a time coordinate that can be decoded",
+        "name it with --time-dim, or number the steps with --time-index",
+        stage=3,
+    )
