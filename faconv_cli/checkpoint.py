@@ -20,6 +20,7 @@ from torch import Tensor
 
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.cube import Channel
 from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output
@@ -49,6 +50,7 @@ class Checkpoint:
         decoder: weights of the decoder the encoder was trained with.
         record: what it was trained on and how it went: strings and numbers.
         resume: state of an unfinished training, or nothing.
+        constants: mask, static channels and units that the data are prepared with.
         sha256: of the file it was read from.
     """
 
@@ -65,6 +67,7 @@ class Checkpoint:
     decoder: Weights
     record: Mapping[str, Any]
     resume: Mapping[str, Any] = field(default_factory=dict)
+    constants: Constants = field(default_factory=Constants)
     sha256: str = ""
 
     @property
@@ -79,7 +82,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
     Raises:
         OutputError: the file exists or cannot be written.
     """
-    climatology, normalizer = checkpoint.climatology, checkpoint.normalizer
+    climatology, normalizer, constants = checkpoint.climatology, checkpoint.normalizer, checkpoint.constants
     about = {
         "config": checkpoint.config.model_dump(mode="json"),
         "channels": [asdict(channel) for channel in checkpoint.channels],
@@ -93,6 +96,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
             "period": list(climatology.period),
         },
         "record": dict(checkpoint.record),
+        "static_names": list(constants.static_names),
+        "input_units": dict(constants.input_units),
     }
     arrays = {
         "lat": checkpoint.lat,
@@ -101,7 +106,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "mean": normalizer.mean,
         "std": normalizer.std,
         "valid": normalizer.valid,
+        "statics": constants.statics,
     }
+    if constants.mask is not None:
+        arrays["mask"] = constants.mask
     contents = {
         "format": FORMAT,
         "version": VERSION,
@@ -149,6 +157,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
             decoder=contents["decoder"],
             record=about["record"],
             resume=contents["resume"],
+            constants=Constants(
+                mask=array.get("mask"),
+                static_names=tuple(about["static_names"]),
+                statics=array["statics"],
+                input_units=about["input_units"],
+            ),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
@@ -236,6 +250,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
             "lon": [float(checkpoint.lon.min()), float(checkpoint.lon.max())],
             "closes the circle": checkpoint.periodic,
         },
+        "static channels": list(checkpoint.constants.static_names),
         "time step": checkpoint.time_step,
         "anomalies": checkpoint.climatology.kind + (", detrended" if checkpoint.climatology.detrend else ""),
         "windows": checkpoint.config.tiling.model_dump(mode="json"),

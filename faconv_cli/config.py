@@ -58,6 +58,21 @@ class DataConfig(_Config):
         description="LAT0:LAT1,LON0:LON1 in degrees, longitudes from west to east, across any meridian: "
         "20:80,-90:30 or 20:60,120:-120. Default: all.",
     )
+    derive: tuple[str, ...] = Field(
+        (),
+        description="Channel worked out of others, NAME=FORMULA: 'wind=hypot(u10,v10)'; + - * / **, hypot "
+        "sqrt exp log abs sin cos arctan2 minimum maximum. What it reads need not be a channel. Repeatable.",
+    )
+    mask: str | None = Field(
+        None,
+        description="FILE[:VARIABLE] on the grid of the data; points where it is 0 or missing are taken as "
+        "missing. Default: none.",
+    )
+    static: tuple[str, ...] = Field(
+        (),
+        description="FILE[:NAME,NAME] on the grid of the data: channels that do not change in time, seen by "
+        "the network but not to be given back (orography, land-sea mask). Repeatable.",
+    )
     coarsen: Annotated[int, Field(ge=2)] | None = Field(
         None,
         description="Means over blocks of so many points per side, weighted by area. Default: none.",
@@ -262,6 +277,8 @@ class RunConfig(_Config):
                 f"burn_in {self.tiling.burn_in}, where EOFs of a window of {self.tiling.window} look "
                 f"{self.tiling.window - 1} steps back"
             )
+        if self.encoder.encoder == EOF and self.data.static:
+            raise ValueError(f"static fields are seen by a network, which encoder {EOF} is not")
         if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
             raise ValueError(
                 f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "

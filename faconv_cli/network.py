@@ -37,7 +37,13 @@ LAYERS = {
 
 
 def build_encoder(
-    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, sub_daily: bool
+    config: RunConfig,
+    channels: int,
+    shape: tuple[int, int],
+    *,
+    periodic: bool,
+    sub_daily: bool,
+    statics: int = 0,
 ) -> SubspaceEncoder | EofEncoder:
     """Build the encoder of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
@@ -45,7 +51,7 @@ def build_encoder(
         return EofEncoder(config.lags, encoder.embedding, channels, nodes_of(config, shape))
     patch = encoder.patch or 1
     padding = _padding(config, shape, periodic=periodic)
-    layer = _layer(encoder, channels + 1 if patch == 1 else encoder.bottleneck, padding)
+    layer = _layer(encoder, channels + 1 + statics if patch == 1 else encoder.bottleneck, padding)
     temporal = None
     if "temporal" not in encoder.without:
         temporal = TemporalAttention(
@@ -65,11 +71,12 @@ def build_encoder(
         sub_daily=sub_daily,
         patch=patch,
         stem=encoder.bottleneck,
+        statics=statics,
     )
 
 
 def build_forecaster(
-    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool
+    config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, statics: int = 0
 ) -> Forecaster | LinearInverseModel:
     """Build the forecasting network of a resolved configuration for a grid of ``shape``."""
     encoder = config.encoder
@@ -78,7 +85,7 @@ def build_forecaster(
     padding = _padding(config, shape, periodic=periodic)
     one = encoder.model_copy(update={"layers": 1})
     layers = [_layer(one, encoder.hidden, padding) for _ in range(encoder.layers)]
-    return Forecaster(layers, channels, patch=encoder.patch or 1, skip=encoder.skip)
+    return Forecaster(layers, channels, patch=encoder.patch or 1, skip=encoder.skip, statics=statics)
 
 
 def _padding(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Padding:
@@ -161,6 +168,7 @@ def build_domain(
     valid: np.ndarray,
     *,
     periodic: bool,
+    statics: np.ndarray | tuple[()] = (),
 ) -> Domain:
     """Build the constants of a grid.
 
@@ -171,6 +179,7 @@ def build_domain(
         lon: (w,) or (h, w) degrees east.
         valid: (c, h, w) share of the training steps at which a point holds a value.
         periodic: the grid closes the circle.
+        statics: (s, h, w) static channels.
     """
     shape = (area.shape[0], area.shape[1])
     tiles = tiles_of(config, shape, periodic=periodic)
@@ -180,6 +189,9 @@ def build_domain(
     node_y = _node_places(shape[0], nodes[0], tiles.shape[0], wrap=False)
     node_x = _node_places(shape[1], nodes[1], tiles.shape[1], wrap=periodic)
     index = [tiles.index(number) for number in range(len(tiles))]
+    padded_statics = np.zeros((len(statics), *tiles.shape))
+    if len(statics):
+        padded_statics[:, : shape[0], : shape[1]] = statics
     return Domain(
         area=torch.from_numpy(weights / weights.sum()).float(),
         node_y=torch.from_numpy(node_y).float(),
@@ -188,6 +200,7 @@ def build_domain(
         tile_rows=torch.from_numpy(np.stack([rows for rows, _ in index])),
         tile_columns=torch.from_numpy(np.stack([columns for _, columns in index])),
         blend=torch.from_numpy(tiles.blend()).float(),
+        statics=torch.from_numpy(padded_statics).float(),
     )
 
 
@@ -223,6 +236,7 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder | EofEncoder:
         checkpoint.grid_shape,
         periodic=checkpoint.periodic,
         sub_daily=checkpoint.sub_daily,
+        statics=len(checkpoint.constants.static_names),
     )
     _load(encoder, checkpoint.encoder)
     return encoder.eval()
@@ -236,7 +250,11 @@ def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LinearInverseModel:
     """
     _check_task(checkpoint, "forecast")
     forecaster = build_forecaster(
-        checkpoint.config, len(checkpoint.channels), checkpoint.grid_shape, periodic=checkpoint.periodic
+        checkpoint.config,
+        len(checkpoint.channels),
+        checkpoint.grid_shape,
+        periodic=checkpoint.periodic,
+        statics=len(checkpoint.constants.static_names),
     )
     _load(forecaster.encoder, checkpoint.encoder)
     _load(forecaster.decoder, checkpoint.decoder)

@@ -7,6 +7,7 @@ import torch
 from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.cube import Channel
 from faconv_cli.errors import CheckpointError, OutputError
 from faconv_cli.windows.normalize import Normalizer
@@ -47,6 +48,25 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint, tmp_path):
     assert torch.equal(read.resume["state"]["x"], torch.ones(2))
     assert read.grid_shape == (4, 6)
     assert len(read.sha256) == 64
+
+
+def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
+    rng = np.random.default_rng(0)
+    constants = Constants(
+        mask=rng.uniform(size=(8, 12)) > 0.5,
+        static_names=("oro", "lsm"),
+        statics=rng.normal(size=(2, 4, 6)).astype(np.float32),
+        input_units={"u10": "m s-1"},
+    )
+    write_checkpoint(tmp_path / "m.pt", replace(checkpoint, constants=constants), overwrite=False)
+    read = read_checkpoint(tmp_path / "m.pt")
+    np.testing.assert_array_equal(read.constants.mask, constants.mask)
+    np.testing.assert_array_equal(read.constants.statics, constants.statics)
+    assert read.constants.static_names == ("oro", "lsm")
+    assert read.constants.input_units == {"u10": "m s-1"}
+    assert describe(read)["static channels"] == ["oro", "lsm"]
+    write_checkpoint(tmp_path / "plain.pt", checkpoint, overwrite=False)
+    assert read_checkpoint(tmp_path / "plain.pt").constants.mask is None
 
 
 def test_the_same_contents_give_the_same_bytes(checkpoint, tmp_path):

@@ -78,3 +78,8 @@ def test_a_configuration_survives_json():
         tiling=TilingConfig(window=30), encoder=EncoderConfig(without=("axial",)), fit=FitConfig(lead=(1, 5))
     )
     assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_static_fields_have_no_place_in_eofs():
+    with pytest.raises(UsageError, match="static fields are seen by a network"):
+        RunConfig.build(None, {"encoder": "eof", "static": ["s.nc:oro"]})

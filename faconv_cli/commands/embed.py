@@ -74,11 +74,11 @@ def command(
     """
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.cube.paths import expand, local_files
-    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.device import choose_device, set_threads
-    from faconv_cli.embed.run import Embedder, match_cube
+    from faconv_cli.embed.run import Embedder
     from faconv_cli.embed.write import write_embedding
     from faconv_cli.files import check_output
+    from faconv_cli.match import open_matching
 
     *data, last = files
     output = _output(data, last)
@@ -93,7 +93,9 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    settings = trained.config.data.replayed(
+    cube = open_matching(
+        trained,
+        data,
         variables=split_list(variables),
         time_dim=time_dim,
         time_index=time_index,
@@ -101,10 +103,8 @@ def command(
         step=step,
         engine=engine,
     )
-    cube = open_record(data, settings)
     for text in cube.notes:
         console.note(text)
-    cube = match_cube(trained, cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
     stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)

@@ -75,12 +75,11 @@ def command(
     Example: faconv forecast --checkpoint sst.pt sst.nc sst_forecast.nc --from 2019 --steps 6 --verify
     """
     from faconv_cli.checkpoint import read_checkpoint
-    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.device import choose_device, set_threads
-    from faconv_cli.embed.run import match_cube
     from faconv_cli.files import check_output
     from faconv_cli.forecast.run import ForecastRun
     from faconv_cli.forecast.write import write_forecasts
+    from faconv_cli.match import open_matching
 
     *data, output = files
     if not data:
@@ -91,11 +90,9 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    settings = trained.config.data.replayed(variables=split_list(variables), time_dim=time_dim)
-    cube = open_record(data, settings)
+    cube = open_matching(trained, data, variables=split_list(variables), time_dim=time_dim)
     for text in cube.notes:
         console.note(text)
-    cube = match_cube(trained, cube)
     ahead = steps or max(trained.config.tiling.window - trained.config.teacher_forced, 1)
     run = ForecastRun(trained, cube, ahead, chosen, batch=batch, truth=verify)
     asked = _asked(cube.time, start)

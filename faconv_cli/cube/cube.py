@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask.array as da
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.masking import Ledger, sentences
 from faconv_cli.cube.readers import Held, Reader, take, to_dask
@@ -52,6 +53,7 @@ class Cube:
         file_chunk_steps: time steps in one chunk of the file.
         series: (c,) readers behind ``fields``, for reads without dask's overhead.
         ledgers: what was no value in the steps of the files that have been read.
+        constants: what the pipeline took from elsewhere than the record.
     """
 
     fields: xr.DataArray
@@ -64,6 +66,7 @@ class Cube:
     file_chunk_steps: int = 1
     series: tuple[Reader, ...] | None = None
     ledgers: tuple[Ledger, ...] = ()
+    constants: Constants = field(default_factory=Constants)
 
     @property
     def masked(self) -> list[str]:

@@ -3,43 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.coarsen import coarsen
+from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.derive import derive, inputs_of, parse_all
+from faconv_cli.cube.expression import Expression
+from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
 from faconv_cli.cube.region import cut_region
 from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.units import in_units
 
 
-def open_record(paths: Sequence[str | Path], data: DataConfig) -> Cube:
-    """Open files and make of them what the settings say; nothing but coordinates is read.
+def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Constants | None = None) -> Cube:
+    """Open files and make of them what the settings say; of the record nothing but coordinates is read.
 
-    In this order: region, coarsening, running means, season and time range, so that a mean reaches back to
-    steps that are then left out. Anomalies, trend and the hold-out belong to the training period.
+    In this order: region, derived channels, mask, coarsening, running means, season and time range, so that
+    a mean reaches back to steps that are then left out. Anomalies, trend and the hold-out belong to the
+    training period.
+
+    Args:
+        paths: files of one record.
+        data: the settings.
+        constants: of the checkpoint that is replayed, in place of the files of mask and static fields.
 
     Raises:
         InputError: a file that cannot be read, or that does not have what was asked for.
         UsageError: settings that contradict each other or the data.
     """
-    cube = open_cube(
-        paths,
-        variables=data.variables,
-        levels=data.levels,
-        time_dim=data.time_dim,
-        time_index=data.time_index,
-        member=data.member,
-        step=data.step,
-        engine=data.engine,
-    )
+    expressions = parse_all(data.derive)
+    cube, inputs = _open(paths, data, expressions)
     if data.region is not None:
-        cube = cut_region(cube, data.region)
+        cube, inputs = (cut_region(one, data.region) for one in (cube, inputs))
+    if constants is None:
+        constants = _read_constants(cube, inputs, data)
+    if expressions:
+        inputs = in_units(inputs, constants.input_units)  # as in training, whatever these files have
+        cube = derive(cube, inputs, expressions)
+    if constants.mask is not None:
+        cube = apply_mask(cube, constants.mask)
     if data.coarsen is not None:
         cube = coarsen(cube, data.coarsen)
     if data.smooth is not None:
         cube = smooth(cube, data.smooth)
     if data.season is not None:
         cube = keep_season(cube, data.season)
+    if constants.static_names:
+        cube = cube.noted(f"Static channels: {', '.join(constants.static_names)}.")
+    cube = replace(cube, constants=constants)
     return cube.slice(*cube.time.indices_of(data.time_range)) if data.time_range else cube
+
+
+def _open(
+    paths: Sequence[str | Path], data: DataConfig, expressions: Sequence[Expression]
+) -> tuple[Cube, Cube]:
+    """Open the channels to keep, and those that formulas read, on the same steps."""
+
+    def opened(variables: Sequence[str] | None) -> Cube:
+        return open_cube(
+            paths,
+            variables=variables,
+            levels=data.levels,
+            time_dim=data.time_dim,
+            time_index=data.time_index,
+            member=data.member,
+            step=data.step,
+            engine=data.engine,
+        )
+
+    names = inputs_of(expressions)
+    derived = {expression.name for expression in expressions}
+    asked = data.variables
+    if not expressions or asked is None:
+        cube = opened(asked)
+        return cube, _picked(cube, names)
+    asked = tuple(name for name in asked if name not in derived)
+    if not asked:
+        inputs = opened(names)
+        return inputs.pick([]), inputs
+    kept = [channel.name for channel in opened(asked).channels]
+    whole = opened((*asked, *(name for name in names if name not in kept)))
+    return _picked(whole, kept), _picked(whole, names)
+
+
+def _picked(cube: Cube, names: Sequence[str]) -> Cube:
+    """Pick channels by name, those that are there."""
+    number = {channel.name: index for index, channel in enumerate(cube.channels)}
+    return cube.pick([number[name] for name in names if name in number])
+
+
+def _read_constants(cube: Cube, inputs: Cube, data: DataConfig) -> Constants:
+    """Read mask and static fields from their files, and note the units of what formulas read."""
+    units = {channel.name: channel.units for channel in inputs.channels}
+    mask = None if data.mask is None else read_mask(data.mask, cube.grid, data.region)
+    if not data.static:
+        return Constants(mask, input_units=units)
+    names, statics = read_statics(data.static, cube.grid, data.region, data.coarsen)
+    return Constants(mask, names, statics, units)

@@ -61,6 +61,47 @@ class Region:
         return east_of_west <= width % 360 + 2 * TOLERANCE_DEG
 
 
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a region leaves of a grid.
+
+    Attributes:
+        grid: the points in the box.
+        rows: (h,) of the whole grid, in canonical order.
+        columns: (w,) of the whole grid, in canonical order.
+        inside: (h, w) points of the box in the region; all of them where latitude and longitude are the axes.
+    """
+
+    grid: Grid
+    rows: Indices
+    columns: Indices
+    inside: npt.NDArray[np.bool_]
+
+
+def plan_cut(grid: Grid, text: str) -> Cut:
+    """Find the points in a region.
+
+    Raises:
+        UsageError: not a region.
+        InputError: it holds fewer than two points along a side of the grid.
+    """
+    region = Region.parse(text)
+    rows, columns, inside = _points_inside(grid, region)
+    if min(len(rows), len(columns)) < 2:
+        raise InputError(
+            f"--region {text} holds {len(rows)} x {len(columns)} points of the grid",
+            wanted=f"at least 2 x 2; latitudes run from {np.nanmin(grid.lat):g} to {np.nanmax(grid.lat):g}, "
+            f"longitudes from {np.nanmin(grid.lon):g} to {np.nanmax(grid.lon):g}",
+            do="choose a region inside, longitudes from west to east",
+        )
+    part = _sub_grid(grid, rows, columns)
+    if part.regular:
+        columns = _nearest(grid.lon, part.lon)
+    if grid.cell_area is not None:
+        part = replace(part, cell_area=grid.cell_area[rows[:, None], columns])
+    return Cut(part, rows, columns, inside)
+
+
 def cut_region(cube: Cube, text: str) -> Cube:
     """Keep the points in a region; of 2-D coordinates the smallest box around them, the others as missing.
 
@@ -68,28 +109,15 @@ def cut_region(cube: Cube, text: str) -> Cube:
         UsageError: not a region.
         InputError: it holds fewer than two points along a side of the grid.
     """
-    region = Region.parse(text)
-    rows, columns, inside = _points_inside(cube.grid, region)
-    if min(len(rows), len(columns)) < 2:
-        raise InputError(
-            f"--region {text} holds {len(rows)} x {len(columns)} points of the grid",
-            wanted=f"at least 2 x 2; latitudes run from {np.nanmin(cube.grid.lat):g} to "
-            f"{np.nanmax(cube.grid.lat):g}, longitudes from {np.nanmin(cube.grid.lon):g} to "
-            f"{np.nanmax(cube.grid.lon):g}",
-            do="choose a region inside, longitudes from west to east",
-        )
-    grid = _sub_grid(cube.grid, rows, columns)
-    if grid.regular:
-        columns = _nearest(cube.grid.lon, grid.lon)
-    if cube.grid.cell_area is not None:
-        grid = replace(grid, cell_area=cube.grid.cell_area[rows[:, None], columns])
-    readers: list[Reader] = [_picked(reader, rows, columns) for reader in cube.readers]
-    if not inside.all():
-        readers = [Masked(reader, inside) for reader in readers]
-    h, w = grid.shape
-    outside = f", {(~inside).sum()} of them outside and taken as missing" if not inside.all() else ""
-    note = f"Region {text}: {h} x {w} of {cube.grid.shape[0]} x {cube.grid.shape[1]} points{outside}."
-    return cube.through(readers, grid=grid).noted(note)
+    cut = plan_cut(cube.grid, text)
+    readers: list[Reader] = [_picked(reader, cut.rows, cut.columns) for reader in cube.readers]
+    outside = int((~cut.inside).sum())
+    if outside:
+        readers = [Masked(reader, cut.inside) for reader in readers]
+    (h, w), (rows, columns) = cut.grid.shape, cube.grid.shape
+    note = f"Region {text}: {h} x {w} of {rows} x {columns} points"
+    note += f", {outside} of them outside and taken as missing." if outside else "."
+    return cube.through(readers, grid=cut.grid).noted(note)
 
 
 def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:

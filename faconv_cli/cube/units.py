@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.readers import Reader, Scaled
+from faconv_cli.cube.readers import Scaled
+from faconv_cli.errors import CheckpointError
 
 _ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
 
@@ -62,19 +64,126 @@ def parsed(units: str) -> Any:
     return None if unit.is_unknown() or unit.is_no_unit() or unit.is_time_reference() else unit
 
 
-def combined(work: Callable[[], Any]) -> str:
-    """Give the text of a unit that ``work`` makes of others, or "" where there is none."""
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a part of a formula.
+
+    Attributes:
+        of: the cf_units.Unit; None where it is not known.
+        number: the number, where the part is one.
+        spelt: the unit as a file spells it; "" for one that was worked out.
+    """
+
+    of: Any
+    number: float | None = None
+    spelt: str = ""
+
+    @property
+    def text(self) -> str:
+        """As CF spells units, ``m2 s-2``; "" where it is not known."""
+        definition = "" if self.of is None else str(self.of.definition)
+        return self.spelt or re.sub(r"\.(?!\d)|(?<!\d)\.", " ", definition)
+
+    @property
+    def multiplies(self) -> bool:
+        """It is known and counts from zero, which degrees Celsius do not."""
+        return self.of is not None and "@" not in self.of.definition
+
+
+UNKNOWN = Unit(None)
+
+
+def of_text(text: str) -> Unit:
+    """Read the unit of a channel."""
+    unit = parsed(text)
+    return UNKNOWN if unit is None else Unit(unit, spelt=text)
+
+
+def number(value: float) -> Unit:
+    """Give the unit of a number."""
+    return Unit(parsed("1"), value)
+
+
+def common(a: Unit, b: Unit) -> Unit:
+    """Give the unit that two parts share; a number is in that of the other."""
+    if a.number is not None or b.number is not None:
+        return replace(b if a.number is not None else a, number=None)
+    return a if a.of is not None and a.of == b.of else UNKNOWN
+
+
+def added(a: Unit, b: Unit) -> Unit:
+    """Give the unit of a sum or a difference; that of two temperatures in Celsius is none that is known."""
+    plain_number = a.number is not None or b.number is not None
+    return common(a, b) if plain_number or a.multiplies else UNKNOWN
+
+
+def mirrored(a: Unit) -> Unit:
+    """Give the unit of what changed its sign."""
+    return replace(a, number=None) if a.multiplies else UNKNOWN
+
+
+def product(a: Unit, b: Unit) -> Unit:
+    """Give the unit of a product."""
+    if not (a.multiplies and b.multiplies):
+        return UNKNOWN
+    if a.number is not None or b.number is not None:
+        return common(a, b)
+    return Unit(a.of * b.of)
+
+
+def quotient(a: Unit, b: Unit) -> Unit:
+    """Give the unit of a quotient."""
+    if not (a.multiplies and b.multiplies):
+        return UNKNOWN
+    return replace(a, number=None) if b.number is not None else Unit(a.of / b.of)
+
+
+def power(a: Unit, exponent: Unit) -> Unit:
+    """Give the unit of a power: known for whole numbers and for roots that come out even."""
+    if not a.multiplies or exponent.number is None:
+        return UNKNOWN
+    import cf_units
+
     try:
-        return str(work())
-    except (ValueError, TypeError, AttributeError):  # an unknown unit is None; a root that is none
-        return ""
+        with cf_units.suppress_errors():
+            return Unit(a.of**exponent.number)
+    except ValueError:
+        return UNKNOWN
 
 
-def convert_channel(cube: Cube, number: int, units: str, change: Conversion) -> Cube:
-    """Give one channel in other units, as it is read."""
-    channel = cube.channels[number]
-    readers: list[Reader] = list(cube.readers)
-    readers[number] = Scaled(readers[number], change.factor, change.offset)
-    channels = (*cube.channels[:number], replace(channel, units=units), *cube.channels[number + 1 :])
-    note = f"{channel.name} is converted from {channel.units} to {units}."
-    return cube.through(readers, channels=channels).noted(note)
+def plain(a: Unit) -> Unit:
+    """Give the unit of a function of a number: its argument must have no dimension."""
+    return Unit(parsed("1")) if a.of is not None and a.of.is_dimensionless() else UNKNOWN
+
+
+def angle(a: Unit, b: Unit) -> Unit:
+    """Give the unit of the angle of two parts in one unit."""
+    return Unit(parsed("radian"), spelt="radian") if common(a, b) != UNKNOWN else UNKNOWN
+
+
+def in_units(cube: Cube, wanted: Mapping[str, str]) -> Cube:
+    """Give channels in the units a checkpoint has for them, converted as they are read.
+
+    Raises:
+        CheckpointError: a channel's units and those wanted are not of one quantity; names both.
+    """
+    channels, readers, notes = list(cube.channels), list(cube.readers), list[str]()
+    for number, channel in enumerate(channels):
+        units = wanted.get(channel.name, channel.units)
+        if channel.units == units:
+            continue
+        change = conversion(channel.units, units)
+        if change is None:
+            raise CheckpointError(
+                f"{channel.name} is in {channel.units or 'no units'}",
+                wanted=f"the checkpoint was trained on {units or 'no units'}, and one cannot be converted to "
+                "the other",
+                do="convert the data, or correct the units attribute",
+            )
+        channels[number] = replace(channel, units=units)
+        if not change.trivial:
+            readers[number] = Scaled(readers[number], change.factor, change.offset)
+            notes.append(f"{channel.name} is converted from {channel.units} to {units}.")
+    if not notes:
+        return replace(cube, channels=tuple(channels))
+    return cube.through(readers, channels=tuple(channels)).noted(*notes)

@@ -20,7 +20,6 @@ from faconv_cli.windows.plan import Window, plan_windows
 from faconv_cli.windows.resolve import embedding_batch, tiles_of
 
 LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel
-GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,60 +45,6 @@ class Rows:
     attended: np.ndarray
     attention: np.ndarray | None
     teleconnection: np.ndarray | None
-
-
-def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
-    """Pick the checkpoint's channels out of a cube and check that it is of the same kind.
-
-    Raises:
-        CheckpointError: channels, units, time step or grid differ; names the difference.
-    """
-    names = [channel.name for channel in cube.channels]
-    missing = [channel.name for channel in checkpoint.channels if channel.name not in names]
-    if missing:
-        raise CheckpointError(
-            f"the data have no {', '.join(missing)} (they have {', '.join(names)})",
-            wanted=f"the checkpoint reads {', '.join(c.name for c in checkpoint.channels)}",
-            do="add the file that holds it, or name it with --variables CHANNEL=NAME",
-        )
-    cube = cube.pick([names.index(channel.name) for channel in checkpoint.channels])
-    for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
-        if ours.units != theirs.units:
-            raise CheckpointError(
-                f"{ours.name} is in {ours.units or 'no units'}",
-                wanted=f"the checkpoint was trained on {theirs.units or 'no units'}",
-                do="convert the data, or correct the units attribute",
-            )
-    if cube.time.step != checkpoint.time_step:
-        raise CheckpointError(
-            f"the data have a time step of {cube.time.step}",
-            wanted=f"the checkpoint was trained on steps of {checkpoint.time_step}",
-            do="aggregate the data to that step, or train on these",
-        )
-    _check_grid(checkpoint, cube)
-    return cube
-
-
-def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
-    if cube.grid.shape != checkpoint.grid_shape:
-        raise CheckpointError(
-            f"the data have a grid of {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
-            wanted=f"the checkpoint was trained on {checkpoint.grid_shape[0]} x {checkpoint.grid_shape[1]}",
-            do="regrid the data, or train on these",
-        )
-    for name, ours, theirs in (
-        ("latitudes", cube.grid.lat, checkpoint.lat),
-        ("longitudes", cube.grid.lon, checkpoint.lon),
-    ):
-        difference = np.abs(ours - theirs) if ours.shape == theirs.shape else np.array([np.inf])
-        if name == "longitudes":
-            difference = np.minimum(difference, np.abs(difference - 360))
-        if difference.max() > GRID_TOLERANCE_DEG:
-            raise CheckpointError(
-                f"the data's {name} run from {ours.min():g} to {ours.max():g}",
-                wanted=f"the checkpoint's from {theirs.min():g} to {theirs.max():g}",
-                do="regrid the data, or train on these",
-            )
 
 
 class Embedder:
@@ -136,7 +81,13 @@ class Embedder:
         self._queries = torch.tensor(queries, device=device) if queries else None
         self._encoder = load_encoder(checkpoint).to(device)
         self._domain = build_domain(
-            config, grid.area, grid.lat, grid.lon, checkpoint.normalizer.valid, periodic=grid.periodic
+            config,
+            grid.area,
+            grid.lat,
+            grid.lon,
+            checkpoint.normalizer.valid,
+            periodic=grid.periodic,
+            statics=checkpoint.constants.statics,
         ).to(device)
         self._tiling = config.tiling
         self._reader = WindowReader(

@@ -43,7 +43,12 @@ class EmbeddingTask:
         self._objective = Objective(targets_of(config), config.fit.points, config.tiling.window)
         shape, channels = cube.grid.shape, cube.shape[1]
         encoder = build_encoder(
-            config, channels, shape, periodic=cube.grid.periodic, sub_daily=cube.time.sub_daily
+            config,
+            channels,
+            shape,
+            periodic=cube.grid.periodic,
+            sub_daily=cube.time.sub_daily,
+            statics=len(cube.constants.static_names),
         )
         self._model = EmbeddingModel(encoder, build_decoder(config, channels, shape))
         training = prepared.split.training

@@ -26,7 +26,13 @@ class ForecastTask:
         self._prepared = prepared
         self._given = config.teacher_forced
         self._closed = config.tiling.window - 1 - self._given
-        self._model = build_forecaster(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
+        self._model = build_forecaster(
+            config,
+            cube.shape[1],
+            cube.grid.shape,
+            periodic=cube.grid.periodic,
+            statics=len(cube.constants.static_names),
+        )
         self.start = "persistence" if config.encoder.skip else "the climatology"
         if isinstance(self._model, LinearInverseModel):
             self._fit(self._model, reader, domain)

@@ -104,7 +104,13 @@ class Training:
         grid = cube.grid
         torch.manual_seed(self._fit.seed)
         domain = build_domain(
-            config, grid.area, grid.lat, grid.lon, prepared.normalizer.valid, periodic=grid.periodic
+            config,
+            grid.area,
+            grid.lat,
+            grid.lon,
+            prepared.normalizer.valid,
+            periodic=grid.periodic,
+            statics=cube.constants.statics,
         )
         self._reader = WindowReader(
             cube,
@@ -304,6 +310,7 @@ class Training:
             encoder=_on_cpu(averaged.get_submodule("encoder").state_dict()),
             decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
+            constants=prepared.cube.constants,
             resume=state if resume else {},
         )
 
@@ -315,6 +322,7 @@ class Training:
         return {
             "training": {
                 "sources": list(cube.sources),
+                "notes": list(cube.notes),
                 "steps": len(split.training_steps),
                 "period": [labels[first], labels[last]],
                 "validation period": [labels[begin], labels[end - 1]] if end > begin else None,

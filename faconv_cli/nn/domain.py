@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 from einops import reduce
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +23,7 @@ class Domain:
         tile_rows: rows of the grid in each tile.
         tile_columns: columns of the grid in each tile.
         blend: weights of each tile's points that add up to 1 at every point of the grid.
+        statics: channels that do not change in time, which a network sees beside the fields.
     """
 
     area: Float[Tensor, "h w"]
@@ -32,6 +33,7 @@ class Domain:
     tile_rows: Int[Tensor, "n th"]
     tile_columns: Int[Tensor, "n tw"]
     blend: Float[Tensor, "n th tw"]
+    statics: Float[Tensor, "s h w"]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,6 +54,14 @@ class Domain:
         if self.tiles == 1:
             return x
         return x.index_select(-2, self.tile_rows[tile]).index_select(-1, self.tile_columns[tile])
+
+
+def network_input(
+    x: Float[Tensor, "b t c h w"], valid: Bool[Tensor, "b t c h w"], domain: Domain
+) -> Float[Tensor, "b t i h w"]:
+    """Put beside the fields what a network sees with them: share of valid channels, static channels."""
+    statics = domain.statics.to(x.dtype).expand(*x.shape[:2], -1, -1, -1)
+    return torch.cat([x, valid.to(x.dtype).mean(2, keepdim=True), statics], dim=2)
 
 
 def pool_sum(x: Tensor, patch: int) -> Tensor:

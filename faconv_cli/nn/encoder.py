@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from faconv_cli.nn.domain import Domain, pool_sum
+from faconv_cli.nn.domain import Domain, network_input, pool_sum
 from faconv_cli.nn.head import SpatialPatterns
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
@@ -35,11 +35,12 @@ class Encoding(NamedTuple):
 class SubspaceEncoder(nn.Module):
     """Fields of a window to d numbers per step: z = TemporalAttention(SpatialPatterns([layer(x) ; x])).
 
-    The recurrent layer sees x and, as a last channel, the share of channels that are valid at each point.
-    With a patch above 1 a strided convolution comes before it, and the patterns on x keep full resolution.
+    The recurrent layer sees x, the share of channels that are valid at each point, and the static channels;
+    the patterns and whatever is decoded know x alone. With a patch above 1 a strided convolution comes before
+    it, and the patterns on x keep full resolution.
 
     Args:
-        layer: recurrent layer; its input has ``channels + 1`` channels, or ``stem`` ones behind a patch.
+        layer: recurrent layer; its input has ``channels + 1 + statics`` channels, or ``stem`` behind a patch.
         channels: channels c of the fields.
         embedding: d.
         nodes: rows and columns of the nodes of the spatial patterns.
@@ -48,6 +49,7 @@ class SubspaceEncoder(nn.Module):
         sub_daily: the season includes the place in the day.
         patch: points per side under one hidden point.
         stem: channels of the patch convolution; unused where patch is 1.
+        statics: static channels.
     """
 
     def __init__(
@@ -62,11 +64,14 @@ class SubspaceEncoder(nn.Module):
         sub_daily: bool = False,
         patch: int = 1,
         stem: int = 16,
+        statics: int = 0,
     ) -> None:
         super().__init__()
         self.season, self.sub_daily = float(season), sub_daily
         self.patch = patch
-        self.stem = nn.Conv2d(channels + 1, stem, patch, stride=patch) if patch > 1 else nn.Identity()
+        self.stem = (
+            nn.Conv2d(channels + 1 + statics, stem, patch, stride=patch) if patch > 1 else nn.Identity()
+        )
         self.layer = layer
         self.patterns = SpatialPatterns(embedding, layer.hidden_channels, channels, nodes, patch)
         self.temporal = temporal
@@ -83,12 +88,12 @@ class SubspaceEncoder(nn.Module):
         queries: Int[Tensor, "q 2"] | None = None,
     ) -> Encoding:
         """Encode a batch of windows; ``x`` holds 0 where it is not valid."""
-        with_mask = torch.cat([x, valid.to(x.dtype).mean(2, keepdim=True)], dim=2)
+        seen = network_input(x, valid, domain)
         collected = _MapCollector(domain, self.patch, queries) if attention else None
         tiles = []
         for tile in range(domain.tiles):
             area = pool_sum(domain.cut(domain.area, tile)[None], self.patch)[0]
-            stemmed = self.stem(domain.cut(with_mask, tile).flatten(0, 1)).unflatten(0, x.shape[:2])
+            stemmed = self.stem(domain.cut(seen, tile).flatten(0, 1)).unflatten(0, x.shape[:2])
             local = collected.local_queries(tile) if collected else None
             output = self.layer.run(stemmed, None, area, attention=attention, queries=local)
             with torch.autocast(x.device.type, enabled=False):

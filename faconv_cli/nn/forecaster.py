@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faconv_cli.nn.domain import Domain, pool_sum
+from faconv_cli.nn.domain import Domain, network_input, pool_sum
 from faconv_cli.nn.layer import ChannelNorm, RecurrentLayer2d
 
 
@@ -52,24 +52,31 @@ class FrameEncoder(nn.Module):
 class Forecaster(nn.Module):
     """The forecasting network of Horuz et al. 2025 (arXiv 2508.03614), around any recurrence.
 
-    frames with their mask → `FrameEncoder` → 1×1 convolution → the next frame, or with ``skip`` the change
-    from the last one. Each tile is worked on alone, and tiles are blended into one frame before it is fed
-    back. The last convolution starts at zero: the untrained forecast is persistence with ``skip``, else the
-    climatology.
+    frames with their mask and static channels → `FrameEncoder` → 1×1 convolution → the next frame, or with
+    ``skip`` the change from the last one. Each tile is worked on alone, and tiles are blended into one frame
+    before it is fed back. The last convolution starts at zero: the untrained forecast is persistence with
+    ``skip``, else the climatology.
 
     Args:
         layers: recurrences, one for each tile-wise block; all map F to F channels.
         channels: channels c of the fields.
         patch: points per side under one hidden point.
         skip: forecast the change from the last frame.
+        statics: static channels.
     """
 
     def __init__(
-        self, layers: Sequence[RecurrentLayer2d], channels: int, *, patch: int = 1, skip: bool = True
+        self,
+        layers: Sequence[RecurrentLayer2d],
+        channels: int,
+        *,
+        patch: int = 1,
+        skip: bool = True,
+        statics: int = 0,
     ) -> None:
         super().__init__()
         self.patch, self.skip = patch, skip
-        self.encoder = FrameEncoder(layers, channels + 1, patch)
+        self.encoder = FrameEncoder(layers, channels + 1 + statics, patch)
         self.decoder = nn.Conv2d(layers[0].hidden_channels, channels * patch**2, 1)
         for parameter in self.decoder.parameters():
             nn.init.zeros_(parameter)
@@ -101,7 +108,7 @@ class Forecaster(nn.Module):
 
     def _next(self, x: Tensor, valid: Tensor, states: list[Any], domain: Domain) -> Tensor:
         """Give the frame after each of ``x``; ``states`` of the tiles move on in place."""
-        frames = torch.cat([x, valid.to(x.dtype).mean(2, keepdim=True)], dim=2)
+        frames = network_input(x, valid, domain)
         parts = []
         for tile in range(domain.tiles):
             area = pool_sum(domain.cut(domain.area, tile)[None], self.patch)[0]

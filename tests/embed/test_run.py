@@ -7,8 +7,9 @@ import torch
 from faconv_cli import schema
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.embed.run import Embedder, match_cube
+from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import CheckpointError, InputError
+from faconv_cli.match import match_cube
 
 CPU = torch.device("cpu")
 
@@ -153,9 +154,9 @@ def _with(cube, **changes):
 def test_data_that_do_not_fit_are_refused_with_the_difference(checkpoint, cube, make_cube):
     with pytest.raises(CheckpointError, match=r"the data have no v1 \(they have v0\)"):
         match_cube(checkpoint, cube.pick([0]))
-    kelvin = (Channel("v0", "degC"), cube.channels[1])
-    with pytest.raises(CheckpointError, match=r"v0 is in degC.*trained on K"):
-        match_cube(checkpoint, _with(cube, channels=kelvin))
+    pressure = (Channel("v0", "Pa"), cube.channels[1])
+    with pytest.raises(CheckpointError, match=r"v0 is in Pa.*trained on K"):
+        match_cube(checkpoint, _with(cube, channels=pressure))
     hours = cube.time.values[0] + np.arange(80) * np.timedelta64(6, "h")
     with pytest.raises(CheckpointError, match=r"step of 6 hours.*steps of 1 day"):
         match_cube(checkpoint, _with(cube, time=TimeAxis.from_values(hours)))

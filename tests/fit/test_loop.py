@@ -97,10 +97,11 @@ def test_without_validation_the_last_weights_are_the_best(cube, tmp_path):
 
 
 def test_the_checkpoint_says_what_it_was_trained_on(cube, tmp_path):
-    _epochs(_training(cube, tmp_path / "m.pt", epochs=1))
+    _epochs(_training(cube.noted("Region 0:1,0:1."), tmp_path / "m.pt", epochs=1))
     record = read_checkpoint(tmp_path / "m.pt").record
     assert record["training"] == {
         "sources": ["made.nc"],
+        "notes": ["Region 0:1,0:1."],
         "steps": 96,
         "period": [cube.time.labels[0], cube.time.labels[95]],
         "validation period": [cube.time.labels[96], cube.time.labels[119]],

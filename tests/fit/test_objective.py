@@ -31,6 +31,7 @@ def domain():
         torch.arange(4)[None],
         torch.arange(5)[None],
         torch.ones(1, 4, 5),
+        torch.zeros(0, 4, 5),
     )
 
 

@@ -27,6 +27,7 @@ def make_domain():
             tile_rows=torch.from_numpy(np.stack([y for y, _ in index])),
             tile_columns=torch.from_numpy(np.stack([x for _, x in index])),
             blend=torch.from_numpy(tiles.blend()).double(),
+            statics=torch.zeros(0, h, w).double(),
         )
 
     return make

@@ -1,0 +1,177 @@
+"""Fields that do not change in time, from files of their own: masks and static channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.choose import Asked
+from faconv_cli.cube.coarsen import Coarsened, block_sums
+from faconv_cli.cube.conventions import Layer, find_layers, joined
+from faconv_cli.cube.coordinates import Refusal
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.formats import open_datasets
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.readers import Held, Masked
+from faconv_cli.cube.region import plan_cut
+from faconv_cli.errors import CheckpointError, InputError
+
+SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
+
+Field = npt.NDArray[np.float32]
+
+
+def read_mask(text: str, grid: Grid, region: str | None) -> npt.NDArray[np.bool_]:
+    """Read ``FILE[:VARIABLE]``: (h, w) True where the mask is neither 0 nor missing.
+
+    Args:
+        text: the file, and which variable is meant where it has several.
+        grid: of the record, cut to the region.
+        region: what the record was cut to; the mask may be of the whole grid.
+
+    Raises:
+        InputError: no such file or variable, several to choose from, or another grid.
+    """
+    fields = _read(text, grid, region, "--mask")
+    if len(fields) > 1:
+        raise InputError(
+            f"{text} has several fields: {joined(fields)}",
+            wanted="one mask",
+            do="name it, as in --mask FILE:VARIABLE",
+        )
+    (field,) = fields.values()
+    keep = np.isfinite(field) & (field != 0)
+    if not keep.any():
+        raise InputError(
+            f"{text} masks every point",
+            wanted="points where the mask is 0 or missing are left out",
+            do="check it; perhaps it is the other way round",
+        )
+    return np.asarray(keep)
+
+
+def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
+    """Take the points where ``keep`` (h, w) is False as missing.
+
+    Raises:
+        CheckpointError: the mask, of a checkpoint, is of another grid.
+    """
+    if keep.shape != cube.grid.shape:
+        raise CheckpointError(
+            f"the data have {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
+            wanted=f"the checkpoint's mask has {keep.shape[0]} x {keep.shape[1]}",
+            do="give data on the grid it was trained on",
+        )
+    readers = [Masked(reader, keep) for reader in cube.readers]
+    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are taken as missing.")
+
+
+def read_statics(
+    texts: Sequence[str], grid: Grid, region: str | None, side: int | None
+) -> tuple[tuple[str, ...], Field]:
+    """Read ``FILE[:NAME,NAME]`` items as static channels (s,) and (s, h, w), coarsened and scaled.
+
+    Args:
+        texts: the files, and which variables are meant; all fields without a time where none is named.
+        grid: of the record, cut to the region but not coarsened.
+        region: what the record was cut to; a field may be of the whole grid.
+        side: of the blocks the record is coarsened by, if it is.
+
+    Raises:
+        InputError: no such file or variable, another grid, a field without variation, or a name twice.
+    """
+    names: list[str] = []
+    values: list[Field] = []
+    for text in texts:
+        for name, field in _read(text, grid, region, "--static").items():
+            if name in names:
+                raise InputError(
+                    f"--static names {name} twice", wanted="each field once", do="leave one of them out"
+                )
+            names.append(name)
+            values.append(_scaled(field, grid.area, side, f"{text}: {name}"))
+    return tuple(names), np.stack(values)
+
+
+def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where: str) -> Field:
+    """Coarsen a field, take off its mean over the area and divide by its standard deviation."""
+    if side is not None:
+        coarse = Coarsened(Held(field[None]), side, area)
+        area = block_sums(area, side)
+        field = np.empty(area.shape, np.float32)
+        coarse.read_into(field[None], 0, 1)
+    valid = np.isfinite(field)
+    weight, known = np.where(valid, area, 0.0), np.where(valid, field, 0.0).astype(np.float64)
+    total = weight.sum()
+    mean = (weight * known).sum() / max(total, 1e-300)
+    spread = np.sqrt((weight * (known - mean) ** 2).sum() / max(total, 1e-300))
+    if spread <= SMALLEST_SPREAD * np.abs(known).max():
+        raise InputError(
+            f"{where} has {'one value' if total else 'no value'} on this grid",
+            wanted="a static field tells places apart",
+            do="leave it out",
+        )
+    return np.asarray(np.where(valid, (known - mean) / spread, 0.0), np.float32)
+
+
+def _read(text: str, grid: Grid, region: str | None, option: str) -> dict[str, Field]:
+    """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
+    path, names = _file_and_names(text)
+    there: dict[str, Layer] = {}
+    refused: dict[str, Refusal] = {}
+    for dataset, close in open_datasets(path):
+        found = find_layers(_timeless(dataset), path, Asked(), close)
+        there |= {layer.channel.name: layer for layer in found.layers if layer.field.steps == 1}
+        refused |= found.refused
+    unknown = next((name for name in names if name not in there), None)
+    if unknown is not None or not there:
+        reason = f"{unknown} has {refused[unknown].reason}" if unknown in refused else f"no field {unknown!r}"
+        raise InputError(
+            f"{path}: {reason if unknown is not None else 'no field without a time'}",
+            wanted=f"{option} takes fields on latitude and longitude alone; there are "
+            f"{joined(there) or 'none'}",
+            do="name one of them" if there else "give a file that has some",
+        )
+    return {name: _on_grid(there[name], grid, region, option) for name in names or there}
+
+
+def _file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
+    """Split ``FILE:NAME,NAME``; a colon may be part of the file's name."""
+    path, colon, names = text.rpartition(":")
+    if not colon or Path(text).exists() or names.startswith("//"):
+        return text, ()
+    return path, tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _timeless(dataset: xr.Dataset) -> xr.Dataset:
+    """Give fields without a time one that means nothing, so that they are found as other fields are."""
+    attributes = {"standard_name": "time", "units": "days since 2000-01-01"}
+    return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
+
+
+def _on_grid(layer: Layer, grid: Grid, region: str | None, option: str) -> Field:
+    block = np.empty((1, *layer.field.shape), np.float32)
+    layer.field.read_into(block, 0, 1)
+    field: Field = block[0]
+    if layer.field.grid.same_points(grid):
+        return field
+    if region is not None:
+        cut = plan_cut(layer.field.grid, region)
+        if cut.grid.same_points(grid):
+            return np.asarray(field[cut.rows[:, None], cut.columns])
+    ours, theirs = layer.field.grid, grid
+    raise InputError(
+        f"{layer.field.path}: {layer.channel.name} lies on {_told(ours)}",
+        wanted=f"{option} must have the points of the data: {_told(theirs)}",
+        do="regrid it",
+    )
+
+
+def _told(grid: Grid) -> str:
+    h, w = grid.shape
+    south, north, west, east = (f(c) for c in (grid.lat, grid.lon) for f in (np.nanmin, np.nanmax))
+    return f"{h} x {w} points, latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}"

@@ -1,0 +1,81 @@
+"""Data that a checkpoint is to be run on: opened as in training, and checked to be of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.pipeline import open_record
+from faconv_cli.cube.units import in_units
+from faconv_cli.errors import CheckpointError
+
+GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
+
+
+def open_matching(checkpoint: Checkpoint, paths: Sequence[str | Path], **asked: Any) -> Cube:
+    """Open files with the pipeline of a training, and give the channels its network reads.
+
+    Args:
+        checkpoint: whose settings, mask and units are replayed.
+        paths: files of one record.
+        asked: settings of `DataConfig` that take the place of those of the training; None for no such one.
+
+    Raises:
+        InputError: a file that cannot be read, or that does not have what is needed.
+        CheckpointError: the data are of another kind; names the difference.
+    """
+    settings = checkpoint.config.data.replayed(**asked)
+    return match_cube(checkpoint, open_record(paths, settings, checkpoint.constants))
+
+
+def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
+    """Pick the checkpoint's channels out of a cube, in its units, and check that it is of the same kind.
+
+    Raises:
+        CheckpointError: channels, quantities, time step or grid differ; names the difference.
+    """
+    names = [channel.name for channel in cube.channels]
+    missing = [channel.name for channel in checkpoint.channels if channel.name not in names]
+    if missing:
+        raise CheckpointError(
+            f"the data have no {', '.join(missing)} (they have {', '.join(names)})",
+            wanted=f"the checkpoint reads {', '.join(c.name for c in checkpoint.channels)}",
+            do="add the file that holds it, or name it with --variables CHANNEL=NAME",
+        )
+    cube = cube.pick([names.index(channel.name) for channel in checkpoint.channels])
+    cube = in_units(cube, {channel.name: channel.units for channel in checkpoint.channels})
+    if cube.time.step != checkpoint.time_step:
+        raise CheckpointError(
+            f"the data have a time step of {cube.time.step}",
+            wanted=f"the checkpoint was trained on steps of {checkpoint.time_step}",
+            do="aggregate the data to that step, or train on these",
+        )
+    _check_grid(checkpoint, cube)
+    return cube
+
+
+def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
+    if cube.grid.shape != checkpoint.grid_shape:
+        raise CheckpointError(
+            f"the data have a grid of {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
+            wanted=f"the checkpoint was trained on {checkpoint.grid_shape[0]} x {checkpoint.grid_shape[1]}",
+            do="regrid the data, or train on these",
+        )
+    for name, ours, theirs in (
+        ("latitudes", cube.grid.lat, checkpoint.lat),
+        ("longitudes", cube.grid.lon, checkpoint.lon),
+    ):
+        difference = np.abs(ours - theirs) if ours.shape == theirs.shape else np.array([np.inf])
+        if name == "longitudes":
+            difference = np.minimum(difference, np.abs(difference - 360))
+        if difference.max() > GRID_TOLERANCE_DEG:
+            raise CheckpointError(
+                f"the data's {name} run from {ours.min():g} to {ours.max():g}",
+                wanted=f"the checkpoint's from {theirs.min():g} to {theirs.max():g}",
+                do="regrid the data, or train on these",
+            )

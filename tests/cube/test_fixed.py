@@ -1,0 +1,143 @@
+import netCDF4
+import numpy as np
+import pytest
+
+from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
+from faconv_cli.cube.region import cut_region
+from faconv_cli.cube.source import open_cube
+from faconv_cli.errors import CheckpointError, InputError
+
+LAT, LON = np.arange(-60.0, 61, 20), np.arange(0.0, 360, 30)
+
+
+@pytest.fixture
+def cube(write):
+    fields = np.random.default_rng(0).normal(size=(5, 7, 12)).astype(np.float32)
+    return open_cube([write("data.nc", {"x": fields}, lat=LAT[::-1], lon=LON - 180)])
+
+
+@pytest.fixture
+def fixed(tmp_path):
+    """Write fields on latitude and longitude alone, in another order than the data."""
+
+    def write(name="fixed.nc", lat=LAT, lon=LON, **fields):
+        with netCDF4.Dataset(tmp_path / name, "w") as file:
+            for dim, values, units in (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east")):
+                file.createDimension(dim, len(values))
+                file.createVariable(dim, "f8", (dim,))[:] = values
+                file[dim].units = units
+            file.createDimension("time", 1)
+            for key, values in fields.items():
+                dims = ("time", "lat", "lon")[-values.ndim :]
+                file.createVariable(key, values.dtype, dims, fill_value=-9)[:] = values
+        return tmp_path / name
+
+    return write
+
+
+def _land(seed=0, missing=False):
+    land = (np.random.default_rng(seed).uniform(size=(7, 12)) > 0.3).astype(np.int8)
+    if missing:
+        land[2, 3] = -9
+    return land
+
+
+def test_points_where_the_mask_is_zero_or_missing_are_taken_as_missing(cube, fixed):
+    land = _land(missing=True)
+    keep = read_mask(str(fixed(lsm=land)), cube.grid, None)
+    np.testing.assert_array_equal(keep, land > 0)
+    masked = apply_mask(cube, keep)
+    expected = np.where(land > 0, cube.read(0, 5)[:, 0], np.nan)
+    np.testing.assert_array_equal(masked.read(0, 5)[:, 0], expected)
+    np.testing.assert_array_equal(masked.fields[2:4, 0], expected[2:4])
+    assert f"Mask: {(land < 1).sum()} of 84 points" in masked.notes[-1]
+
+
+@pytest.mark.parametrize("region", ["-40:40,270:90", "-20:60,60:180"])
+def test_a_mask_of_the_whole_grid_or_of_the_region_is_cut_as_the_data(cube, fixed, region):
+    land = _land()
+    cut = cut_region(cube, region)
+    keep = read_mask(str(fixed(lsm=land)), cut.grid, region)
+    rows, columns = np.searchsorted(LAT, cut.grid.lat), np.searchsorted(LON, cut.grid.lon % 360)
+    np.testing.assert_array_equal(keep, land[np.ix_(rows, columns)] > 0)
+    own = fixed("own.nc", cut.grid.lat, cut.grid.lon, lsm=land[np.ix_(rows, columns)])
+    np.testing.assert_array_equal(read_mask(str(own), cut.grid, region), keep)
+
+
+def test_one_of_several_fields_is_named(cube, fixed):
+    path = fixed(lsm=_land(1), other=_land(2))
+    np.testing.assert_array_equal(read_mask(f"{path}:other", cube.grid, None), _land(2) > 0)
+    with pytest.raises(InputError, match=r"several fields: lsm, other.*--mask FILE:VARIABLE"):
+        read_mask(str(path), cube.grid, None)
+    with pytest.raises(InputError, match=r"no field 'sea'.*there are lsm, other"):
+        read_mask(f"{path}:sea", cube.grid, None)
+
+
+def test_a_mask_on_another_grid_is_refused_with_both_named(cube, fixed):
+    path = fixed(lat=LAT + 1, lsm=_land())
+    with pytest.raises(
+        InputError, match=r"lsm lies on 7 x 12 points, latitudes -59 to 61.*latitudes -60 to 60"
+    ):
+        read_mask(str(path), cube.grid, None)
+    with pytest.raises(InputError, match="masks every point"):
+        read_mask(str(fixed("zero.nc", lsm=0 * _land())), cube.grid, None)
+
+
+def test_a_field_that_changes_in_time_is_no_mask(cube, write):
+    path = write("moving.nc", {"ice": np.ones((4, 7, 12), np.float32)}, lat=LAT, lon=LON)
+    with pytest.raises(InputError, match="ice has a further dimension time of 4"):
+        read_mask(f"{path}:ice", cube.grid, None)
+    with pytest.raises(InputError, match="no field without a time"):
+        read_mask(str(path), cube.grid, None)
+
+
+def test_a_checkpoint_s_mask_does_not_fit_another_grid(cube):
+    with pytest.raises(CheckpointError, match=r"7 x 12 points.*mask has 3 x 3"):
+        apply_mask(cube, np.ones((3, 3), bool))
+
+
+def test_static_channels_have_mean_zero_and_variance_one_over_the_area(cube, fixed):
+    height = np.random.default_rng(1).gamma(1, 800, (7, 12)).astype(np.float32)
+    height[0, :3] = -9
+    path = fixed(oro=height[None], lsm=_land())
+    names, statics = read_statics([f"{path}:lsm,oro"], cube.grid, None, None)
+    assert names == ("lsm", "oro")
+    known = height != -9
+    area = np.where(known, cube.grid.area, 0)
+    assert (statics[1] * area).sum() == pytest.approx(0, abs=1e-6)
+    assert (statics[1] ** 2 * area).sum() / area.sum() == pytest.approx(1, rel=1e-5)
+    assert (statics[1][~known] == 0).all()
+    np.testing.assert_allclose(np.corrcoef(statics[1][known], height[known])[0, 1], 1, rtol=1e-6)
+
+
+def test_static_channels_are_coarsened_as_the_data(cube, fixed):
+    height = np.random.default_rng(1).normal(size=(7, 12)).astype(np.float32)
+    _, statics = read_statics([str(fixed(oro=height))], cube.grid, None, 2)
+    area = cube.grid.area
+    blocks = np.array(
+        [
+            [
+                np.average(height[y : y + 2, x : x + 2], weights=area[y : y + 2, x : x + 2])
+                for x in range(0, 12, 2)
+            ]
+            for y in range(0, 7, 2)
+        ]
+    )
+    assert statics.shape == (1, 4, 6)
+    np.testing.assert_allclose(np.corrcoef(statics.ravel(), blocks.ravel())[0, 1], 1, rtol=1e-6)
+
+
+def test_a_constant_static_field_and_one_named_twice_are_refused(cube, fixed):
+    path = fixed(one=np.full((7, 12), 3.3, np.float32), oro=_land())
+    with pytest.raises(InputError, match="one has one value"):
+        read_statics([f"{path}:one"], cube.grid, None, None)
+    with pytest.raises(InputError, match="names oro twice"):
+        read_statics([f"{path}:oro", f"{path}:oro"], cube.grid, None, None)
+
+
+def test_a_file_beside_the_data_may_hold_both(write, cube):
+    def add(file):
+        file.createVariable("oro", "f4", ("lat", "lon"))[:] = _land()
+
+    path = write("both.nc", {"x": np.ones((4, 7, 12), np.float32)}, lat=LAT, lon=LON, edit=add)
+    assert read_statics([str(path)], cube.grid, None, None)[0] == ("oro",)
