@@ -43,7 +43,9 @@ class DataConfig(_Config):
         description="Number the time steps instead of decoding their times: evenly spaced, without seasons.",
     )
     member: str | None = Field(
-        None, description="Ensemble member to take, by its name or number in the file."
+        None,
+        description="Ensemble member to take, by its name or number in the file; all takes "
+        "all, one after another, as samples. Default: there must be one.",
     )
     step: str | None = Field(
         None, description="Lead of the forecasts to take: hours, or a number with a unit such as 2d."

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import Overwrite, command_line
+from faconv_cli.commands.options import Overwrite, command_line, one_series, setting, tell
+from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ def command(
         list[str] | None,
         typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
     ] = None,
+    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    time_index: Annotated[bool, setting(DataConfig, "time_index", "--time-index/--no-time-index")] = False,
+    member: Annotated[str | None, setting(DataConfig, "member")] = None,
+    step: Annotated[str | None, setting(DataConfig, "step")] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     assign: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +90,10 @@ def command(
         check_figure(figure, overwrite=overwrite)
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
     if data:
-        found = _with_data(found, data)
+        settings = DataConfig(
+            time_dim=time_dim, time_index=time_index, member=member, step=step, engine=engine
+        )
+        found = _with_data(found, data, settings)
     write_regimes(output, found, command=command_line(), overwrite=overwrite)
     if figure:
         save_figure(figure, found, overwrite=overwrite)
@@ -124,12 +133,13 @@ def _regimes(
     return assign_regimes(read_embedding(path), read_known(assign), months if season else None)
 
 
-def _with_data(found: Regimes, paths: list[str]) -> Regimes:
-    from faconv_cli.cube.source import open_cube
+def _with_data(found: Regimes, paths: list[str], settings: DataConfig) -> Regimes:
+    from faconv_cli.cube.pipeline import open_record
     from faconv_cli.regimes.analysis import add_data
     from faconv_cli.regimes.composites import blocks
 
-    cube = open_cube(paths)
+    cube = one_series(open_record(paths, settings))
+    tell(cube)
     with console.progress("composites: block", len(blocks(cube))) as line:
         return add_data(found, cube, line.advance)
 

@@ -137,6 +137,7 @@ def _record(seen: dict[str, Any]) -> list[tuple[str, str]]:
     read, steps = values["steps_read"], values["steps"]
     return [
         ("time", f"{time['first']} to {time['last']}, {time['steps']} steps of {time['step']}"),
+        *([("members, one after another", str(time["passes"]))] if time["passes"] > 1 else []),
         ("calendar", time["calendar"]),
         ("gaps", f"{len(gaps)}: {', '.join(gaps[:3])}{more}" if gaps else "none"),
         ("irregular steps", str(time["irregular_steps"])),

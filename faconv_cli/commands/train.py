@@ -194,10 +194,9 @@ def _tell(prepared: Prepared, cube: Cube) -> None:
     for text in (*prepared.cube.notes[len(cube.notes) :], *prepared.cube.masked):
         console.note(text)
     config, split = prepared.config, prepared.split
-    begin, end = split.validation
     console.note(
         f"anomalies: {config.data.anomaly}{', detrended' if config.data.detrend else ''}; "
-        f"training on {len(split.training_steps)} steps, validation on {end - begin}; "
+        f"training on {len(split.training_steps)} steps, validation on {split.validation_count}; "
         f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}"
     )
 

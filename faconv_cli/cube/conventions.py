@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from faconv_cli.cube.choose import Asked, choose, leads_told
+from faconv_cli.cube.choose import ALL, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal, cell_areas
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import Stamps
@@ -32,6 +32,7 @@ class Layer:
         field: how to read it.
         stamps: (t,) its times.
         squeezed: dimensions of one point that were dropped.
+        member: name of the ensemble member, where all are taken.
         variant: what else tells it from a namesake: GRIB's type of level and of step, units of the level.
     """
 
@@ -41,6 +42,7 @@ class Layer:
     stamps: Stamps
     squeezed: tuple[str, ...]
     variant: tuple[str, ...] = ()
+    member: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,29 +115,34 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
     merged = next((dim for dim in others if dim == _VERSION), None)
     others = [dim for dim in others if dim != merged]
     long = [dim for dim in others if roles.dataset.sizes[dim] > 1]
-    refusal = _refuse_dims(long, roles)
+    member_dim = next((d for d in others if roles.role_of_dim(d) == "member"), None)
+    member_dim = member_dim if asked.member == ALL else None
+    refusal = _refuse_dims([dim for dim in long if dim != member_dim], roles)
     if refusal:
         return refusal
     level_dim = next((d for d in (*long, *others) if roles.role_of_dim(d) == "vertical"), None)
-    squeezed = tuple(dim for dim in others if dim not in long)
-    layers, screen = [], Screen.of(variable)
+    squeezed = tuple(dim for dim in others if dim not in (*long, member_dim))
+    dims, screen = (time_dim, grid.y_name, grid.x_name), Screen.of(variable)
+    members = member_labels(roles.dataset, member_dim) if member_dim else [""]
+    layers = []
     for number, channel in enumerate(_channels(name, variable, level_dim, roles)):
-        fixed = dict.fromkeys(others, 0) | ({level_dim: number} if level_dim else {})
-        field = FileField(
-            roles.path,
-            name,
-            variable,
-            (time_dim, grid.y_name, grid.x_name),
-            fixed,
-            grid,
-            len(stamps.values),
-            screen,
-            Ledger(name, len(stamps.values)),
-            merged,
-            roles.close,
-        )
         variant = (*(text_of(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)
-        layers.append(Layer(name, channel, field, stamps, squeezed, variant))
+        for place, member in enumerate(members):
+            at = {dim: index for dim, index in ((level_dim, number), (member_dim, place)) if dim}
+            field = FileField(
+                roles.path,
+                name,
+                variable,
+                dims,
+                {**dict.fromkeys(others, 0), **at},
+                grid,
+                len(stamps.values),
+                screen,
+                Ledger(name, len(stamps.values)),
+                merged,
+                roles.close,
+            )
+            layers.append(Layer(name, channel, field, stamps, squeezed, variant, member))
     return layers
 
 
@@ -146,7 +153,7 @@ def _refuse_dims(long: list[str], roles: Coordinates) -> Refusal | None:
             return Refusal(
                 f"{sizes[dim]} ensemble members (dimension {dim})",
                 "one cube has one member",
-                "pick one with --member",
+                "pick one with --member NAME, or take all as samples with --member all",
                 stage=5,
             )
         if kind == "lead":

@@ -33,28 +33,35 @@ class Entry:
     variable: str
     layers: list[Layer]
 
+    def of_member(self, member: str) -> Entry:
+        """What one member is made of."""
+        return Entry(self.channel, self.variable, [x for x in self.layers if x.member in ("", member)])
+
     def renumbered(self) -> Entry:
         """Number the steps throughout, the files one after the other as they are named."""
-        layers, first = [], 0
+        layers: list[Layer] = []
+        reached: dict[str, int] = {}
         for layer in self.layers:
-            steps = len(layer.stamps.values)
+            first, steps = reached.get(layer.member, 0), len(layer.stamps.values)
             layers.append(replace(layer, stamps=numbered(steps, first)))
-            first += steps
+            reached[layer.member] = first + steps
         return Entry(self.channel, self.variable, layers)
 
 
 def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> tuple[list[Series], TimeAxis]:
     """Join the files of each channel in time and keep the steps that all channels have.
 
-    Where two files hold a step the first named wins. What was sorted, dropped or found twice is noted.
+    Where two files hold a step the first named wins. Members of an ensemble follow each other, each with all
+    the steps. What was sorted, dropped or found twice is noted.
 
     Raises:
         InputError: other calendars or units; no common step; the same steps of a variable with other values.
     """
     keys, calendar = _comparable([layer for entry in entries for layer in entry.layers])
-    timelines = [_timeline(entry, keys, notes) for entry in entries]
-    common = reduce(np.intersect1d, [timeline.keys for timeline in timelines])
-    union = reduce(np.union1d, [timeline.keys for timeline in timelines])
+    members = _members(entries, notes)
+    timelines = [[_timeline(entry.of_member(m), keys, notes) for m in members] for entry in entries]
+    every = [timeline.keys for own in timelines for timeline in own]
+    common, union = reduce(np.intersect1d, every), reduce(np.union1d, every)
     if not len(common):
         raise InputError(
             f"{joined(sources)}: the variables share no time step",
@@ -65,8 +72,40 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
         notes.append(
             f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."
         )
-    series = [timeline.select(common) for timeline in timelines]
-    return series, _time_axis(series[0], entries[0], calendar, sources)
+    selected = [[timeline.select(common) for timeline in own] for own in timelines]
+    time = _time_axis(selected[0][0], entries[0].of_member(members[0]), calendar, sources)
+    return [_one_after_another(own) for own in selected], time.repeated(len(members))
+
+
+def _members(entries: Sequence[Entry], notes: list[str]) -> list[str]:
+    """Members that every channel has; a channel without any is the same for all."""
+    named = [dict.fromkeys(layer.member for layer in entry.layers if layer.member) for entry in entries]
+    named = [own for own in named if own]
+    if not named:
+        return [""]
+    kept = [member for member in named[0] if all(member in own for own in named)]
+    everyone = dict.fromkeys(member for own in named for member in own)
+    dropped = [member for member in everyone if member not in kept]
+    if not kept:
+        raise InputError(
+            "the variables share no ensemble member",
+            wanted=f"there are {joined(everyone)}",
+            do="take one variable (--variables), or one member (--member)",
+        )
+    if dropped:
+        notes.append(f"Members that not every variable has are dropped: {joined(dropped)}.")
+    if len(kept) > 1:
+        notes.append(f"{len(kept)} members follow each other as samples (--member all): {joined(kept)}.")
+    return kept
+
+
+def _one_after_another(series: Sequence[Series]) -> Series:
+    firsts = np.cumsum([0, *(len(one.parts) for one in series)])
+    return Series(
+        tuple(part for one in series for part in one.parts),
+        np.concatenate([one.part + first for one, first in zip(series, firsts, strict=False)]),
+        np.concatenate([one.step for one in series]),
+    )
 
 
 @dataclass

@@ -95,9 +95,11 @@ def _time(cube: Cube) -> dict[str, Any]:
         "steps": len(time),
         "step": time.step,
         "calendar": time.calendar,
+        "passes": len(time.passes),
         "gaps": [
             {"from": time.labels[before[1] - 1], "to": time.labels[after[0]]}
             for before, after in pairwise(time.segments)
+            if time.seconds[after[0]] > time.seconds[before[1] - 1]
         ],
         "irregular_steps": time.irregular_steps,
     }

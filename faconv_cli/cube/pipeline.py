@@ -56,7 +56,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
     if constants.static_names:
         cube = cube.noted(f"Static channels: {', '.join(constants.static_names)}.")
     cube = replace(cube, constants=constants)
-    return cube.slice(*cube.time.indices_of(data.time_range)) if data.time_range else cube
+    return cube.take(cube.time.within(data.time_range)) if data.time_range else cube
 
 
 def _open(

@@ -86,6 +86,18 @@ class TimeAxis:
         """Whether the steps have dates; else there are no seasons, and `year_fraction` is 0 throughout."""
         return self.calendar != UNDATED
 
+    @property
+    def passes(self) -> tuple[tuple[int, int], ...]:
+        """Runs [start, stop) in which time increases: one, or one for each member of an ensemble."""
+        edges = [0, *(np.flatnonzero(np.diff(self.seconds) <= 0) + 1).tolist(), len(self)]
+        return tuple(pairwise(edges))
+
+    def repeated(self, times: int) -> TimeAxis:
+        """Return the axis gone through several times, for members that follow each other as samples."""
+        shifts = range(0, times * len(self), max(len(self), 1))
+        segments = tuple((a + shift, b + shift) for shift in shifts for a, b in self.segments)
+        return TimeAxis(np.tile(self.values, times), self.calendar, self.step, segments)
+
     def need_dates(self, option: str) -> None:
         """Refuse an option that means dates where there are none.
 
@@ -268,6 +280,17 @@ class TimeAxis:
         breaks = (np.diff(steps) != 1) | (np.diff(segment) != 0)
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(steps)]
         return TimeAxis(self.values[steps], self.calendar, self.step, tuple(pairwise(edges)))
+
+    def within(self, time_range: str) -> npt.NDArray[np.int64]:
+        """Return the steps of ``FIRST:LAST``, as told for `indices_of`, in every pass.
+
+        Raises:
+            InputError: not such a range, or no step within it.
+        """
+        return np.concatenate([self._in_pass(one, time_range) for one in self.passes])
+
+    def _in_pass(self, one: tuple[int, int], time_range: str) -> npt.NDArray[np.int64]:
+        return one[0] + np.arange(*self.slice(*one).indices_of(time_range))
 
     def indices_of(self, time_range: str) -> tuple[int, int]:
         """Return [start, stop) of ``FIRST:LAST``, each such as 1979, 1979-12, 1979-12-31 or 1979-12-31T06.

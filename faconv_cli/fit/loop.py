@@ -317,7 +317,7 @@ class Training:
     def _record(self) -> dict[str, Any]:
         cube, split = self._prepared.cube, self._prepared.split
         labels = cube.time.labels
-        begin, end = split.validation
+        begin, end = split.validation[0][0], split.validation[-1][1]
         first, last = split.training[0][0], split.training[-1][1] - 1
         return {
             "training": {
@@ -325,7 +325,7 @@ class Training:
                 "notes": list(cube.notes),
                 "steps": len(split.training_steps),
                 "period": [labels[first], labels[last]],
-                "validation period": [labels[begin], labels[end - 1]] if end > begin else None,
+                "validation period": [labels[begin], labels[end - 1]] if split.validation_count else None,
                 "calendar": cube.time.calendar,
             },
             "notes": [*cube.notes, *cube.masked],

@@ -24,16 +24,22 @@ class Split:
 
     Attributes:
         training: runs [start, stop) without a gap.
-        validation: [start, stop), empty where nothing is held out.
+        validation: one [start, stop) for each pass through time (members of an ensemble hold out the same
+            period), empty where nothing is held out.
     """
 
     training: tuple[Segment, ...]
-    validation: Segment
+    validation: tuple[Segment, ...]
 
     @property
     def training_steps(self) -> np.ndarray:
         """Indices of the training steps, in order."""
         return np.concatenate([np.arange(*segment) for segment in self.training])
+
+    @property
+    def validation_count(self) -> int:
+        """Number of steps held out."""
+        return sum(end - begin for begin, end in self.validation)
 
 
 def split_time(time: TimeAxis, validation: str) -> Split:
@@ -42,20 +48,27 @@ def split_time(time: TimeAxis, validation: str) -> Split:
     Raises:
         UsageError: neither a share from 0 up to 1 nor a range, or nothing is left to train on.
     """
-    begin, end = _validation_range(time, validation)
-    training = (*clip_segments(time.segments, 0, begin), *clip_segments(time.segments, end, len(time)))
+    held_out = tuple(_validation_range(time, one, validation) for one in time.passes)
+    training = [
+        part
+        for (first, last), (begin, end) in zip(time.passes, held_out, strict=True)
+        for part in (*clip_segments(time.segments, first, begin), *clip_segments(time.segments, end, last))
+    ]
     if not training:
         raise UsageError(
             f"--validation {validation} holds out the whole record",
             wanted="some of it must be left to train on",
             do="hold out less",
         )
-    return Split(training, (begin, end))
+    return Split(tuple(training), held_out)
 
 
-def _validation_range(time: TimeAxis, validation: str) -> Segment:
+def _validation_range(time: TimeAxis, one: Segment, validation: str) -> Segment:
+    """What is held out of one pass through time."""
+    first, last = one
     if ":" in validation:
-        return time.indices_of(validation)
+        begin, end = time.slice(first, last).indices_of(validation)
+        return first + begin, first + end
     try:
         share = float(validation)
     except ValueError:
@@ -66,7 +79,7 @@ def _validation_range(time: TimeAxis, validation: str) -> Segment:
             wanted="a share from 0 up to 1 such as 0.2, or a range such as 2001:2003",
             do="correct it",
         )
-    return len(time) - round(share * len(time)), len(time)
+    return last - round(share * (last - first)), last
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +102,6 @@ class Prepared:
 
     def validation_windows(self) -> list[Window]:
         """List the windows an embedding would use for the validation steps; their rows are counted only."""
-        begin, end = self.split.validation
         tiling = self.config.tiling
         windows = plan_windows(
             self.cube.time.segments,
@@ -100,17 +112,17 @@ class Prepared:
         cut = [
             replace(w, first_row=max(w.first_row, begin), stop=min(w.stop, end), segment_stop=w.segment_stop)
             for w in windows
+            for begin, end in self.split.validation
         ]
         return [w for w in cut if w.first_row < w.stop]
 
     def whole_validation_windows(self) -> list[Window]:
         """List the whole windows inside the validation period; none where nothing is held out."""
-        begin, end = self.split.validation
-        if begin == end:
+        if not self.split.validation_count:
             return []
         tiling = self.config.tiling
         return training_windows(
-            clip_segments(self.cube.time.segments, begin, end),
+            _held_out(self.cube.time, self.split),
             window=tiling.window,
             stride=tiling.stride or tiling.window,
             burn_in=tiling.burn_in,
@@ -182,8 +194,13 @@ def fits_any_record(config: RunConfig) -> bool:
     return config.encoder.encoder == EOF and config.fit.task == "embed"
 
 
+def _held_out(time: TimeAxis, split: Split) -> list[Segment]:
+    """Runs without a gap of the validation steps."""
+    return [part for one in split.validation for part in clip_segments(time.segments, *one)]
+
+
 def _check_validation(time: TimeAxis, split: Split, window: int) -> None:
-    held_out = [end - begin for begin, end in clip_segments(time.segments, *split.validation)]
+    held_out = [end - begin for begin, end in _held_out(time, split)]
     if held_out and max(held_out) < window:
         raise InputError(
             f"the longest run of validation steps without a gap has {max(held_out)}",

@@ -6,7 +6,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faconv_cli.config import DataConfig
 from faconv_cli.cube.climatology import fit_climatology, resolve_anomaly
+from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
@@ -234,6 +236,68 @@ def test_a_realization_is_a_member_whatever_its_name(save):
         {"time": hours("time", [0, 1, 2]), "run": ("run", [1, 2], {"standard_name": "realization"})},
     )
     assert open_cube([path], member="2").shape[0] == 3
+
+
+def ensemble(save, name="data.nc", labels=(0, 1, 2), steps=4, first=0):
+    time = hours("time", 24.0 * np.arange(first, first + steps))
+    sizes = {"time": steps, "number": len(labels)}
+    return save(sizes, {"time": time, "number": ("number", list(labels))}, name)
+
+
+def test_members_as_samples_follow_each_other_and_no_window_crosses(save):
+    cube = open_cube([ensemble(save, steps=30)], member="all")
+    assert cube.shape[0] == 90
+    expected = np.arange(90).reshape(30, 3).T.ravel()
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], expected)
+    np.testing.assert_array_equal(cube.fields.to_numpy()[:, 0, 0, 0], expected)
+    assert cube.time.segments == cube.time.passes == ((0, 30), (30, 60), (60, 90))
+    assert cube.time.step == "1 day"
+    assert any("3 members follow each other as samples (--member all): 0, 1, 2." in n for n in cube.notes)
+    windows = plan_windows(cube.time.segments, window=24, stride=16, burn_in=8)
+    assert all(w.start // 30 == (w.stop - 1) // 30 for w in windows)
+
+
+def test_members_in_several_files_are_joined_each_in_time(save):
+    paths = [
+        ensemble(save, "a.nc", (0, 1), 3),
+        ensemble(save, "b.nc", (0, 1, 2), 2, first=3),
+        ensemble(save, "c.nc", (2,), 3),
+    ]
+    cube = open_cube(paths, member="all")
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [0, 2, 4, 0, 3, 1, 3, 5, 1, 4, 0, 1, 2, 2, 5])
+
+
+def test_ranges_of_an_ensemble_are_taken_of_every_member(save):
+    path = ensemble(save, steps=20)
+    cube = open_record([path], DataConfig(member="all", time_range="2001-01-03:2001-01-05"))
+    assert cube.time.segments == ((0, 3), (3, 6), (6, 9))
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [6, 9, 12, 7, 10, 13, 8, 11, 14])
+    smoothed = open_record([path], DataConfig(member="all", smooth=2))
+    one = open_record([path], DataConfig(member="1", smooth=2))
+    np.testing.assert_array_equal(whole(smoothed)[20:40], whole(one))
+
+
+def test_all_members_of_a_record_without_any_are_the_record(write):
+    assert open_cube([write()], member="all").time.passes == ((0, 6),)
+
+
+def test_members_that_not_every_variable_has_are_dropped_and_told(save, tmp_path):
+    first = ensemble(save, "a.nc", (0, 1, 2))
+    with xr.open_dataset(ensemble(save, "b.nc", (1, 2, 3))) as ds:
+        ds.rename(x="y").to_netcdf(tmp_path / "c.nc")
+    cube = open_cube([first, tmp_path / "c.nc"], member="all")
+    assert cube.shape[:2] == (8, 2)
+    assert "Members that not every variable has are dropped: 0, 3." in cube.notes
+    with xr.open_dataset(ensemble(save, "d.nc", (7, 8))) as ds:
+        ds.rename(x="y").to_netcdf(tmp_path / "e.nc")
+    with pytest.raises(InputError, match="share no ensemble member"):
+        open_cube([first, tmp_path / "e.nc"], member="all")
+
+
+def test_a_variable_without_members_is_the_same_for_all(save, write):
+    plain = write("plain.nc", {"sst": np.zeros((4, 3, 4), "f4")}, hours=np.arange(4) * 24.0)
+    cube = open_cube([ensemble(save), plain], member="all")
+    assert cube.shape[:2] == (12, 2)
 
 
 # --- seasons, gaps, half days ---------------------------------------------------------------------

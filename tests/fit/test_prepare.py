@@ -16,20 +16,20 @@ def _config(validation="0.25", **tiling):
 def test_a_share_is_held_out_at_the_end(make_cube):
     split = split_time(make_cube(80).time, "0.25")
     assert split.training == ((0, 60),)
-    assert split.validation == (60, 80)
+    assert split.validation == ((60, 80),)
 
 
 def test_a_range_is_held_out_wherever_it_lies(make_cube):
     split = split_time(make_cube(80).time, "2001-02:2001-02")
     assert split.training == ((0, 31), (59, 80))
-    assert split.validation == (31, 59)
+    assert split.validation == ((31, 59),)
     np.testing.assert_array_equal(split.training_steps, [*range(31), *range(59, 80)])
 
 
 def test_nothing_is_held_out_when_asked(make_cube):
     split = split_time(make_cube(80).time, "0")
     assert split.training == ((0, 80),)
-    assert split.validation == (80, 80)
+    assert split.validation == ((80, 80),)
 
 
 @pytest.mark.parametrize("text", ["1", "-0.1", "half", "nan"])
@@ -41,6 +41,17 @@ def test_other_shares_are_refused(make_cube, text):
 def test_holding_out_everything_is_refused(make_cube):
     with pytest.raises(UsageError, match="holds out the whole record"):
         split_time(make_cube(80).time, "2001:2001")
+
+
+def test_members_hold_out_the_same_period(make_cube):
+    time = make_cube(40).time.repeated(3)
+    split = split_time(time, "0.25")
+    assert split.validation == ((30, 40), (70, 80), (110, 120))
+    assert split.training == ((0, 30), (40, 70), (80, 110))
+    assert split.validation_count == 30
+    middle = split_time(time, f"{time.labels[10]}:{time.labels[19]}")
+    assert middle.validation == ((10, 20), (50, 60), (90, 100))
+    assert middle.training == ((0, 10), (20, 40), (40, 50), (60, 80), (80, 90), (100, 120))
 
 
 def test_statistics_do_not_see_the_validation_period(make_cube):
