@@ -38,7 +38,9 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
 
     Raises:
         CheckpointError: channels, quantities, time step or grid differ; names the difference.
+        UsageError: several members of an ensemble, one after another.
     """
+    cube.time.need_one_pass()
     names = [channel.name for channel in cube.channels]
     missing = [channel.name for channel in checkpoint.channels if channel.name not in names]
     if missing:

@@ -45,8 +45,11 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
 
 
 def notes(cube: Cube) -> dict[str, str]:
-    """Give the attribute that tells what was done to ``cube``, and what was missing in what was read."""
-    return {"faconv_notes": " ".join((*cube.notes, *cube.masked))}
+    """Tell what was done to ``cube``, what was left out, and what was missing in what was read."""
+    return {
+        "faconv_notes": " ".join((*cube.notes, *cube.masked)),
+        "faconv_left_out": json.dumps(cube.left_out or {}),
+    }
 
 
 def history(command: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import Overwrite, command_line, one_series, setting, tell
+from faconv_cli.commands.options import Overwrite, command_line, setting, tell
 from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
@@ -138,7 +138,8 @@ def _with_data(found: Regimes, paths: list[str], settings: DataConfig) -> Regime
     from faconv_cli.regimes.analysis import add_data
     from faconv_cli.regimes.composites import blocks
 
-    cube = one_series(open_record(paths, settings))
+    cube = open_record(paths, settings)
+    cube.time.need_one_pass()
     tell(cube)
     with console.progress("composites: block", len(blocks(cube))) as line:
         return add_data(found, cube, line.advance)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faconv_cli import console, schema
-from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, setting, split_list
+from faconv_cli.commands.options import (
+    Device,
+    Overwrite,
+    Threads,
+    command_line,
+    data_and_output,
+    setting,
+    split_list,
+    tell,
+)
 from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
@@ -80,8 +89,7 @@ def command(
     from faconv_cli.files import check_output
     from faconv_cli.match import open_matching
 
-    *data, last = files
-    output = _output(data, last)
+    data, output = data_and_output(files)
     if query and not attention:
         raise UsageError(
             "--query with --no-attention", wanted="teleconnections are attention maps", do="drop one of them"
@@ -103,8 +111,7 @@ def command(
         step=step,
         engine=engine,
     )
-    for text in cube.notes:
-        console.note(text)
+    tell(cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
     stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
@@ -119,19 +126,6 @@ def command(
     if missing:
         console.note(f"{missing} time steps have too little input: they hold fill and a flag")
     console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
-
-
-def _output(data: list[str], last: str) -> Path:
-    """The last argument as a path, where there is one before it."""
-    from faconv_cli.cube.paths import is_url
-
-    if not data:
-        raise UsageError(
-            f"only {last} was given", wanted="data and then the output", do="add the missing one"
-        )
-    if is_url(last):
-        raise UsageError(f"{last} is a URL", wanted="the output is a file here", do="name one, last")
-    return Path(last)
 
 
 def _points(cube: Cube, queries: list[str] | None) -> list[tuple[int, int]]:

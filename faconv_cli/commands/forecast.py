@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import Device, Overwrite, Threads, command_line, split_list
-from faconv_cli.errors import UsageError
+from faconv_cli.commands.options import (
+    Device,
+    Overwrite,
+    Threads,
+    command_line,
+    data_and_output,
+    setting,
+    split_list,
+    tell,
+)
+from faconv_cli.config import DataConfig
 
 if TYPE_CHECKING:
     from faconv_cli.cube.timeaxis import TimeAxis
@@ -20,12 +29,11 @@ if TYPE_CHECKING:
 
 def command(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="DATA... OUT.nc",
-            help="Files of one record, then the forecasts to write.",
+            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the output.",
             show_default=False,
-            readable=False,
         ),
     ],
     checkpoint: Annotated[
@@ -62,6 +70,12 @@ def command(
     time_dim: Annotated[
         str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
     ] = None,
+    time_index: Annotated[
+        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
+    ] = None,
+    member: Annotated[str | None, setting(DataConfig, "member")] = None,
+    step: Annotated[str | None, setting(DataConfig, "step")] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, help="Starts at a time. Default: up to 8, fewer on large grids to bound memory."),
@@ -75,24 +89,29 @@ def command(
     Example: faconv forecast --checkpoint sst.pt sst.nc sst_forecast.nc --from 2019 --steps 6 --verify
     """
     from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.files import check_output
     from faconv_cli.forecast.run import ForecastRun
     from faconv_cli.forecast.write import write_forecasts
     from faconv_cli.match import open_matching
 
-    *data, output = files
-    if not data:
-        raise UsageError(
-            f"only {output} was given", wanted="data and then the output", do="add the missing one"
-        )
-    check_output(output, overwrite=overwrite, inputs=[*data, checkpoint])
+    data, output = data_and_output(files)
+    check_output(output, overwrite=overwrite, inputs=[*local_files(expand(data)[0]), checkpoint])
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = open_matching(trained, data, variables=split_list(variables), time_dim=time_dim)
-    for text in cube.notes:
-        console.note(text)
+    cube = open_matching(
+        trained,
+        data,
+        variables=split_list(variables),
+        time_dim=time_dim,
+        time_index=time_index,
+        member=member,
+        step=step,
+        engine=engine,
+    )
+    tell(cube)
     ahead = steps or max(trained.config.tiling.window - trained.config.teacher_forced, 1)
     run = ForecastRun(trained, cube, ahead, chosen, batch=batch, truth=verify)
     asked = _asked(cube.time, start)

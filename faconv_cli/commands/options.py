@@ -5,12 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import BaseModel
 
+from faconv_cli import console
 from faconv_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from faconv_cli.cube.cube import Cube
+
+MOST_TOLD = 10  # variables that are left out, in the log
 
 DataFiles = Annotated[
     list[str],  # texts: a URL is no path
@@ -61,6 +68,35 @@ def split_numbers(values: Iterable[str] | None, option: str) -> tuple[float, ...
         raise UsageError(
             f"{option} {','.join(parts or ())}", wanted="numbers separated by commas", do="correct it"
         ) from None
+
+
+def tell(cube: Cube) -> None:
+    """Log what was chosen, merged, dropped or masked."""
+    for text in cube.notes:
+        console.note(text)
+    left_out = [f"{name} ({why})" for name, why in (cube.left_out or {}).items()]
+    if len(left_out) > MOST_TOLD:
+        left_out[MOST_TOLD:] = [f"and {len(left_out) - MOST_TOLD} more (faconv inspect lists them)"]
+    if left_out:
+        console.note(f"Left out: {'; '.join(left_out)}.")
+
+
+def data_and_output(files: list[str]) -> tuple[list[str], Path]:
+    """Split ``DATA... OUT.nc``.
+
+    Raises:
+        UsageError: only one is given, or the last is a URL.
+    """
+    from faconv_cli.cube.paths import is_url
+
+    *data, last = files
+    if not data:
+        raise UsageError(
+            f"only {last} was given", wanted="data and then the output", do="add the missing one"
+        )
+    if is_url(last):
+        raise UsageError(f"{last} is a URL", wanted="the output is a file here", do="name one, last")
+    return data, Path(last)
 
 
 def command_line() -> str:

@@ -18,6 +18,7 @@ from faconv_cli.commands.options import (
     setting,
     split_list,
     split_numbers,
+    tell,
 )
 from faconv_cli.config import DataConfig, EncoderConfig, FitConfig, RunConfig, TilingConfig
 from faconv_cli.errors import InterruptedRunError, Stopped, UsageError
@@ -152,8 +153,7 @@ def _open(data: list[str], settings: RunConfig) -> Cube:
     from faconv_cli.cube.pipeline import open_record
 
     cube = open_record(data, settings.data)
-    for text in cube.notes:
-        console.note(text)
+    tell(cube)
     return cube
 
 

@@ -92,6 +92,19 @@ class TimeAxis:
         edges = [0, *(np.flatnonzero(np.diff(self.seconds) <= 0) + 1).tolist(), len(self)]
         return tuple(pairwise(edges))
 
+    def need_one_pass(self) -> None:
+        """Refuse the members of an ensemble as samples, where an output has one row a time step.
+
+        Raises:
+            UsageError: there are several.
+        """
+        if len(self.passes) > 1:
+            raise UsageError(
+                f"the data have {len(self.passes)} ensemble members, and all are taken (--member all)",
+                wanted="an output is of one member",
+                do="pick one with --member, and run the command for each",
+            )
+
     def repeated(self, times: int) -> TimeAxis:
         """Return the axis gone through several times, for members that follow each other as samples."""
         shifts = range(0, times * len(self), max(len(self), 1))
@@ -340,7 +353,7 @@ class TimeAxis:
     def to_variable(self) -> xr.DataArray:
         """Return the axis as a CF coordinate ``time`` whose encoding writes units and calendar back."""
         if not self.dated:
-            about = {"long_name": "number of the time step", "units": "1", "axis": "T"}
+            about = {"long_name": "number of the time step", "units": "1"}
             numbers = xr.DataArray(self.values, dims="time", name="time", attrs=about)
             numbers.encoding = {"dtype": "float64", "_FillValue": None}
             return numbers

@@ -18,20 +18,6 @@ QUICK = [
 ]
 
 
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """Run the command line in this process: ``run(...)`` gives exit code, stdout and stderr."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return run
-
-
 def _fields(steps=40, shape=(6, 8), **changes):
     """A small record with land in one corner; ``changes`` replace its coordinates."""
     values = np.random.default_rng(0).normal(280, 5, (steps, *shape)).astype(np.float32)

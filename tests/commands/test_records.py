@@ -1,0 +1,86 @@
+"""Records that are not plain, from the command line through to their outputs."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from faconv_cli.checkpoint import read_checkpoint
+from tests.commands.test_bad_input import QUICK
+
+LAT = ("lat", np.linspace(-25, 25, 6), {"units": "degrees_north"})
+LON = ("lon", np.linspace(0, 70, 8), {"units": "degrees_east"})
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Write a random record on some leading dimensions."""
+
+    def _save(sizes, coordinates, name="data.nc"):
+        values = np.random.default_rng(0).normal(280, 5, (*sizes.values(), 6, 8)).astype(np.float32)
+        height = (("lat", "lon"), np.zeros((6, 8)))
+        fields = {"t": ((*sizes, "lat", "lon"), values, {"units": "K"}), "height": height}
+        xr.Dataset(fields, {"lat": LAT, "lon": LON} | coordinates).to_netcdf(tmp_path / name)
+        return tmp_path / name
+
+    return _save
+
+
+def days(steps, dim="time", **attrs):
+    return dim, np.arange(float(steps)), {"units": "days since 2001-01-01"} | attrs
+
+
+def test_an_ensemble_is_trained_on_whole_and_embedded_one_by_one(run, save, tmp_path):
+    path = save({"time": 40, "number": 2}, {"time": days(40), "number": [3, 7]})
+    code, _, err = run("train", path, "-o", tmp_path / "m.pt", "--member", "all", *QUICK)
+    assert code == 0, err
+    assert "2 members follow each other as samples" in err
+    assert "Left out: height (no time axis" in err
+    checkpoint = read_checkpoint(tmp_path / "m.pt")
+    assert checkpoint.record["training"]["steps"] == 64
+    assert any("2 members" in note for note in checkpoint.record["notes"])
+    embed = ["embed", "-c", tmp_path / "m.pt", path]
+    code, _, err = run(*embed, tmp_path / "all.nc")
+    assert code == 2
+    assert "2 ensemble members" in err
+    assert "--member" in err
+    for member in "37":
+        assert run(*embed, tmp_path / f"{member}.nc", "--member", member)[0] == 0
+    with xr.open_dataset(tmp_path / "3.nc") as three, xr.open_dataset(tmp_path / "7.nc") as seven:
+        assert three.sizes["time"] == 40
+        assert not np.allclose(three.embedding, seven.embedding)
+        assert "Member 3 of 2 is taken" in three.faconv_notes
+        assert json.loads(three.faconv_left_out)["height"].startswith("no time axis")
+
+
+def test_a_lead_is_picked_in_training_and_again_in_embedding(run, save, tmp_path):
+    leads = ("step", [0.0, 24.0], {"standard_name": "forecast_period", "units": "hours"})
+    starts = days(40, standard_name="forecast_reference_time")
+    path = save({"time": 40, "step": 2}, {"time": starts, "step": leads})
+    assert run("train", path, "-o", tmp_path / "m.pt", "--step", "1d", *QUICK)[0] == 0
+    assert run("embed", "-c", tmp_path / "m.pt", path, tmp_path / "e.nc")[0] == 0
+    with xr.open_dataset(tmp_path / "e.nc") as file:
+        assert str(file.time.values[0])[:10] == "2001-01-02"
+
+
+def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
+    path = save({"time": 48}, {"time": ("time", np.zeros(48), {"units": "fortnights after tea"})})
+    code, _, err = run("train", path, "-o", tmp_path / "m.pt", *QUICK)
+    assert code == 3
+    assert "--time-index" in err
+    code, _, err = run("train", path, "-o", tmp_path / "m.pt", "--time-index", "--time-range", "0:39", *QUICK)
+    assert code == 0, err
+    assert "anomalies: none" in err
+    embed = ["embed", "-c", tmp_path / "m.pt", path, tmp_path / "e.nc"]
+    assert run(*embed, "--time-range", "0:29")[0] == 0
+    assert run(*embed, "--append")[0] == 0
+    with xr.open_dataset(tmp_path / "e.nc") as file:
+        np.testing.assert_array_equal(file.time, np.arange(48))
+        assert file.time.attrs["units"] == "1"
+    cluster = ["cluster", tmp_path / "e.nc", "-o", tmp_path / "r.nc", "-k", "2"]
+    assert run(*cluster, "--season", "DJF")[0] == 2
+    code, _, err = run(*cluster, "--data", path)
+    assert code == 0, err
+    with xr.open_dataset(tmp_path / "r.nc") as file:
+        assert file.sizes["time"] == 48
