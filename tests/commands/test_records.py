@@ -80,7 +80,8 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
         assert file.time.attrs["units"] == "1"
     cluster = ["cluster", tmp_path / "e.nc", "-o", tmp_path / "r.nc", "-k", "2"]
     assert run(*cluster, "--season", "DJF")[0] == 2
-    code, _, err = run(*cluster, "--data", path)
+    assert run(*cluster, "--data", path)[0] == 3
+    code, _, err = run(*cluster, "--data", path, "--time-index")
     assert code == 0, err
     with xr.open_dataset(tmp_path / "r.nc") as file:
         assert file.sizes["time"] == 48
