@@ -35,5 +35,5 @@ clean:
 	touch $@
 
 .venv/development: .venv/runtime
-	$(INSTALL) '.[plot,zarr,h5netcdf,test,peers]'
+	$(INSTALL) '.[plot,zarr,h5netcdf,regrid,test,peers]'
 	touch $@

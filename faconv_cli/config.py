@@ -55,6 +55,11 @@ class DataConfig(_Config):
         description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "
         "Default: NetCDF, GRIB or Zarr by content.",
     )
+    regrid: Annotated[float, Field(gt=0, le=45)] | None = Field(
+        None,
+        description="Spacing in degrees of the regular grid that reduced Gaussian, HEALPix and unstructured "
+        "grids are brought to. Default: none, they are refused.",
+    )
     region: str | None = Field(
         None,
         description="LAT0:LAT1,LON0:LON1 in degrees, longitudes from west to east, across any meridian: "

@@ -34,6 +34,7 @@ def command(
     member: Annotated[str | None, setting(DataConfig, "member")] = None,
     step: Annotated[str | None, setting(DataConfig, "step")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
     derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,
     mask: Annotated[str | None, setting(DataConfig, "mask", metavar="FILE[:VARIABLE]")] = None,

@@ -36,12 +36,14 @@ class Asked:
         time_index: number the steps instead of decoding their times.
         member: name or number of an ensemble member, or `ALL`.
         step: lead of forecasts: hours, or a number with a unit such as ``2d``.
+        regrid: spacing in degrees of the regular grid that grids without two dimensions go to.
     """
 
     time_dim: str | None = None
     time_index: bool = False
     member: str | None = None
     step: str | None = None
+    regrid: float | None = None
 
 
 @dataclass(frozen=True)

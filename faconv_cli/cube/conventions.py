@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,6 +15,7 @@ from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Ledger, Screen
+from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder
 
@@ -76,7 +78,7 @@ def find_layers(
     """
     chosen = choose(dataset, asked, path)
     areas = cell_areas(dataset) if areas is None else areas
-    coordinates = Coordinates(chosen.dataset, path, close, areas)
+    coordinates = Coordinates(chosen.dataset, path, close, areas, asked.regrid)
     found = Found([], {}, [])
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:
@@ -124,12 +126,14 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
     squeezed = tuple(dim for dim in others if dim not in (*long, member_dim))
     dims, screen = (time_dim, grid.y_name, grid.x_name), Screen.of(variable)
     members = member_labels(roles.dataset, member_dim) if member_dim else [""]
+    regridding = roles.regriddings.get(grid.y_name)
+    make = FileField if regridding is None else partial(PointField, regridding=regridding)
     layers = []
     for number, channel in enumerate(_channels(name, variable, level_dim, roles)):
         variant = (*(text_of(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)
         for place, member in enumerate(members):
             at = {dim: index for dim, index in ((level_dim, number), (member_dim, place)) if dim}
-            field = FileField(
+            field = make(
                 roles.path,
                 name,
                 variable,

@@ -12,6 +12,7 @@ import xarray as xr
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
+from faconv_cli.cube.regrid import Regridding, healpix_points, regridding
 from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
 from faconv_cli.cube.rotated import from_rotated_pole
 from faconv_cli.errors import InputError
@@ -39,6 +40,7 @@ class Coordinates:
         path: the file, for messages.
         close: closes the file until it is read again.
         areas: cell areas by name, that may be in other files.
+        regrid: spacing in degrees of the regular grid for points along one dimension; None to refuse them.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class Coordinates:
         path: str,
         close: Callable[[], None] | None,
         areas: Mapping[str, xr.Variable],
+        regrid: float | None = None,
     ) -> None:
+        self._regrid, self.regriddings = regrid, dict[str, Regridding]()
         self.dataset, self.path, self.close = dataset, path, close
         self.variables: dict[str, xr.Variable] = {str(k): v for k, v in dataset.variables.items()}
         self.auxiliary = named_by_others(self.variables)
@@ -70,11 +74,15 @@ class Coordinates:
                 found = self._grid_along(name, lat, lon)
                 if found is not None:
                     return found
-        return self._rotated_grid(name) or Refusal(
-            f"no horizontal grid (dimensions {', '.join(dims) or 'none'})",
-            "faconv needs latitude and longitude, each 1-D or both 2-D, of more than one point",
-            "give a file that has them, with their standard_name or units",
-            stage=1,
+        return (
+            self._rotated_grid(name)
+            or self._healpix_grid(name)
+            or Refusal(
+                f"no horizontal grid (dimensions {', '.join(dims) or 'none'})",
+                "faconv needs latitude and longitude, each 1-D or both 2-D, of more than one point",
+                "give a file that has them, with their standard_name or units",
+                stage=1,
+            )
         )
 
     def _own_first(self, name: str, role: Role) -> list[str]:
@@ -89,7 +97,7 @@ class Coordinates:
             return None
         if len(north) == len(east) == 1:
             if north == east:
-                return _unstructured(north[0])
+                return self._regridded(north[0], lat, lon)
             return self._make_grid(name, lat, lon, north[0], east[0])
         if north == east and len(north) == 2:
             return self._make_grid(name, lat, lon, *north)
@@ -103,6 +111,42 @@ class Coordinates:
                 )
             return self._make_grid(name, lat, lon, *north[1:])
         return None
+
+    def _regridded(self, dim: str, lat: str, lon: str) -> Grid | Refusal:
+        """The regular grid that points along one dimension go to, where that is asked for."""
+        if self._regrid is None:
+            return _unstructured(dim)
+        return self._regrid_points(
+            dim, *(_degrees(self.variables[name], self.path, name) for name in (lat, lon))
+        )
+
+    def _healpix_grid(self, name: str) -> Grid | Refusal | None:
+        """The regular grid that HEALPix pixels without coordinates go to."""
+        mapping = next(
+            (n for n in names_in(self.variables[name], "grid_mapping") if n in self.variables), None
+        )
+        about = {} if mapping is None else self.variables[mapping].attrs
+        nside = about.get("healpix_nside")
+        if about.get("grid_mapping_name") != "healpix" or not isinstance(nside, int | np.integer):
+            return None
+        dims = (dim for dim in long_dims(self.variables[name]) if self.dataset.sizes[dim] == 12 * nside**2)
+        dim = next(dims, None)
+        if dim is None:
+            return None
+        if self._regrid is None:
+            return _unstructured(dim)
+        nested = not str(about.get("healpix_order", "nest")).startswith("ring")
+        return self._regrid_points(dim, *healpix_points(int(nside), nested=nested, path=self.path))
+
+    def _regrid_points(self, dim: str, lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]) -> Grid:
+        assert self._regrid is not None
+        if dim not in self.regriddings:
+            try:
+                self.regriddings[dim] = regridding(lat, lon, self._regrid, dim)
+            except InputError as error:
+                raise InputError(f"{self.path}: {error.found}", wanted=error.wanted, do=error.do) from None
+            self.notes.append(self.regriddings[dim].told(dim))
+        return self.regriddings[dim].grid
 
     def _constant(self, name: str) -> bool:
         """Whether a coordinate repeated along its first dimension, as WRF's, ends as it began."""
@@ -217,10 +261,16 @@ def long_shape(variable: xr.Variable) -> tuple[int, ...]:
     return tuple(size for size in variable.shape if size != 1)
 
 
+def _degrees(variable: xr.Variable, path: str, name: str) -> npt.NDArray[np.float64]:
+    """Read a coordinate (n,) in degrees; ICON counts in radians."""
+    values = np.squeeze(load(variable, path, name)).astype(np.float64)
+    return np.degrees(values) if text_of(variable.attrs, "units").lower().startswith("rad") else values
+
+
 def _unstructured(dim: str) -> Refusal:
     return Refusal(
         f"an unstructured grid (one dimension {dim})",
         "faconv needs two horizontal dimensions, not a reduced Gaussian, HEALPix or unstructured grid",
-        "regrid it first, for example with cdo remapbil or cdo setgridtype,regular",
+        "have it regridded to a regular one with --regrid DEGREES",
         stage=2,
     )

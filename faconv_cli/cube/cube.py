@@ -132,8 +132,12 @@ class Cube:
 
     def through(self, readers: Sequence[Reader], **changes: Any) -> Cube:
         """Return the cube that is read through ``readers``, one a channel, with other changes."""
-        parts = [to_dask(reader, self.file_chunk_steps) for reader in readers]
-        fields = da.stack(parts, axis=1)  # type: ignore[no-untyped-call]
+        if readers:
+            parts = [to_dask(reader, self.file_chunk_steps) for reader in readers]
+            fields = da.stack(parts, axis=1)  # type: ignore[no-untyped-call]
+        else:  # a cube of derived channels alone, before they are there
+            steps, grid = len(changes.get("time", self.time)), changes.get("grid", self.grid)
+            fields = da.zeros((steps, 0, *grid.shape), np.float32)
         lazy = xr.DataArray(fields, dims=("time", "channel", "y", "x"))
         return replace(self, fields=lazy, series=tuple(readers), **changes)
 

@@ -89,11 +89,14 @@ class FileField:
             index[time] = steps
         order = (dim for dim in (self.merged, time, y, x) if dim is not None)
         raw = load(self.variable.isel(index).transpose(*order), self.path, self.name)
-        _RECENT.used(self.close)
+        self._used()
         raw = self.screen.masked(raw if time is not None else raw[..., None, :, :], found)
         if self.merged is not None:
             raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
         return raw
+
+    def _used(self) -> None:
+        _RECENT.used(self.close)
 
     @cached_property
     def chunk_steps(self) -> int:

@@ -73,6 +73,7 @@ def _open(
             time_index=data.time_index,
             member=data.member,
             step=data.step,
+            regrid=data.regrid,
             engine=data.engine,
         )
 

@@ -32,6 +32,7 @@ def open_cube(
     time_index: bool = False,
     member: str | None = None,
     step: str | None = None,
+    regrid: float | None = None,
     engine: str | None = None,
 ) -> Cube:
     """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
@@ -48,6 +49,7 @@ def open_cube(
         time_index: number the time steps instead of decoding their times.
         member: name or number of the ensemble member to take.
         step: lead of the forecasts to take: hours, or a number with a unit such as ``2d``.
+        regrid: spacing in degrees of the regular grid for grids without two dimensions.
         engine: of xarray, to open all of them with (see `formats.open_datasets`).
 
     Raises:
@@ -60,7 +62,7 @@ def open_cube(
             raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
-    asked = Asked(time_dim, time_index, member, step)
+    asked = Asked(time_dim, time_index, member, step, regrid)
     opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
     areas = {name: area for _, one in opened for name, area in cell_areas(one.dataset).items()}
     for location, (dataset, close) in opened:

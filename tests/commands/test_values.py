@@ -107,3 +107,24 @@ def test_an_embedding_is_finite_and_says_what_was_masked(capsys, odd, checkpoint
         for text in TOLD:
             assert text in said
             assert text in file.faconv_notes
+
+
+def test_a_regridded_record_is_trained_on_and_embedded_as_it_was(capsys, tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "points.nc"
+    lat, lon = np.degrees(np.arcsin(rng.uniform(-1, 1, 600))), rng.uniform(0, 360, 600)
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", STEPS), ("ncol", 600)):
+            file.createDimension(name, size)
+        for name, values, units in (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east")):
+            file.createVariable(name, "f8", ("ncol",))[:] = values
+            file[name].units = units
+        file.createVariable("time", "f8", ("time",))[:] = np.arange(STEPS)
+        file["time"].units = "days since 2001-01-01"
+        waves = np.sin(np.arange(STEPS)[:, None] / 3 + np.radians(lon)) + 0.1 * rng.normal(size=(STEPS, 600))
+        file.createVariable("x", "f4", ("time", "ncol"))[:] = waves
+    run(capsys, "train", path, "-o", tmp_path / "m.pt", "--regrid", 30, *QUICK)
+    said = run(capsys, "embed", "-c", tmp_path / "m.pt", path, tmp_path / "e.nc", "--threads", 1).err
+    assert "600 points along ncol are regridded to 6 x 12 cells of 30 degrees" in said
+    with netCDF4.Dataset(tmp_path / "e.nc") as file:
+        assert np.isfinite(file["embedding"][:].filled(np.nan)).all()
+        assert (len(file.dimensions["lat"]), len(file.dimensions["lon"])) == (6, 12)
