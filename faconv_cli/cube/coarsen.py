@@ -12,7 +12,7 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.readers import Fields, Transformed
 from faconv_cli.errors import UsageError
 
-LEAST_VALID_SHARE = 0.5  # of a block's area; a mean of less stands for other places
+LEAST_VALID_SHARE = 0.5 - 1e-9  # of a block's area, less rounding; a mean of less stands for other places
 
 Floats = npt.NDArray[np.float64]
 

@@ -132,14 +132,12 @@ class Cube:
 
     def through(self, readers: Sequence[Reader], **changes: Any) -> Cube:
         """Return the cube that is read through ``readers``, one a channel, with other changes."""
-        if readers:
-            parts = [to_dask(reader, self.file_chunk_steps) for reader in readers]
+        changed = replace(self, series=tuple(readers), **changes)
+        parts = [to_dask(reader, self.file_chunk_steps) for reader in readers]
+        fields: Any = np.empty((len(changed.time), 0, *changed.grid.shape), np.float32)
+        if parts:
             fields = da.stack(parts, axis=1)  # type: ignore[no-untyped-call]
-        else:  # a cube of derived channels alone, before they are there
-            steps, grid = len(changes.get("time", self.time)), changes.get("grid", self.grid)
-            fields = da.zeros((steps, 0, *grid.shape), np.float32)
-        lazy = xr.DataArray(fields, dims=("time", "channel", "y", "x"))
-        return replace(self, fields=lazy, series=tuple(readers), **changes)
+        return replace(changed, fields=xr.DataArray(fields, dims=("time", "channel", "y", "x")))
 
     def noted(self, *notes: str) -> Cube:
         """Return the cube with more to say about it."""
