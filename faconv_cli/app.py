@@ -15,7 +15,7 @@ import typer
 
 import faconv_cli
 from faconv_cli import console
-from faconv_cli.commands import cluster, embed, forecast, inspect, sample, train
+from faconv_cli.commands import cluster, compare, embed, forecast, inspect, sample, train
 from faconv_cli.errors import FaconvError, Stopped
 from faconv_cli.guard import guarded
 
@@ -30,6 +30,7 @@ app.command("inspect")(inspect.command)
 app.command("train")(train.command)
 app.command("embed")(embed.command)
 app.command("forecast")(forecast.command)
+app.command("compare")(compare.command)
 app.command("cluster")(cluster.command)
 app.add_typer(sample.app, name="sample")
 

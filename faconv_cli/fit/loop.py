@@ -53,6 +53,7 @@ class EpochReport:
         validation_loss: mean over the targets of the error relative to the untrained network's in training;
             None where nothing is held out.
         terms: error of each target in the validation period, in variances of the fields.
+        error: their mean, weighted as in training; None where nothing is held out.
         best: no validation loss before was as low.
         seconds: it took.
     """
@@ -61,6 +62,7 @@ class EpochReport:
     training_loss: float | None
     validation_loss: float | None
     terms: dict[str, float]
+    error: float | None
     best: bool
     seconds: float
 
@@ -131,6 +133,7 @@ class Training:
             self._optimizer, lambda step: learning_rate_share(step, self._planned_steps)
         )
         self._epoch, self._best, self._best_epoch = 0, math.inf, 0
+        self._best_error: float | None = None
         self._history: list[float] = []
         self._start_loss = self._measure_start()
 
@@ -175,6 +178,7 @@ class Training:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._epoch, self._best_epoch, self._best = state["epoch"], state["best_epoch"], state["best"]
+        self._best_error = state["best_error"]
         self._history = list(state["history"])
 
     @property
@@ -196,6 +200,11 @@ class Training:
     def best_validation_loss(self) -> float | None:
         """Lowest validation loss so far; None where nothing is held out."""
         return self._best if math.isfinite(self._best) else None
+
+    @property
+    def best_error(self) -> float | None:
+        """`EpochReport.error` of the best epoch."""
+        return self._best_error
 
     @property
     def start(self) -> str:
@@ -275,15 +284,18 @@ class Training:
     def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
         losses = self._validate()
         validation = None if losses is None else float(self._total(losses))
+        error = None if losses is None else float((losses * self._task.shares).sum())
         best = validation is None or validation < self._best
         if best:
+            self._best_error = error
             self._best, self._best_epoch = validation if validation is not None else math.inf, self._epoch
         self._history.append(validation if validation is not None else math.nan)
         if best:
             write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
         write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
         terms = {} if losses is None else dict(zip(self._task.targets, losses.tolist(), strict=True))
-        return EpochReport(self._epoch, training_loss, validation, terms, best, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return EpochReport(self._epoch, training_loss, validation, terms, error, best, seconds)
 
     def _checkpoint(self, *, resume: bool) -> Checkpoint:
         prepared, averaged = self._prepared, self._average.module
@@ -295,6 +307,7 @@ class Training:
             "epoch": self._epoch,
             "best_epoch": self._best_epoch,
             "best": self._best,
+            "best_error": self._best_error,
             "history": self._history,
         }
         return Checkpoint(

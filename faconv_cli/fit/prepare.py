@@ -116,6 +116,10 @@ class Prepared:
         ]
         return [w for w in cut if w.first_row < w.stop]
 
+    def with_config(self, config: RunConfig) -> Prepared:
+        """Give the same data for other settings of network and training, of the same task and windows."""
+        return replace(self, config=config)
+
     def whole_validation_windows(self) -> list[Window]:
         """List the whole windows inside the validation period; none where nothing is held out."""
         if not self.split.validation_count:

@@ -122,7 +122,7 @@ class ConvGRU2d(RecurrentLayer2d):
         widths = [in_channels] + [hidden_channels] * (num_layers - 1)
         layers = [ConvGRUCell(width, hidden_channels, kernel_size, padding=padding) for width in widths]
         super().__init__(
-            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+            layers, in_channels, hidden_channels, return_sequences=return_sequences, return_state=return_state
         )
 
 

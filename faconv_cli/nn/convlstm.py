@@ -161,7 +161,7 @@ class ConvLSTM2d(RecurrentLayer2d):
             for width in widths
         ]
         super().__init__(
-            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+            layers, in_channels, hidden_channels, return_sequences=return_sequences, return_state=return_state
         )
 
     @classmethod

@@ -226,7 +226,7 @@ class FAConvLSTM2d(RecurrentLayer2d):
             for number in range(num_layers)
         ]
         super().__init__(
-            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+            layers, in_channels, hidden_channels, return_sequences=return_sequences, return_state=return_state
         )
 
 

@@ -66,18 +66,25 @@ class RecurrentLayer2d(nn.Module):
 
     Args:
         layers: recurrences, the first from the input's channels, the others from ``hidden_channels``.
+        in_channels: C.
         hidden_channels: F.
         return_sequences: give every hidden state (b, t, f, h, w), else the last (b, f, h, w).
         return_state: give (y, state), else y alone.
     """
 
     def __init__(
-        self, layers: Sequence[nn.Module], hidden_channels: int, *, return_sequences: bool, return_state: bool
+        self,
+        layers: Sequence[nn.Module],
+        in_channels: int,
+        hidden_channels: int,
+        *,
+        return_sequences: bool,
+        return_state: bool,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.norms = nn.ModuleList(ChannelNorm(hidden_channels) for _ in layers[1:])
-        self.hidden_channels = hidden_channels
+        self.in_channels, self.hidden_channels = in_channels, hidden_channels
         self.return_sequences, self.return_state = return_sequences, return_state
 
     def init_state(self, x: Tensor) -> tuple[Any, ...]:

@@ -221,7 +221,7 @@ class MinFAConvLSTM2d(RecurrentLayer2d):
             for width in [in_channels] + [hidden_channels] * (num_layers - 1)
         ]
         super().__init__(
-            layers, hidden_channels, return_sequences=return_sequences, return_state=return_state
+            layers, in_channels, hidden_channels, return_sequences=return_sequences, return_state=return_state
         )
 
 

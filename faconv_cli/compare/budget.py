@@ -1,0 +1,84 @@
+"""An equal budget: as many parameters, or as much time, for every encoder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from faconv_cli.config import EOF, RunConfig
+from faconv_cli.cube.cube import Cube
+from faconv_cli.fit.loop import EpochReport, Training
+from faconv_cli.fit.prepare import Prepared
+from faconv_cli.network import build_encoder, build_forecaster
+
+MOST_HIDDEN = 4096
+
+
+def build_network(config: RunConfig, cube: Cube) -> nn.Module:
+    """Build the network of a resolved configuration for the channels and the grid of a cube."""
+    channels, shape, periodic = cube.shape[1], cube.grid.shape, cube.grid.periodic
+    statics = len(cube.constants.static_names)
+    if config.fit.task == "forecast":
+        return build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
+    sub_daily = cube.time.sub_daily
+    return build_encoder(config, channels, shape, periodic=periodic, sub_daily=sub_daily, statics=statics)
+
+
+def count_parameters(config: RunConfig, cube: Cube) -> int:
+    """Count the trained parameters that a budget is about, of a resolved configuration.
+
+    To forecast, those of the whole network; to embed, those of the recurrent layers, as the spatial patterns
+    behind them belong to the head. EOFs have none.
+    """
+    if config.encoder.encoder == EOF:
+        return 0
+    with torch.device("meta"):
+        network = build_network(config, cube)
+    counted = network if config.fit.task == "forecast" else network.get_submodule("layer")
+    return sum(parameter.numel() for parameter in counted.parameters())
+
+
+def with_hidden(config: RunConfig, hidden: int) -> RunConfig:
+    """Change the hidden channels, and the bottleneck in proportion, in whole multiples of the heads."""
+    encoder = config.encoder
+    heads = encoder.attention_heads
+    bottleneck = max(1, round(encoder.bottleneck * hidden / encoder.hidden / heads)) * heads
+    changed = encoder.model_copy(update={"hidden": hidden, "bottleneck": bottleneck})
+    return config.model_copy(update={"encoder": changed})
+
+
+def spend_parameters(config: RunConfig, parameters: int, cube: Cube) -> RunConfig:
+    """Choose the hidden channels that come nearest to a number of parameters; ``config`` is resolved."""
+    if config.encoder.encoder == EOF:
+        return config
+
+    def count(hidden: int) -> int:
+        return count_parameters(with_hidden(config, hidden), cube)
+
+    low, high = 1, MOST_HIDDEN
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= parameters else (low, middle)
+    return with_hidden(config, min((low, high), key=lambda hidden: abs(count(hidden) - parameters)))
+
+
+def spend_time(prepared: Prepared, seconds: float, device: torch.device) -> Prepared:
+    """Choose the epochs that fit into a time, at least one, after one on trial."""
+    if prepared.config.encoder.encoder == EOF:
+        return prepared
+    spent = seconds
+    with tempfile.TemporaryDirectory() as folder:
+        for report in Training(_with_epochs(prepared, 1), Path(folder) / "trial.pt", device).run():
+            if isinstance(report, EpochReport) and report.epoch:
+                spent = report.seconds
+    return _with_epochs(prepared, max(1, round(seconds / spent)))
+
+
+def _with_epochs(prepared: Prepared, epochs: int) -> Prepared:
+    config = prepared.config
+    return prepared.with_config(
+        config.model_copy(update={"fit": config.fit.model_copy(update={"epochs": epochs})})
+    )
