@@ -84,21 +84,29 @@ def _loaded(dataset: xr.Dataset, path: str) -> xr.Dataset:
 def _one_member(dataset: xr.Dataset, asked: str | None) -> Chosen:
     if asked in (None, ALL):
         return Chosen(dataset)
-    dim = _dim_of("member", dataset)
-    if dim is None:
-        return Chosen(dataset)
-    labels = member_labels(dataset, dim)
+    name = _dim_of("member", dataset) or _name_of("member", dataset)
+    if name is None:
+        return Chosen(dataset, (f"There are no ensemble members of which --member {asked} could pick.",))
+    labels = member_labels(dataset, name)
     if asked not in labels:
         return _not_there(dataset, f"no member {asked}", f"there are {', '.join(labels)}", "--member")
-    note = f"Member {asked} of {len(labels)} is taken (dimension {dim}; --member)."
-    return Chosen(dataset.isel({dim: labels.index(asked)}), (note,))
+    if name not in dataset.dims:
+        return Chosen(dataset)
+    note = (f"Member {asked} of {len(labels)} is taken (dimension {name}; --member).",)
+    return Chosen(dataset.isel({name: labels.index(asked)}), note if len(labels) > 1 else ())
 
 
-def member_labels(dataset: xr.Dataset, dim: str) -> list[str]:
-    """Names or numbers of the members along a dimension; counted from 0 where it has no coordinate."""
-    if dim not in dataset.variables:
-        return [str(number) for number in range(dataset.sizes[dim])]
-    values = dataset.variables[dim].to_numpy()
+def member_labels(dataset: xr.Dataset, name: str) -> list[str]:
+    """Names or numbers of the members along a dimension, or of a single one's coordinate.
+
+    A dimension without a coordinate of its own, or of its size, counts from 0.
+    """
+    if name not in dataset.variables:
+        coordinates = (n for n in find("member", _plain(dataset)) if dataset.variables[n].dims == (name,))
+        name = next(coordinates, name)
+    if name not in dataset.variables:
+        return [str(number) for number in range(dataset.sizes[name])]
+    values = np.atleast_1d(dataset.variables[name].to_numpy())
     return [
         v.decode() if isinstance(v, bytes) else f"{v:g}" if isinstance(v, int | float) else str(v)
         for v in values.tolist()
@@ -111,7 +119,7 @@ def _one_lead(dataset: xr.Dataset, asked: str | None) -> Chosen:
     wanted = _seconds_of(asked)
     name = _name_of("lead", dataset)
     if name is None:
-        return _not_there(dataset, "no forecast steps", "--step picks one of several", "--step")
+        return Chosen(dataset, (f"There are no forecast steps of which --step {asked} could pick.",))
     lead = dataset.variables[name]
     seconds = np.atleast_1d(lead_seconds(lead))
     at = np.flatnonzero(np.isclose(seconds, wanted, rtol=0, atol=1.0))
@@ -213,9 +221,8 @@ def _name_of(role: Role, dataset: xr.Dataset) -> str | None:
 
 
 def _dim_of(role: Role, dataset: xr.Dataset) -> str | None:
-    """The dimension of more than one point along a coordinate of a role, or named as one."""
+    """The dimension along a coordinate of a role, or named as one."""
     name = _name_of(role, dataset)
-    if name is not None and long_dims(dataset.variables[name]):
-        return long_dims(dataset.variables[name])[0]
-    long = (str(dim) for dim, size in dataset.sizes.items() if size > 1)
-    return next((dim for dim in long if role_of_name(dim, (role,))), None)
+    if name is not None and dataset.variables[name].dims:
+        return str(dataset.variables[name].dims[0])
+    return next((dim for dim in map(str, dataset.dims) if role_of_name(dim, (role,))), None)

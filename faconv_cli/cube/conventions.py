@@ -125,7 +125,7 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
     level_dim = next((d for d in (*long, *others) if roles.role_of_dim(d) == "vertical"), None)
     squeezed = tuple(dim for dim in others if dim not in (*long, member_dim))
     dims, screen = (time_dim, grid.y_name, grid.x_name), Screen.of(variable)
-    members = member_labels(roles.dataset, member_dim) if member_dim else [""]
+    members = _members(member_dim, roles) if asked.member == ALL else [""]
     regridding = roles.regriddings.get(grid.y_name)
     make = FileField if regridding is None else partial(PointField, regridding=regridding)
     layers = []
@@ -148,6 +148,12 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
             )
             layers.append(Layer(name, channel, field, stamps, squeezed, variant, member))
     return layers
+
+
+def _members(dim: str | None, roles: Coordinates) -> list[str]:
+    """Names of the members along a dimension, of the single one that a file is of, or none."""
+    name = dim or next(iter(roles.by_role["member"]), None)
+    return [""] if name is None else member_labels(roles.dataset, name)
 
 
 def _refuse_dims(long: list[str], roles: Coordinates) -> Refusal | None:

@@ -58,6 +58,21 @@ def test_real_files_open_as_what_they_are(real_data, name, shape, step, segments
     assert [channel.name for channel in cube.channels] == channels
 
 
+def test_members_and_levels_of_a_real_file_are_picked(real_data):
+    path = real_data / "grib" / "cfgrib_era5-levels-members.grib"
+    one = open_cube([path], member="3", levels=[500])
+    assert one.shape == (4, 2, 61, 120)
+    samples = open_cube([path], member="all", levels=[500])
+    assert samples.shape == (40, 2, 61, 120)
+    np.testing.assert_array_equal(samples.read(12, 16), one.read(0, 4))
+
+
+def test_a_folder_of_real_files_is_one_record(real_data):
+    cube = open_cube([real_data / "unifhy_wfde5_uk_hourly"])
+    assert cube.shape == (744, 6, 20, 28)
+    assert any("is a folder of 6 data files" in note for note in cube.notes)
+
+
 def test_many_real_files_join(real_data):
     years = open_cube(sorted((real_data / "cobe2_yearly").glob("*.nc")))
     assert years.shape == (72, 1, 180, 360)

@@ -201,9 +201,18 @@ def test_a_lead_that_is_not_there_is_refused(save, step, kind, told):
         open_cube([path], step=step)
 
 
-def test_a_record_without_leads_has_none_to_pick(write):
-    with pytest.raises(InputError, match="no forecast steps"):
-        open_cube([write()], step="6")
+def test_a_record_without_leads_or_members_has_none_to_pick_and_says_so(write):
+    cube = open_cube([write()], step="6", member="3")
+    assert cube.shape[0] == 6
+    assert "There are no forecast steps of which --step 6 could pick." in cube.notes
+    assert "There are no ensemble members of which --member 3 could pick." in cube.notes
+
+
+def test_a_file_of_one_lead_is_that_lead(save):
+    path = save({"start": 3}, {"start": hours("start", [0, 24, 48], **REFERENCE), "lead": ((), 6.0, LEAD)})
+    assert open_cube([path], step="6").time.labels[0] == "2001-01-01T06:00:00"
+    with pytest.raises(InputError, match=r"no forecast step 12\. there are 6 hours"):
+        open_cube([path], step="12")
 
 
 # --- members --------------------------------------------------------------------------------------
@@ -265,6 +274,20 @@ def test_members_in_several_files_are_joined_each_in_time(save):
     ]
     cube = open_cube(paths, member="all")
     np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [0, 2, 4, 0, 3, 1, 3, 5, 1, 4, 0, 1, 2, 2, 5])
+
+
+@pytest.mark.parametrize("dims", [(), ("number",)], ids=["a scalar", "one point"])
+def test_files_of_one_member_each_are_an_ensemble(save, dims):
+    paths = []
+    for number in (0, 1, 2):
+        axes = {"time": hours("time", [0, 1, 2]), "number": (dims, [number] if dims else number)}
+        paths.append(save({"time": 3} | dict.fromkeys(dims, 1), axes, f"{number}.nc"))
+    paths[2] = save({"time": 4}, {"time": hours("time", [0, 1, 2, 3]), "number": ((), 2)}, "2.nc")
+    cube = open_cube(paths, member="all")
+    assert cube.time.passes == ((0, 3), (3, 6), (6, 9))
+    assert open_cube(paths, member="2").shape[0] == 4
+    with pytest.raises(InputError, match="no member 7"):
+        open_cube(paths, member="7")
 
 
 def test_ranges_of_an_ensemble_are_taken_of_every_member(save):
