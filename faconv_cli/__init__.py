@@ -9,8 +9,9 @@ The pipeline, one folder an arrow::
     commands show each of these at a terminal; console is the only room that prints
 
 Between them: network builds the modules of nn from settings (config) and a grid, checkpoint is the file
-between train and embed, schema spells the names in our NetCDF files, files writes them whole or not at all,
-and sample makes cubes whose regimes are known. Every error a user may meet is in errors.
+between train and embed, match opens data as its training did, schema spells the names in our NetCDF files,
+files writes them whole or not at all, and sample makes cubes whose regimes are known. Every error a user
+may meet is in errors.
 """
 
 __version__ = "0.1.0"

@@ -252,3 +252,13 @@ def test_a_month_after_the_thirty_first_is_the_last_of_a_shorter_month():
     noleap = [cftime.datetime(2001, month, day, calendar="noleap") for month, day in ((11, 30), (12, 31))]
     axis = TimeAxis.from_values([*noleap, cftime.datetime(2002, 1, 31, calendar="noleap")])
     assert axis.after(2, 2).labels == ["2002-02-28", "2002-03-31"]
+
+
+def test_steps_that_something_is_left_out_between_have_a_gap_between():
+    days = np.datetime64("2001-01-01", "ns") + np.r_[0:10, 15:30] * np.timedelta64(1, "D")
+    axis = TimeAxis.from_values(days)
+    taken = axis.take(np.r_[2:5, 8:14, 20:21])
+    assert taken.segments == ((0, 3), (3, 5), (5, 9), (9, 10))
+    assert taken.step == "1 day"
+    np.testing.assert_array_equal(taken.values, days[np.r_[2:5, 8:14, 20:21]])
+    assert TimeAxis.from_values(days).take(np.arange(25)).segments == axis.segments
