@@ -51,6 +51,7 @@ class Checkpoint:
         record: what it was trained on and how it went: strings and numbers.
         resume: state of an unfinished training, or nothing.
         constants: mask, static channels and units that the data are prepared with.
+        cell_area: areas of the grid's cells, as in `Grid`.
         sha256: of the file it was read from.
     """
 
@@ -68,6 +69,7 @@ class Checkpoint:
     record: Mapping[str, Any]
     resume: Mapping[str, Any] = field(default_factory=dict)
     constants: Constants = field(default_factory=Constants)
+    cell_area: np.ndarray | None = None
     sha256: str = ""
 
     @property
@@ -110,6 +112,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
     }
     if constants.mask is not None:
         arrays["mask"] = constants.mask
+    if checkpoint.cell_area is not None:
+        arrays["cell_area"] = checkpoint.cell_area
     contents = {
         "format": FORMAT,
         "version": VERSION,
@@ -163,6 +167,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 statics=array["statics"],
                 input_units=about["input_units"],
             ),
+            cell_area=array.get("cell_area"),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
@@ -246,8 +251,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
         ],
         "grid": {
             "shape": list(checkpoint.grid_shape),
-            "lat": [float(checkpoint.lat.min()), float(checkpoint.lat.max())],
-            "lon": [float(checkpoint.lon.min()), float(checkpoint.lon.max())],
+            "lat": [float(np.nanmin(checkpoint.lat)), float(np.nanmax(checkpoint.lat))],
+            "lon": [float(np.nanmin(checkpoint.lon)), float(np.nanmax(checkpoint.lon))],
             "closes the circle": checkpoint.periodic,
         },
         "static channels": list(checkpoint.constants.static_names),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,19 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
             do="aggregate the data to that step, or train on these",
         )
     _check_grid(checkpoint, cube)
-    return cube
+    return _weighted_as_in_training(checkpoint, cube)
+
+
+def _weighted_as_in_training(checkpoint: Checkpoint, cube: Cube) -> Cube:
+    """Take the cell areas of the training, where these files have none or others."""
+    ours, theirs = cube.grid.cell_area, checkpoint.cell_area
+    if ours is theirs or (ours is not None and theirs is not None and np.array_equal(ours, theirs)):
+        return cube
+    cube = replace(cube, grid=replace(cube.grid, cell_area=theirs))
+    return cube.noted(
+        "Points are weighted as in training, by "
+        + ("areas from their coordinates." if theirs is None else "the cell areas of its files.")
+    )
 
 
 def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
@@ -72,12 +85,21 @@ def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
         ("latitudes", cube.grid.lat, checkpoint.lat),
         ("longitudes", cube.grid.lon, checkpoint.lon),
     ):
-        difference = np.abs(ours - theirs) if ours.shape == theirs.shape else np.array([np.inf])
+        difference = _apart(ours, theirs)
         if name == "longitudes":
             difference = np.minimum(difference, np.abs(difference - 360))
         if difference.max() > GRID_TOLERANCE_DEG:
             raise CheckpointError(
-                f"the data's {name} run from {ours.min():g} to {ours.max():g}",
-                wanted=f"the checkpoint's from {theirs.min():g} to {theirs.max():g}",
+                f"the data's {name} run from {np.nanmin(ours):g} to {np.nanmax(ours):g}",
+                wanted=f"the checkpoint's from {np.nanmin(theirs):g} to {np.nanmax(theirs):g}",
                 do="regrid the data, or train on these",
             )
+
+
+def _apart(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """How far coordinates are apart; infinitely where only one of them is missing."""
+    if ours.shape != theirs.shape:
+        return np.array([np.inf])
+    missing = np.isnan(ours), np.isnan(theirs)
+    difference = np.where(missing[0] & missing[1], 0, np.abs(ours - theirs))
+    return np.where(missing[0] == missing[1], difference, np.inf)

@@ -50,6 +50,14 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint, tmp_path):
     assert len(read.sha256) == 64
 
 
+def test_cell_areas_come_back_where_there_are_some(checkpoint, tmp_path):
+    area = np.random.default_rng(0).uniform(size=(4, 6))
+    write_checkpoint(tmp_path / "a.pt", replace(checkpoint, cell_area=area), overwrite=False)
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "a.pt").cell_area, area)
+    write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+    assert read_checkpoint(tmp_path / "m.pt").cell_area is None
+
+
 def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
     rng = np.random.default_rng(0)
     constants = Constants(

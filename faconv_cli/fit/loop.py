@@ -324,6 +324,7 @@ class Training:
             decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
             constants=prepared.cube.constants,
+            cell_area=prepared.cube.grid.cell_area,
             resume=state if resume else {},
         )
 

@@ -85,3 +85,29 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
     assert code == 0, err
     with xr.open_dataset(tmp_path / "r.nc") as file:
         assert file.sizes["time"] == 48
+
+
+def test_places_are_written_in_the_files_own_convention(run, tmp_path):
+    values = np.random.default_rng(0).normal(size=(40, 6, 8)).cumsum(axis=2).astype(np.float32)
+    axes = {"time": days(40), "lat": LAT, "lon": ("lon", np.arange(0.0, 360, 45), {"units": "degrees_east"})}
+    data = xr.Dataset({"t": (("time", "lat", "lon"), values, {"units": "K"})}, axes)
+    turned = data.assign_coords(lon=("lon", (data.lon.values + 180) % 360 - 180, data.lon.attrs)).sortby(
+        "lon"
+    )
+    for name, ds in (("east", data), ("west", turned.sortby("lat", ascending=False))):
+        ds.to_netcdf(tmp_path / f"{name}.nc")
+    assert run("train", tmp_path / "east.nc", "-o", tmp_path / "m.pt", *QUICK)[0] == 0
+    maps = {}
+    for name in ("east", "west"):
+        arguments = [tmp_path / f"{name}.nc", tmp_path / f"{name}_e.nc", "--query=-25,-90"]
+        code, _, err = run("embed", "-c", tmp_path / "m.pt", *arguments)
+        assert code == 0, err
+        with (
+            xr.open_dataset(tmp_path / f"{name}_e.nc") as file,
+            xr.open_dataset(tmp_path / f"{name}.nc") as data,
+        ):
+            np.testing.assert_array_equal(file.lon, data.lon)
+            np.testing.assert_array_equal(file.lat, data.lat)
+            maps[name] = file[["attention", "teleconnection"]].load()
+    west = maps["west"].assign_coords(lon=maps["west"].lon % 360).sortby(["lat", "lon"])
+    xr.testing.assert_allclose(west, maps["east"])

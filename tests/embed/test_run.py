@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from faconv_cli import schema
+from faconv_cli.checkpoint import describe
 from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import CheckpointError, InputError
@@ -165,3 +167,36 @@ def test_data_that_do_not_fit_are_refused_with_the_difference(checkpoint, cube, 
     moved = make_cube(80, shape=(8, 12), periodic=True)
     with pytest.raises(CheckpointError, match="longitudes run from 0 to 330"):
         match_cube(checkpoint, moved)
+
+
+def test_points_weigh_as_in_training_whatever_areas_the_data_have(trained, make_cube):
+    plain = make_cube(80, land=0.2, shape=(8, 12))
+    area = np.random.default_rng(1).uniform(0.5, 1.5, (8, 12))
+    measured = replace(plain, grid=replace(plain.grid, cell_area=area))
+    checkpoint = trained(measured)
+    np.testing.assert_array_equal(checkpoint.cell_area, area)
+    expected = _embed(checkpoint, match_cube(checkpoint, measured))[0]
+    matched = match_cube(checkpoint, plain)
+    np.testing.assert_array_equal(_embed(checkpoint, matched)[0], expected)
+    assert "Points are weighted as in training, by the cell areas of its files." in matched.notes
+    without = trained(plain)
+    np.testing.assert_array_equal(
+        _embed(without, match_cube(without, measured))[0], _embed(without, match_cube(without, plain))[0]
+    )
+    assert not np.allclose(_embed(without, match_cube(without, plain))[0], expected)
+
+
+def test_a_swath_is_matched_by_the_places_it_has(trained, make_cube):
+    cube = make_cube(80, shape=(8, 12))
+    lat, lon = np.meshgrid(cube.grid.lat, cube.grid.lon, indexing="ij")
+    lat[0, 0] = lon[0, 0] = np.nan
+    swath = replace(cube, grid=Grid.from_coordinates(lat, lon, "y", "x"))
+    checkpoint = trained(swath)
+    assert match_cube(checkpoint, swath).shape == swath.shape
+    for there, value in (((0, 0), 0.0), ((3, 3), np.nan), ((3, 3), 89.0)):
+        moved = lat.copy()
+        moved[there] = value
+        other = replace(cube, grid=Grid.from_coordinates(moved, lon, "y", "x"))
+        with pytest.raises(CheckpointError, match="the data's latitudes"):
+            match_cube(checkpoint, other)
+    assert np.isfinite(describe(checkpoint)["grid"]["lat"]).all()
