@@ -41,7 +41,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
     if data.region is not None:
         cube, inputs = (cut_region(one, data.region) for one in (cube, inputs))
     if constants is None:
-        constants = _read_constants(cube, inputs, data)
+        constants = _read_constants(inputs, inputs_of(expressions), data)
     if expressions:
         inputs = in_units(inputs, constants.input_units)  # as in training, whatever these files have
         cube = derive(cube, inputs, expressions)
@@ -62,7 +62,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
 def _open(
     paths: Sequence[str | Path], data: DataConfig, expressions: Sequence[Expression]
 ) -> tuple[Cube, Cube]:
-    """Open the channels to keep, and those that formulas read, on the same steps."""
+    """Open the channels to keep, and with them those that formulas read."""
 
     def opened(variables: Sequence[str] | None) -> Cube:
         return open_cube(
@@ -82,25 +82,20 @@ def _open(
     asked = data.variables
     if not expressions or asked is None:
         cube = opened(asked)
-        return cube, _picked(cube, names)
+        return cube, cube
     asked = tuple(name for name in asked if name not in derived)
     if not asked:
         inputs = opened(names)
         return inputs.pick([]), inputs
     kept = [channel.name for channel in opened(asked).channels]
     whole = opened((*asked, *(name for name in names if name not in kept)))
-    return _picked(whole, kept), _picked(whole, names)
+    number = {channel.name: index for index, channel in enumerate(whole.channels)}
+    return whole.pick([number[name] for name in kept]), whole
 
 
-def _picked(cube: Cube, names: Sequence[str]) -> Cube:
-    """Pick channels by name, those that are there."""
-    number = {channel.name: index for index, channel in enumerate(cube.channels)}
-    return cube.pick([number[name] for name in names if name in number])
-
-
-def _read_constants(cube: Cube, inputs: Cube, data: DataConfig) -> Constants:
+def _read_constants(cube: Cube, inputs: Sequence[str], data: DataConfig) -> Constants:
     """Read mask and static fields from their files, and note the units of what formulas read."""
-    units = {channel.name: channel.units for channel in inputs.channels}
+    units = {channel.name: channel.units for channel in cube.channels if channel.name in inputs}
     mask = None if data.mask is None else read_mask(data.mask, cube.grid, data.region)
     if not data.static:
         return Constants(mask, input_units=units)

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faconv_cli.cube.season import WHOLE_YEAR, keep_season, parse_season
 from faconv_cli.errors import InputError, UsageError
@@ -48,6 +50,23 @@ def test_a_season_keeps_its_months_and_a_gap_where_others_were(make_cube):
     kept = np.isin(cube.time.month, (12, 1, 2))
     np.testing.assert_array_equal(winter.read(0, len(winter.time)), cube.read(0, 800)[kept])
     assert "Season DJF: 240 of 800" in winter.notes[-1]
+
+
+@given(
+    months=st.sets(st.integers(1, 12), min_size=1, max_size=11),
+    calendar=st.sampled_from(["standard", "noleap", "360_day", "julian"]),
+    hours=st.sampled_from([12, 24, 48]),
+)
+def test_in_any_calendar_the_kept_steps_are_the_months_and_gaps_are_where_others_were(
+    make_cube, months, calendar, hours
+):
+    numbers = np.arange(0, 20000, hours)
+    cube = make_cube(np.zeros((len(numbers), 1, 2, 2)), "hours since 2001-01-20", calendar, numbers)
+    kept = keep_season(cube, ",".join(map(str, months))).time
+    inside = np.isin(cube.time.month, list(months))
+    np.testing.assert_array_equal(kept.values, cube.time.values[inside])
+    edges = np.flatnonzero(np.diff(inside.astype(int), prepend=0) == 1)
+    assert [start for start, _ in kept.segments] == [int(inside[:edge].sum()) for edge in edges]
 
 
 def test_months_that_are_no_neighbours_have_a_gap_between_however_short(make_cube):
