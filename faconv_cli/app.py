@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     # threads that spin while they wait take the cores from those they wait for, where a node is shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.stdout = sys.stdout or console.nowhere()  # None where they were closed (>&-)
+    sys.stderr = sys.stderr or console.nowhere()
     try:
         if arguments is None:
             console.terminal.json_log = _wants_json_log()

@@ -232,6 +232,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
     count = sum(tensor.numel() for tensor in checkpoint.encoder.values())
     normalizer = checkpoint.normalizer
     return {
+        "task": checkpoint.config.fit.task,
         "encoder": encoder.model_dump(mode="json"),
         "parameters": count,
         "recurrent parameters": sum(

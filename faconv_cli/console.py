@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from faconv_cli.errors import OutputError
 
 SECONDS_BETWEEN_LINES = 5.0
 WIDTH_OFF_A_TERMINAL = 120
@@ -47,14 +51,40 @@ class Terminal:
 terminal = Terminal()
 
 
+def nowhere() -> TextIO:
+    """Open a stream whose text is lost."""
+    return Path(os.devnull).open("w", encoding="utf-8")  # open as long as the process
+
+
+@contextmanager
+def _on_stdout() -> Iterator[None]:
+    """Turn what stdout refuses (a full disk behind a redirection) into an error.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = nowhere()  # what is left must not be tried again
+        raise OutputError(
+            f"standard output: {error.strerror}", wanted="results go there", do="make room for them"
+        ) from None
+
+
 def result(text: str) -> None:
     """Print a line that is a result."""
-    terminal.out.print(text, markup=False, soft_wrap=True)
+    with _on_stdout():
+        terminal.out.print(text, markup=False, soft_wrap=True)
 
 
 def result_json(value: Any) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+    with _on_stdout():
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
 
 
 def note(text: str, **fields: Any) -> None:
@@ -84,7 +114,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         shown.add_row(*map(_escape, row))
-    terminal.out.print(shown)
+    with _on_stdout():
+        terminal.out.print(shown)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from faconv_cli.errors import OutputError
 from faconv_cli.guard import writing
@@ -93,6 +94,43 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def last_path(path: Path) -> Path:
+    """Name the file that keeps the state of a training beside its best checkpoint."""
+    return path.with_name(f"{path.stem}.last{path.suffix}")
+
+
+@contextmanager
+def log_file(path: Path, *, append: bool) -> Iterator[TextIO]:
+    """Open a file for lines that one process at a time writes.
+
+    Raises:
+        OutputError: another process is writing it.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        if not _locked(file):
+            raise OutputError(
+                f"{path} is being written by another process",
+                wanted="one training at a time writes a checkpoint",
+                do="wait for it, or choose another output",
+            )
+        if not append:
+            file.truncate(0)
+        yield file
+
+
+def _locked(file: TextIO) -> bool:
+    """Lock an open file for this process; where neither system nor file system has locks, go without."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def is_utf8(path: Path) -> bool:

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from faconv_cli.errors import OutputError
-from faconv_cli.files import atomic_output, check_output
+from faconv_cli.files import atomic_output, check_output, log_file
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -88,3 +88,21 @@ def test_a_name_that_netcdf_cannot_have_is_refused(tmp_path):
 def test_a_name_that_the_system_cannot_have_is_refused(tmp_path):
     with pytest.raises(OutputError, match="name too long"):
         check_output(tmp_path / ("x" * 300), overwrite=False)
+
+
+def test_one_process_at_a_time_writes_a_log(tmp_path):
+    path = tmp_path / "log"
+    with log_file(path, append=False) as one:
+        one.write("first\n")
+        with (
+            pytest.raises(OutputError, match="being written by another process"),
+            log_file(path, append=False),
+        ):
+            pass
+    assert path.read_text() == "first\n"
+    with log_file(path, append=True) as more:
+        more.write("second\n")
+    assert path.read_text() == "first\nsecond\n"
+    with log_file(path, append=False) as anew:
+        anew.write("third\n")
+    assert path.read_text() == "third\n"

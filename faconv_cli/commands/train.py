@@ -119,10 +119,11 @@ def command(
         raise UsageError(
             "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
         )
+    _check_outputs(path, data, overwrite=overwrite or resume)
     if dry_run:
-        _show_plan(data, settings)
+        _show_plan(data, settings, device)
         return
-    training = _start(data, settings, path, device, threads, resume=resume, overwrite=overwrite)
+    training = _start(data, settings, path, device, threads, resume=resume)
     try:
         _follow(training, path, resume=resume)
     except Stopped:
@@ -141,12 +142,23 @@ _SETTINGS = {
 }
 
 
-def _show_plan(data: list[str], settings: RunConfig) -> None:
-    from faconv_cli.fit.prepare import split_time
+def _check_outputs(path: Path, data: list[str], *, overwrite: bool) -> None:
+    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.files import check_output, last_path
+
+    inputs = local_files(expand(data)[0])
+    for written in (path, last_path(path), path.with_suffix(METRICS)):
+        check_output(written, overwrite=overwrite, inputs=inputs)
+
+
+def _show_plan(data: list[str], settings: RunConfig, device: str) -> None:
+    from faconv_cli.device import choose_device
+    from faconv_cli.fit.prepare import plan_split
     from faconv_cli.windows.resolve import plan_summary
 
+    choose_device(device)
     cube = _open(data, settings)
-    split_time(cube.time, settings.data.validation)
+    plan_split(cube, settings)
     console.table("plan", ("", "value"), plan_summary(cube, settings).items())
 
 
@@ -166,18 +178,13 @@ def _start(
     threads: int | None,
     *,
     resume: bool,
-    overwrite: bool,
 ) -> Training:
     from faconv_cli.checkpoint import read_checkpoint
-    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
-    from faconv_cli.files import check_output
-    from faconv_cli.fit.loop import Training, last_path
+    from faconv_cli.files import last_path
+    from faconv_cli.fit.loop import Training
     from faconv_cli.fit.prepare import prepare
 
-    inputs = local_files(expand(data)[0])
-    for written in (path, last_path(path), path.with_suffix(METRICS)):
-        check_output(written, overwrite=overwrite or resume, inputs=inputs)
     checkpoint = read_checkpoint(last_path(path)) if resume else None
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
@@ -203,22 +210,26 @@ def _tell(prepared: Prepared, cube: Cube) -> None:
 
 
 def _follow(training: Training, path: Path, *, resume: bool) -> None:
+    from faconv_cli.files import log_file
     from faconv_cli.fit.loop import StepReport
 
-    metrics, mode = path.with_suffix(METRICS), "a" if resume else "w"
-    with console.progress("training step", training.steps_left) as line:
+    with (
+        log_file(path.with_suffix(METRICS), append=resume) as metrics,
+        console.progress("training step", training.steps_left) as line,
+    ):
         for report in training.run():
             if isinstance(report, StepReport):
                 line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
             else:
-                with metrics.open(mode, encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(report)) + "\n")
-                mode = "a"
+                metrics.write(json.dumps(asdict(report)) + "\n")
+                metrics.flush()
                 _tell_epoch(report, training.start)
     console.result(f"{path}: {_told(training)}")
 
 
 def _told(training: Training) -> str:
+    if not training.planned_epochs:
+        return f"{training.start}; nothing was trained"
     if training.best_validation_loss is None:
         return f"the last of {training.epochs_saved} epochs; nothing was held out to choose by"
     best = f"epoch {training.best_epoch}" if training.best_epoch else f"{training.start} it started from"

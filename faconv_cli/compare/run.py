@@ -19,8 +19,8 @@ from faconv_cli.compare.scores import Steps, score_embedding, score_forecasts
 from faconv_cli.config import EOF
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import CheckpointError
-from faconv_cli.files import atomic_output
-from faconv_cli.fit.loop import Report, StepReport, Training, last_path
+from faconv_cli.files import atomic_output, last_path
+from faconv_cli.fit.loop import Report, StepReport, Training
 from faconv_cli.fit.prepare import Prepared
 
 

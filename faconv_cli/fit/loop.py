@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError
+from faconv_cli.files import last_path
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
@@ -68,11 +69,6 @@ class EpochReport:
 
 
 Report = StepReport | EpochReport
-
-
-def last_path(path: Path) -> Path:
-    """Name the file that keeps the state of a training beside its best checkpoint."""
-    return path.with_name(f"{path.stem}.last{path.suffix}")
 
 
 def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
@@ -185,6 +181,11 @@ class Training:
     def saved(self) -> bool:
         """A checkpoint has been written."""
         return bool(self._history)
+
+    @property
+    def planned_epochs(self) -> int:
+        """Epochs that are trained at most."""
+        return self._fit.epochs
 
     @property
     def epochs_saved(self) -> int:

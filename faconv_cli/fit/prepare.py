@@ -158,6 +158,27 @@ class Prepared:
         return [windows[i] for i in generator.permutation(len(windows))]
 
 
+def plan_split(cube: Cube, config: RunConfig) -> tuple[RunConfig, Split]:
+    """Resolve settings on a cube and split its time, refusing what cannot be trained before anything is read.
+
+    Raises:
+        UsageError: options that contradict the data.
+        InputError: a record shorter than a window, or too short for a lead.
+    """
+    config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
+    split = split_time(cube.time, config.data.validation)
+    tiling = config.tiling
+    if not fits_any_record(config):
+        training_windows(
+            split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
+        )
+    if config.fit.task == "embed":
+        _check_leads(split, config)
+    else:
+        _check_validation(cube.time, split, tiling.window)
+    return config, split
+
+
 def prepare(cube: Cube, config: RunConfig) -> Prepared:
     """Split a cube, and fit climatology and scaling to its training period in two streaming passes.
 
@@ -168,17 +189,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
         InputError: a record shorter than a window, or too short for a lead; no channel has values that vary,
             or one that was asked for has none.
     """
-    config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
-    split = split_time(cube.time, config.data.validation)
-    tiling = config.tiling
-    if not fits_any_record(config):  # refuses a short record before anything is read
-        training_windows(
-            split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
-        )
-    if config.fit.task == "embed":
-        _check_leads(split, config)
-    else:
-        _check_validation(cube.time, split, tiling.window)
+    config, split = plan_split(cube, config)
     training = cube.take(split.training_steps)
     anomaly = resolve_anomaly(config.data.anomaly, training.time)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})

@@ -8,7 +8,8 @@ from faconv_cli.compare.plan import Data, encoder_config, plan_jobs, prepare_all
 from faconv_cli.compare.run import Result, finished, run
 from faconv_cli.compare.table import shown, summarize, write_tables
 from faconv_cli.errors import UsageError
-from faconv_cli.fit.loop import EpochReport, StepReport, last_path
+from faconv_cli.files import last_path
+from faconv_cli.fit.loop import EpochReport, StepReport
 
 CPU = torch.device("cpu")
 SETTINGS = {

@@ -8,7 +8,8 @@ import torch
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import CheckpointError
-from faconv_cli.fit.loop import EpochReport, StepReport, Training, last_path
+from faconv_cli.files import last_path
+from faconv_cli.fit.loop import EpochReport, StepReport, Training
 from faconv_cli.fit.prepare import prepare
 
 CPU = torch.device("cpu")
