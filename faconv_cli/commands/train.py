@@ -119,7 +119,7 @@ def command(
         raise UsageError(
             "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
         )
-    _check_outputs(path, data, overwrite=overwrite or resume)
+    _check_outputs(path, data, settings.data, overwrite=overwrite or resume)
     if dry_run:
         _show_plan(data, settings, device)
         return
@@ -142,11 +142,13 @@ _SETTINGS = {
 }
 
 
-def _check_outputs(path: Path, data: list[str], *, overwrite: bool) -> None:
+def _check_outputs(path: Path, data: list[str], settings: DataConfig, *, overwrite: bool) -> None:
+    from faconv_cli.cube.fixed import file_of
     from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.files import check_output, last_path
 
-    inputs = local_files(expand(data)[0])
+    fixed = [file_of(text) for text in (settings.mask, *settings.static) if text]
+    inputs = local_files([*expand(data)[0], *fixed])
     for written in (path, last_path(path), path.with_suffix(METRICS)):
         check_output(written, overwrite=overwrite, inputs=inputs)
 

@@ -139,6 +139,11 @@ def _read(text: str, grid: Grid, region: str | None, option: str) -> dict[str, F
     return {name: _on_grid(there[name], grid, region, option) for name in names or there}
 
 
+def file_of(text: str) -> str:
+    """Name the file of ``FILE[:NAME,NAME]``."""
+    return _file_and_names(text)[0]
+
+
 def _file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
     """Split ``FILE:NAME,NAME``; a colon may be part of the file's name."""
     path, colon, names = text.rpartition(":")

@@ -136,3 +136,12 @@ def test_a_mistake_gets_a_short_message_and_its_exit_code(
     assert told in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mask_is_not_replaced_by_the_checkpoint(files, run):
+    mask = files / "fixed.nc"
+    before = mask.read_bytes()
+    options = ["-o", mask, "--mask", f"{mask}:lsm", "--overwrite", *QUICK]
+    code, _, err = run("train", files / "winds.nc", *options)
+    assert code == 5, err
+    assert mask.read_bytes() == before
