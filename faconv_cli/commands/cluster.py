@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import Overwrite, command_line, setting, tell
+from faconv_cli.commands.options import (
+    Engine,
+    Member,
+    Overwrite,
+    Step,
+    TimeDim,
+    TimeIndex,
+    command_line,
+    tell,
+)
 from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
@@ -52,11 +61,11 @@ def command(
         list[str] | None,
         typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
     ] = None,
-    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
-    time_index: Annotated[bool, setting(DataConfig, "time_index", "--time-index/--no-time-index")] = False,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
-    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    time_dim: TimeDim = None,
+    time_index: TimeIndex = None,
+    member: Member = None,
+    step: Step = None,
+    engine: Engine = None,
     assign: Annotated[
         Path | None,
         typer.Option(
@@ -91,7 +100,7 @@ def command(
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
     if data:
         settings = DataConfig(
-            time_dim=time_dim, time_index=time_index, member=member, step=step, engine=engine
+            time_dim=time_dim, time_index=bool(time_index), member=member, step=step, engine=engine
         )
         found = _with_data(found, data, settings)
     write_regimes(output, found, command=command_line(), overwrite=overwrite)

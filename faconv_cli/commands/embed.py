@@ -10,15 +10,18 @@ import typer
 from faconv_cli import console, schema
 from faconv_cli.commands.options import (
     Device,
+    Engine,
+    Member,
     Overwrite,
+    Step,
     Threads,
+    TimeDim,
+    TimeIndex,
     command_line,
     data_and_output,
-    setting,
     split_list,
     tell,
 )
-from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,15 +53,11 @@ def command(
             help="FIRST:LAST rows to write, such as 2001:2003-06; steps before still warm the state up."
         ),
     ] = None,
-    time_dim: Annotated[
-        str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
-    ] = None,
-    time_index: Annotated[
-        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
-    ] = None,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
-    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    time_dim: TimeDim = None,
+    time_index: TimeIndex = None,
+    member: Member = None,
+    step: Step = None,
+    engine: Engine = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
         list[str] | None,

@@ -11,15 +11,18 @@ import typer
 from faconv_cli import console
 from faconv_cli.commands.options import (
     Device,
+    Engine,
+    Member,
     Overwrite,
+    Step,
     Threads,
+    TimeDim,
+    TimeIndex,
     command_line,
     data_and_output,
-    setting,
     split_list,
     tell,
 )
-from faconv_cli.config import DataConfig
 
 if TYPE_CHECKING:
     from faconv_cli.cube.timeaxis import TimeAxis
@@ -67,15 +70,11 @@ def command(
         list[str] | None,
         typer.Option(help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL."),
     ] = None,
-    time_dim: Annotated[
-        str | None, typer.Option(help="Name of the time coordinate, where it cannot be told.")
-    ] = None,
-    time_index: Annotated[
-        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
-    ] = None,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
-    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    time_dim: TimeDim = None,
+    time_index: TimeIndex = None,
+    member: Member = None,
+    step: Step = None,
+    engine: Engine = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, help="Starts at a time. Default: up to 8, fewer on large grids to bound memory."),

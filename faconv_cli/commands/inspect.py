@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import setting, split_list, split_numbers
+from faconv_cli.commands.options import (
+    Engine,
+    Member,
+    Step,
+    TimeDim,
+    TimeIndex,
+    setting,
+    split_list,
+    split_numbers,
+)
 from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.errors import UsageError
 
@@ -27,13 +36,11 @@ def command(
     variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
-    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
-    time_index: Annotated[
-        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
-    ] = None,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
-    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    time_dim: TimeDim = None,
+    time_index: TimeIndex = None,
+    member: Member = None,
+    step: Step = None,
+    engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
     derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,

@@ -12,29 +12,13 @@ import typer
 from pydantic import BaseModel
 
 from faconv_cli import console
+from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from faconv_cli.cube.cube import Cube
 
 MOST_TOLD = 10  # variables that are left out, in the log
-
-DataFiles = Annotated[
-    list[str],  # texts: a URL is no path
-    typer.Argument(
-        metavar="DATA...",
-        help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs.",
-        show_default=False,
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use."
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
 
 
 def setting(section: type[BaseModel], name: str, *flags: str, **more: Any) -> Any:
@@ -46,6 +30,29 @@ def setting(section: type[BaseModel], name: str, *flags: str, **more: Any) -> An
         text += f" [default: {shown}]"
     flags = flags or (f"--{name.replace('_', '-')}",)
     return typer.Option(*flags, help=text, show_default=False, **more)
+
+
+DataFiles = Annotated[
+    list[str],  # texts: a URL is no path
+    typer.Argument(
+        metavar="DATA...",
+        help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs.",
+        show_default=False,
+    ),
+]
+TimeDim = Annotated[str | None, setting(DataConfig, "time_dim")]
+TimeIndex = Annotated[bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")]
+Member = Annotated[str | None, setting(DataConfig, "member")]
+Step = Annotated[str | None, setting(DataConfig, "step")]
+Engine = Annotated[str | None, setting(DataConfig, "engine")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
 
 
 def split_list(values: Iterable[str] | None) -> tuple[str, ...] | None:

@@ -188,13 +188,15 @@ def _with_valid_time(dataset: xr.Dataset) -> xr.Dataset:
         return dataset
     start, after = variables[reference], variables[lead]
     dims = (*long_dims(start), *long_dims(after))
-    if len(dims) != 1 or any(long_dims(variables[name]) == dims for name in times):
+    if not dims or any(sorted(long_dims(variables[name])) == sorted(dims) for name in times):
         return dataset
     return dataset.assign_coords({VALID_TIME: _sum(start, after, dims)})
 
 
 def _sum(start: xr.Variable, after: xr.Variable, dims: tuple[str, ...]) -> xr.Variable:
-    begin, lead = (np.atleast_1d(np.squeeze(v)) for v in (start.to_numpy(), lead_seconds(after)))
+    begin, lead = np.squeeze(start.to_numpy()), np.squeeze(lead_seconds(after))
+    if begin.ndim and lead.ndim:
+        begin = begin[:, None]
     attributes: Mapping[str, object] = {"standard_name": "time"}
     if start.dtype.kind == "M":
         return xr.Variable(dims, begin + (lead * 1e9).astype("timedelta64[ns]"), attributes)

@@ -13,11 +13,12 @@ from faconv_cli.cube.choose import ALL, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal, cell_areas
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import Stamps
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Ledger, Screen
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
-from faconv_cli.cube.times import TimeFinder
+from faconv_cli.cube.times import TimeFinder, Times
 
 _VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
@@ -94,6 +95,26 @@ def find_layers(
 
 
 def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -> list[Layer] | Refusal:
+    refusal = _no_field(name, roles)
+    if refusal:
+        return refusal
+    grid = roles.grid_of(name)
+    if isinstance(grid, Refusal):
+        return grid
+    series = times.of(name, grid)
+    if isinstance(series, Refusal):
+        return series
+    layers: list[Layer] = []
+    for one in series:
+        dims = _dims_of(name, roles, grid, one, asked)
+        if isinstance(dims, Refusal):
+            return dims
+        layers += _along(name, roles, grid, one, dims)
+    return layers
+
+
+def _no_field(name: str, roles: Coordinates) -> Refusal | None:
+    """Why a variable cannot be a field, whatever its coordinates."""
     variable = roles.variables[name]
     if name in roles.auxiliary:
         return Refusal(roles.auxiliary[name], "a channel is a field of its own", "leave it out")
@@ -106,47 +127,72 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
         return Refusal(
             f"no value (dimension {empty} has no point)", "a channel holds numbers", "leave it out"
         )
-    grid = roles.grid_of(name)
-    if isinstance(grid, Refusal):
-        return grid
-    when = times.of(name, grid)
-    if isinstance(when, Refusal):
-        return when
-    time_dim, stamps = when
-    others = [str(d) for d in variable.dims if d not in (time_dim, grid.y_name, grid.x_name)]
+    return None
+
+
+@dataclass(frozen=True)
+class _Dims:
+    """The dimensions of a variable besides time and the grid.
+
+    Attributes:
+        fixed: index along each, to begin with.
+        level: along which its levels lie.
+        member: along which its members lie, where all are taken.
+        members: their names; one empty name where nothing is said of members.
+        merged: see `FileField`.
+        squeezed: of one point.
+    """
+
+    fixed: dict[str, int]
+    level: str | None
+    member: str | None
+    members: list[str]
+    merged: str | None
+    squeezed: tuple[str, ...]
+
+
+def _dims_of(name: str, roles: Coordinates, grid: Grid, times: Times, asked: Asked) -> _Dims | Refusal:
+    horizontal = (times.dim, grid.y_name, grid.x_name, *times.fixed)
+    others = [str(d) for d in roles.variables[name].dims if d not in horizontal]
     merged = next((dim for dim in others if dim == _VERSION), None)
     others = [dim for dim in others if dim != merged]
     long = [dim for dim in others if roles.dataset.sizes[dim] > 1]
-    member_dim = next((d for d in others if roles.role_of_dim(d) == "member"), None)
-    member_dim = member_dim if asked.member == ALL else None
-    refusal = _refuse_dims([dim for dim in long if dim != member_dim], roles)
+    member = next((dim for dim in others if roles.role_of_dim(dim) == "member"), None)
+    member = member if asked.member == ALL else None
+    refusal = _refuse_dims([dim for dim in long if dim != member], roles)
     if refusal:
         return refusal
-    level_dim = next((d for d in (*long, *others) if roles.role_of_dim(d) == "vertical"), None)
-    squeezed = tuple(dim for dim in others if dim not in (*long, member_dim))
-    dims, screen = (time_dim, grid.y_name, grid.x_name), Screen.of(variable)
-    members = _members(member_dim, roles) if asked.member == ALL else [""]
+    level = next((dim for dim in (*long, *others) if roles.role_of_dim(dim) == "vertical"), None)
+    members = _members(member, roles) if asked.member == ALL else [""]
+    squeezed = tuple(dim for dim in others if dim not in (*long, member))
+    return _Dims(dict.fromkeys(others, 0) | times.fixed, level, member, members, merged, squeezed)
+
+
+def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims) -> list[Layer]:
+    """One layer for each level and member."""
+    variable, steps = roles.variables[name], len(times.stamps.values)
     regridding = roles.regriddings.get(grid.y_name)
     make = FileField if regridding is None else partial(PointField, regridding=regridding)
+    screen = Screen.of(variable)
     layers = []
-    for number, channel in enumerate(_channels(name, variable, level_dim, roles)):
+    for number, channel in enumerate(_channels(name, variable, dims.level, roles)):
         variant = (*(text_of(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)
-        for place, member in enumerate(members):
-            at = {dim: index for dim, index in ((level_dim, number), (member_dim, place)) if dim}
+        for place, member in enumerate(dims.members):
+            at = {dim: index for dim, index in ((dims.level, number), (dims.member, place)) if dim}
             field = make(
                 roles.path,
                 name,
                 variable,
-                dims,
-                {**dict.fromkeys(others, 0), **at},
+                (times.dim, grid.y_name, grid.x_name),
+                {**dims.fixed, **at},
                 grid,
-                len(stamps.values),
+                steps,
                 screen,
-                Ledger(name, len(stamps.values)),
-                merged,
+                Ledger(name, steps),
+                dims.merged,
                 roles.close,
             )
-            layers.append(Layer(name, channel, field, stamps, squeezed, variant, member))
+            layers.append(Layer(name, channel, field, times.stamps, dims.squeezed, variant, member))
     return layers
 
 

@@ -31,6 +31,11 @@ class Refusal:
     do: str
     stage: int = 0
 
+    @property
+    def told(self) -> str:
+        """The reason, with what to do where an option is all that is missing."""
+        return f"{self.reason}: {self.do}" if "--" in self.do else self.reason
+
 
 class Coordinates:
     """The coordinates of a data set by role, and the variables that may be fields.

@@ -60,7 +60,7 @@ def decode_time(variable: xr.Variable, where: str) -> Stamps:
         if raw.dtype.kind == "M" and np.isnat(raw).any():
             raise _undecodable(where, "has missing stamps")
         return Stamps(raw, calendar)
-    if raw.dtype.kind in "SUO":
+    if raw.dtype.kind in "SUOT":
         return _from_text(raw, where)
     if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
         raise _undecodable(where, "has missing stamps")

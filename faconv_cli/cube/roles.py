@@ -66,7 +66,7 @@ def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
     """How strongly a variable says that it has a role: 0 attributes, 1 units, 2 name, ``None`` not at all."""
     attrs = variable.attrs
     standard_name = text_of(attrs, "standard_name")
-    kinds = "fiuMmOSU" if role in ("time", "member") else "fiuMmO"
+    kinds = "fiuMmOSUT" if role in ("time", "member") else "fiuMmO"
     if variable.dtype.kind not in kinds:
         return None
     if role in _STANDARD_NAMES:

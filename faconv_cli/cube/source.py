@@ -90,7 +90,7 @@ class _Offer:
 
     def check(self, sources: Sequence[str]) -> None:
         """Raise what came nearest where nothing can be taken."""
-        self.left_out = {name: refusal.reason for name, refusal in self.refused.items()}
+        self.left_out = {name: refusal.told for name, refusal in self.refused.items()}
         if self.layers:
             return
         where = joined(sources)

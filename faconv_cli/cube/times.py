@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.choose import Asked, leads_told
-from faconv_cli.cube.coordinates import Coordinates, Refusal
+from faconv_cli.cube.coordinates import Coordinates, Refusal, squeezed
 from faconv_cli.cube.decode_time import Stamps, decode_time, numbered
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
-from faconv_cli.cube.roles import Role, long_dims, role_of_name
+from faconv_cli.cube.roles import long_dims, role_of_name
 from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
-Times = tuple[str | None, Stamps]
+_SERIES_SHARE = 0.9  # of the steps of starts and leads that must be even for them to make one series
+
+
+class Times(NamedTuple):
+    """A series of steps of a variable.
+
+    Attributes:
+        dim: along which they lie, ``None`` where the time is a scalar.
+        stamps: their times.
+        fixed: index along a second dimension of time.
+    """
+
+    dim: str | None
+    stamps: Stamps
+    fixed: dict[str, int] = {}  # noqa: RUF012 - never changed
 
 
 class TimeFinder:
@@ -24,17 +42,14 @@ class TimeFinder:
         self._coordinates, self._asked = coordinates, asked
         self._decoded: dict[str, Stamps] = {}
 
-    def of(self, name: str, grid: Grid) -> Times | Refusal:
-        """Dimension (``None`` where the time is a scalar) and stamps for one variable on a grid."""
+    def of(self, name: str, grid: Grid) -> list[Times] | Refusal:
+        """The series of steps of a variable on a grid: one, or one for each lead of forecasts in a row."""
         if self._asked.time_index:
             return self._numbered(name, grid)
         variables = self._coordinates.variables
         dims = variables[name].dims
         fitting = [n for n in self._names() if set(variables[n].dims) <= set(dims)]
         if not fitting:
-            starts_and_leads = self._of_role(name, "reference"), self._of_role(name, "lead")
-            if all(starts_and_leads):
-                return self._two_dims("of the forecasts", tuple(filter(None, starts_and_leads)))
             return self._by_lead(name) or _no_axis(variables[name])
         own = [n for n in fitting if n in dims] or fitting
         choices = {long_dims(variables[n]) or dims for n in own}
@@ -47,27 +62,36 @@ class TimeFinder:
             )
         chosen = variables[own[0]]
         if len(long_dims(chosen)) > 1:
-            return self._two_dims(repr(own[0]), long_dims(chosen))
+            return self._starts_and_leads(own[0])
         dim = long_dims(chosen) or tuple(str(d) for d in chosen.dims if d in dims)
-        return (dim[0] if dim else None), self._decode(own[0])
+        return [Times(dim[0] if dim else None, self._decode(own[0]))]
 
-    def _of_role(self, name: str, role: Role) -> str | None:
-        """The dimension of a variable that has a role."""
-        dims = long_dims(self._coordinates.variables[name])
-        return next((dim for dim in dims if self._coordinates.role_of_dim(dim) == role), None)
+    def _starts_and_leads(self, name: str) -> list[Times] | Refusal:
+        """Forecasts that begin where those before end are a series, as ERA5's accumulations."""
+        variable, path = self._coordinates.variables[name], self._coordinates.path
+        variable = squeezed(variable)
+        dims = tuple(map(str, variable.dims))
+        lead = next((dim for dim in dims if self._coordinates.role_of_dim(dim) == "lead"), dims[-1])
+        read = xr.Variable(dims, load(variable, path, name), variable.attrs, variable.encoding)
+        if len(dims) > 2 or not _follow_each_other(read.to_numpy()):
+            return self._several(name, dims, lead)
+        (start,) = (dim for dim in dims if dim != lead)
+        note = (
+            f"The forecasts of {read.sizes[start]} starts follow each other: their {read.sizes[lead]} steps "
+            "are taken as one series."
+        )
+        series = [decode_time(read[{lead: k}], f"{path}: {name}") for k in range(read.sizes[lead])]
+        return [Times(start, replace(one, note=note), {lead: k}) for k, one in enumerate(series)]
 
-    def _two_dims(self, name: str, dims: tuple[str, ...]) -> Refusal:
-        lead = next((dim for dim in dims if self._coordinates.role_of_dim(dim) == "lead"), None)
+    def _several(self, name: str, dims: tuple[str, ...], lead: str) -> Refusal:
         return Refusal(
-            f"time {name} has two dimensions, {' and '.join(dims)}",
+            f"time {name!r} has {len(dims)} dimensions, {' and '.join(dims)}",
             "faconv takes one series of fields, not forecasts of several starts and leads",
-            "select one start first"
-            if lead is None
-            else f"choose a lead with --step: there are {leads_told(self._coordinates.dataset, lead)}",
+            f"choose a lead with --step: there are {leads_told(self._coordinates.dataset, lead)}",
             stage=4,
         )
 
-    def _numbered(self, name: str, grid: Grid) -> Times | Refusal:
+    def _numbered(self, name: str, grid: Grid) -> list[Times] | Refusal:
         """The steps along the dimension of time, whatever their times are."""
         sizes = self._coordinates.dataset.sizes
         dims = [str(d) for d in self._coordinates.variables[name].dims if d not in (grid.y_name, grid.x_name)]
@@ -82,7 +106,7 @@ class TimeFinder:
                 "name it with --time-dim",
                 stage=4,
             )
-        return left[0], numbered(sizes[left[0]])
+        return [Times(left[0], numbered(sizes[left[0]]))]
 
     def _time_dims(self) -> set[str]:
         variables = self._coordinates.variables
@@ -91,7 +115,7 @@ class TimeFinder:
             d for d in map(str, self._coordinates.dataset.dims) if role_of_name(d, ("time",))
         }
 
-    def _by_lead(self, name: str) -> Times | None:
+    def _by_lead(self, name: str) -> list[Times] | None:
         """A forecast step as the time where the file does not say when the forecast started."""
         variables = self._coordinates.variables
         leads = [n for n in self._coordinates.by_role["lead"] if len(long_dims(variables[n])) == 1]
@@ -100,7 +124,7 @@ class TimeFinder:
             return None
         note = f"Forecast step {lead!r} counts from a start the file does not give: no dates, no seasons."
         numbers = np.asarray(load(variables[lead], self._coordinates.path, lead), np.float64)
-        return long_dims(variables[lead])[0], Stamps(numbers, UNDATED, note)
+        return [Times(long_dims(variables[lead])[0], Stamps(numbers, UNDATED, note))]
 
     def _names(self) -> list[str]:
         asked, by_role = self._asked.time_dim, self._coordinates.by_role["time"]
@@ -125,6 +149,19 @@ class TimeFinder:
             read = xr.Variable(lazy.dims, load(lazy, path, name), lazy.attrs, lazy.encoding)
             self._decoded[name] = decode_time(read, f"{path}: {name}")
         return self._decoded[name]
+
+
+def _follow_each_other(stamps: npt.NDArray[Any]) -> bool:
+    """Whether times, counted or decoded, are all different and nearly all evenly spaced."""
+    if stamps.dtype.kind not in "fiuM":
+        return False
+    steps = np.diff(np.sort(stamps.ravel())).astype(np.float64)
+    usual = float(np.median(steps))
+    return (
+        usual > 0
+        and steps.min() > 0
+        and bool((np.abs(steps - usual) <= 0.01 * usual).mean() >= _SERIES_SHARE)
+    )
 
 
 def _no_axis(variable: xr.Variable) -> Refusal:

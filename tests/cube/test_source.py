@@ -740,7 +740,7 @@ def test_forecasts_of_several_starts_and_leads_are_refused(write):
         attrs = {"standard_name": "time", "units": "hours since 2001-01-01"}
         return ds.assign_coords(valid_time=(("start", "lead"), valid, attrs))
 
-    with pytest.raises(InputError, match="time 'valid_time' has two dimensions, start and lead"):
+    with pytest.raises(InputError, match="time 'valid_time' has 2 dimensions, start and lead"):
         open_cube([rewrite(write(), change)])
     first = rewrite(write(), lambda ds: change(ds).isel(start=[0]))
     assert open_cube([first]).time.step == "6 hours"

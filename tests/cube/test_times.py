@@ -168,6 +168,22 @@ def test_the_leads_of_one_start_are_a_series(save, attributes):
     assert cube.time.labels[:2] == ["2001-01-01T12:00:00", "2001-01-01T18:00:00"]
 
 
+@pytest.mark.parametrize("with_valid_time", [True, False])
+def test_forecasts_that_follow_each_other_are_a_series_as_accumulations_of_era5(save, with_valid_time):
+    starts, leads = np.array([6.0, 18.0, 30.0, 42.0]), np.arange(1.0, 13.0)
+    coordinates = {"time": hours("time", starts, **REFERENCE), "step": ("step", leads, LEAD)}
+    if with_valid_time:
+        about = {"standard_name": "time", "units": "hours since 2001-01-01"}
+        coordinates["valid_time"] = (("time", "step"), np.add.outer(starts, leads), about)
+    path = save({"time": 4, "step": 12}, coordinates)
+    cube = open_cube([path])
+    assert (cube.time.step, cube.time.labels[0]) == ("1 hour", "2001-01-01T07:00:00")
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], range(48))
+    told = "The forecasts of 4 starts follow each other: their 12 steps are taken as one series."
+    assert told in cube.notes
+    assert open_cube([path], step="3").time.step == "12 hours"
+
+
 def test_leads_in_days_are_added_in_the_units_of_the_start(save):
     lead = ("lead", [1.0, 2.0, 3.0], {"standard_name": "forecast_period", "units": "days"})
     path = save(
