@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.config import DataConfig
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.coarsen import Coarsened, block_sums
 from faconv_cli.cube.conventions import Layer, find_layers, joined
@@ -25,18 +26,18 @@ SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but 
 Field = npt.NDArray[np.float32]
 
 
-def read_mask(text: str, grid: Grid, region: str | None) -> npt.NDArray[np.bool_]:
+def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
     """Read ``FILE[:VARIABLE]``: (h, w) True where the mask is neither 0 nor missing.
 
     Args:
         text: the file, and which variable is meant where it has several.
-        grid: of the record, cut to the region.
-        region: what the record was cut to; the mask may be of the whole grid.
+        grid: of the record, cut to its region.
+        data: what was done to the record; a mask on its whole grid is cut, one on its points regridded alike.
 
     Raises:
         InputError: no such file or variable, several to choose from, or another grid.
     """
-    fields = _read(text, grid, region, "--mask")
+    fields = _read(text, grid, data, "--mask")
     if len(fields) > 1:
         raise InputError(
             f"{text} has several fields: {joined(fields)}",
@@ -70,16 +71,13 @@ def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
     return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are taken as missing.")
 
 
-def read_statics(
-    texts: Sequence[str], grid: Grid, region: str | None, side: int | None
-) -> tuple[tuple[str, ...], Field]:
+def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tuple[str, ...], Field]:
     """Read ``FILE[:NAME,NAME]`` items as static channels (s,) and (s, h, w), coarsened and scaled.
 
     Args:
         texts: the files, and which variables are meant; all fields without a time where none is named.
-        grid: of the record, cut to the region but not coarsened.
-        region: what the record was cut to; a field may be of the whole grid.
-        side: of the blocks the record is coarsened by, if it is.
+        grid: of the record, cut to its region but not coarsened.
+        data: what was, and will be, done to the record, and so to these fields.
 
     Raises:
         InputError: no such file or variable, another grid, a field without variation, or a name twice.
@@ -87,13 +85,13 @@ def read_statics(
     names: list[str] = []
     values: list[Field] = []
     for text in texts:
-        for name, field in _read(text, grid, region, "--static").items():
+        for name, field in _read(text, grid, data, "--static").items():
             if name in names:
                 raise InputError(
                     f"--static names {name} twice", wanted="each field once", do="leave one of them out"
                 )
             names.append(name)
-            values.append(_scaled(field, grid.area, side, f"{text}: {name}"))
+            values.append(_scaled(field, grid.area, data.coarsen, f"{text}: {name}"))
     return tuple(names), np.stack(values)
 
 
@@ -118,13 +116,13 @@ def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where
     return np.asarray(np.where(valid, (known - mean) / spread, 0.0), np.float32)
 
 
-def _read(text: str, grid: Grid, region: str | None, option: str) -> dict[str, Field]:
+def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Field]:
     """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
     path, names = _file_and_names(text)
     there: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
     for dataset, close in open_datasets(path):
-        found = find_layers(_timeless(dataset), path, Asked(), close)
+        found = find_layers(_timeless(dataset), path, Asked(regrid=data.regrid), close)
         there |= {layer.channel.name: layer for layer in found.layers if layer.field.steps == 1}
         refused |= found.refused
     unknown = next((name for name in names if name not in there), None)
@@ -136,7 +134,7 @@ def _read(text: str, grid: Grid, region: str | None, option: str) -> dict[str, F
             f"{joined(there) or 'none'}",
             do="name one of them" if there else "give a file that has some",
         )
-    return {name: _on_grid(there[name], grid, region, option) for name in names or there}
+    return {name: _on_grid(there[name], grid, data.region, option) for name in names or there}
 
 
 def file_of(text: str) -> str:

@@ -96,8 +96,8 @@ def _open(
 def _read_constants(cube: Cube, inputs: Sequence[str], data: DataConfig) -> Constants:
     """Read mask and static fields from their files, and note the units of what formulas read."""
     units = {channel.name: channel.units for channel in cube.channels if channel.name in inputs}
-    mask = None if data.mask is None else read_mask(data.mask, cube.grid, data.region)
+    mask = None if data.mask is None else read_mask(data.mask, cube.grid, data)
     if not data.static:
         return Constants(mask, input_units=units)
-    names, statics = read_statics(data.static, cube.grid, data.region, data.coarsen)
+    names, statics = read_statics(data.static, cube.grid, data)
     return Constants(mask, names, statics, units)

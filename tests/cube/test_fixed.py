@@ -2,11 +2,13 @@ import netCDF4
 import numpy as np
 import pytest
 
+from faconv_cli.config import DataConfig
 from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
 from faconv_cli.cube.region import cut_region
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import CheckpointError, InputError
 
+PLAIN = DataConfig()
 LAT, LON = np.arange(-60.0, 61, 20), np.arange(0.0, 360, 30)
 
 
@@ -44,7 +46,7 @@ def _land(seed=0, missing=False):
 
 def test_points_where_the_mask_is_zero_or_missing_are_taken_as_missing(cube, fixed):
     land = _land(missing=True)
-    keep = read_mask(str(fixed(lsm=land)), cube.grid, None)
+    keep = read_mask(str(fixed(lsm=land)), cube.grid, PLAIN)
     np.testing.assert_array_equal(keep, land > 0)
     masked = apply_mask(cube, keep)
     expected = np.where(land > 0, cube.read(0, 5)[:, 0], np.nan)
@@ -57,20 +59,20 @@ def test_points_where_the_mask_is_zero_or_missing_are_taken_as_missing(cube, fix
 def test_a_mask_of_the_whole_grid_or_of_the_region_is_cut_as_the_data(cube, fixed, region):
     land = _land()
     cut = cut_region(cube, region)
-    keep = read_mask(str(fixed(lsm=land)), cut.grid, region)
+    keep = read_mask(str(fixed(lsm=land)), cut.grid, DataConfig(region=region))
     rows, columns = np.searchsorted(LAT, cut.grid.lat), np.searchsorted(LON, cut.grid.lon % 360)
     np.testing.assert_array_equal(keep, land[np.ix_(rows, columns)] > 0)
     own = fixed("own.nc", cut.grid.lat, cut.grid.lon, lsm=land[np.ix_(rows, columns)])
-    np.testing.assert_array_equal(read_mask(str(own), cut.grid, region), keep)
+    np.testing.assert_array_equal(read_mask(str(own), cut.grid, DataConfig(region=region)), keep)
 
 
 def test_one_of_several_fields_is_named(cube, fixed):
     path = fixed(lsm=_land(1), other=_land(2))
-    np.testing.assert_array_equal(read_mask(f"{path}:other", cube.grid, None), _land(2) > 0)
+    np.testing.assert_array_equal(read_mask(f"{path}:other", cube.grid, PLAIN), _land(2) > 0)
     with pytest.raises(InputError, match=r"several fields: lsm, other.*--mask FILE:VARIABLE"):
-        read_mask(str(path), cube.grid, None)
+        read_mask(str(path), cube.grid, PLAIN)
     with pytest.raises(InputError, match=r"no field 'sea'.*there are lsm, other"):
-        read_mask(f"{path}:sea", cube.grid, None)
+        read_mask(f"{path}:sea", cube.grid, PLAIN)
 
 
 def test_a_mask_on_another_grid_is_refused_with_both_named(cube, fixed):
@@ -78,17 +80,17 @@ def test_a_mask_on_another_grid_is_refused_with_both_named(cube, fixed):
     with pytest.raises(
         InputError, match=r"lsm lies on 7 x 12 points, latitudes -59 to 61.*latitudes -60 to 60"
     ):
-        read_mask(str(path), cube.grid, None)
+        read_mask(str(path), cube.grid, PLAIN)
     with pytest.raises(InputError, match="masks every point"):
-        read_mask(str(fixed("zero.nc", lsm=0 * _land())), cube.grid, None)
+        read_mask(str(fixed("zero.nc", lsm=0 * _land())), cube.grid, PLAIN)
 
 
 def test_a_field_that_changes_in_time_is_no_mask(cube, write):
     path = write("moving.nc", {"ice": np.ones((4, 7, 12), np.float32)}, lat=LAT, lon=LON)
     with pytest.raises(InputError, match="ice has a further dimension time of 4"):
-        read_mask(f"{path}:ice", cube.grid, None)
+        read_mask(f"{path}:ice", cube.grid, PLAIN)
     with pytest.raises(InputError, match="no field without a time"):
-        read_mask(str(path), cube.grid, None)
+        read_mask(str(path), cube.grid, PLAIN)
 
 
 def test_a_checkpoint_s_mask_does_not_fit_another_grid(cube):
@@ -100,7 +102,7 @@ def test_static_channels_have_mean_zero_and_variance_one_over_the_area(cube, fix
     height = np.random.default_rng(1).gamma(1, 800, (7, 12)).astype(np.float32)
     height[0, :3] = -9
     path = fixed(oro=height[None], lsm=_land())
-    names, statics = read_statics([f"{path}:lsm,oro"], cube.grid, None, None)
+    names, statics = read_statics([f"{path}:lsm,oro"], cube.grid, PLAIN)
     assert names == ("lsm", "oro")
     known = height != -9
     area = np.where(known, cube.grid.area, 0)
@@ -112,7 +114,7 @@ def test_static_channels_have_mean_zero_and_variance_one_over_the_area(cube, fix
 
 def test_static_channels_are_coarsened_as_the_data(cube, fixed):
     height = np.random.default_rng(1).normal(size=(7, 12)).astype(np.float32)
-    _, statics = read_statics([str(fixed(oro=height))], cube.grid, None, 2)
+    _, statics = read_statics([str(fixed(oro=height))], cube.grid, DataConfig(coarsen=2))
     area = cube.grid.area
     blocks = np.array(
         [
@@ -130,9 +132,9 @@ def test_static_channels_are_coarsened_as_the_data(cube, fixed):
 def test_a_constant_static_field_and_one_named_twice_are_refused(cube, fixed):
     path = fixed(one=np.full((7, 12), 3.3, np.float32), oro=_land())
     with pytest.raises(InputError, match="one has one value"):
-        read_statics([f"{path}:one"], cube.grid, None, None)
+        read_statics([f"{path}:one"], cube.grid, PLAIN)
     with pytest.raises(InputError, match="names oro twice"):
-        read_statics([f"{path}:oro", f"{path}:oro"], cube.grid, None, None)
+        read_statics([f"{path}:oro", f"{path}:oro"], cube.grid, PLAIN)
 
 
 def test_a_file_beside_the_data_may_hold_both(write, cube):
@@ -140,4 +142,25 @@ def test_a_file_beside_the_data_may_hold_both(write, cube):
         file.createVariable("oro", "f4", ("lat", "lon"))[:] = _land()
 
     path = write("both.nc", {"x": np.ones((4, 7, 12), np.float32)}, lat=LAT, lon=LON, edit=add)
-    assert read_statics([str(path)], cube.grid, None, None)[0] == ("oro",)
+    assert read_statics([str(path)], cube.grid, PLAIN)[0] == ("oro",)
+
+
+def test_a_mask_on_points_without_a_grid_is_regridded_as_the_data(tmp_path):
+    rng = np.random.default_rng(0)
+    lat, lon = rng.uniform(-30, 30, 400), rng.uniform(0, 60, 400)
+    with netCDF4.Dataset(tmp_path / "points.nc", "w") as file:
+        file.createDimension("time", 5)
+        file.createDimension("cell", 400)
+        for name, values, units in (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east")):
+            file.createVariable(name, "f8", ("cell",))[:] = values
+            file[name].units = units
+        file.createVariable("time", "f8", ("time",))[:] = np.arange(5)
+        file["time"].units = "days since 2001-01-01"
+        file.createVariable("x", "f4", ("time", "cell"))[:] = rng.normal(size=(5, 400))
+        file["x"].coordinates = "lat lon"
+        file.createVariable("lsm", "f4", ("cell",))[:] = lat > 0
+        file["lsm"].coordinates = "lat lon"
+    path = str(tmp_path / "points.nc")
+    grid = open_cube([path], regrid=6.0).grid
+    keep = read_mask(f"{path}:lsm", grid, DataConfig(regrid=6.0))
+    np.testing.assert_array_equal(keep, (grid.lat > 0)[:, None] & np.ones(grid.shape, bool))

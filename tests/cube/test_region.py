@@ -56,6 +56,13 @@ def test_longitudes_of_a_region_stay_those_of_the_file_unless_they_cross_its_end
     np.testing.assert_array_equal(across.file_lon, [-60, -30, 0, 30])
 
 
+def test_a_meridian_that_a_file_repeats_at_its_end_is_taken_once(write):
+    lon = np.append(LON, 360.0)
+    cube = cut_region(_world(write, lon=lon), "-20:40,-60:30")
+    np.testing.assert_array_equal(cube.grid.lon, [-60, -30, 0, 30])
+    np.testing.assert_array_equal(cube.read(0, 1)[:, 0], _place(cube.grid.lat, cube.grid.lon))
+
+
 def test_a_region_of_the_globe_is_the_grid_of_a_file_cut_already(write):
     lon = np.array([150.0, 180, 210])
     cut = cut_region(_world(write), "-20:40,150:-150")
