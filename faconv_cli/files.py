@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from faconv_cli.errors import OutputError
 from faconv_cli.guard import writing
+
+if TYPE_CHECKING:
+    import netCDF4
 
 
 def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
@@ -94,6 +98,29 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def netcdf_output(path: Path, *, overwrite: bool, copy_of: Path | None = None) -> Iterator[netCDF4.Dataset]:
+    """Yield a new NetCDF-4 file (or a copy to add to); it takes its name only when all went well.
+
+    The lock is held while the file is opened and closed; hold it for every call in between.
+
+    Raises:
+        OutputError: as `atomic_output`.
+    """
+    import netCDF4
+
+    with atomic_output(path, overwrite=overwrite) as temporary:
+        if copy_of is not None:
+            shutil.copyfile(copy_of, temporary)
+        with netcdf_lock():
+            file = netCDF4.Dataset(temporary, "w" if copy_of is None else "a")
+        try:
+            yield file
+        finally:
+            with netcdf_lock():
+                file.close()
 
 
 def last_path(path: Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 from faconv_cli import nn as layers
 from faconv_cli.checkpoint import Checkpoint, Weights
 from faconv_cli.config import EOF, EncoderConfig, RunConfig, mechanisms_of
+from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
@@ -161,33 +162,23 @@ def nodes_of(config: RunConfig, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def build_domain(
-    config: RunConfig,
-    area: np.ndarray,
-    lat: np.ndarray,
-    lon: np.ndarray,
-    valid: np.ndarray,
-    *,
-    periodic: bool,
-    statics: np.ndarray | tuple[()] = (),
+    config: RunConfig, grid: Grid, valid: np.ndarray, statics: np.ndarray | tuple[()] = ()
 ) -> Domain:
     """Build the constants of a grid.
 
     Args:
         config: resolved.
-        area: (h, w) share of the area.
-        lat: (h,) or (h, w) degrees north.
-        lon: (w,) or (h, w) degrees east.
+        grid: of h x w points.
         valid: (c, h, w) share of the training steps at which a point holds a value.
-        periodic: the grid closes the circle.
         statics: (s, h, w) static channels.
     """
-    shape = (area.shape[0], area.shape[1])
-    tiles = tiles_of(config, shape, periodic=periodic)
+    shape = grid.shape
+    tiles = tiles_of(config, shape, periodic=grid.periodic)
     weights = np.zeros(tiles.shape)
-    weights[: shape[0], : shape[1]] = np.where(valid.max(axis=0) > 0, area, 0.0)
+    weights[: shape[0], : shape[1]] = np.where(valid.max(axis=0) > 0, grid.area, 0.0)
     nodes = nodes_of(config, shape)
     node_y = _node_places(shape[0], nodes[0], tiles.shape[0], wrap=False)
-    node_x = _node_places(shape[1], nodes[1], tiles.shape[1], wrap=periodic)
+    node_x = _node_places(shape[1], nodes[1], tiles.shape[1], wrap=grid.periodic)
     index = [tiles.index(number) for number in range(len(tiles))]
     padded_statics = np.zeros((len(statics), *tiles.shape))
     if len(statics):
@@ -196,7 +187,7 @@ def build_domain(
         area=torch.from_numpy(weights / weights.sum()).float(),
         node_y=torch.from_numpy(node_y).float(),
         node_x=torch.from_numpy(node_x).float(),
-        coordinates=torch.from_numpy(_coordinates(lat, lon, shape, tiles.shape)).float(),
+        coordinates=torch.from_numpy(_coordinates(grid.lat, grid.lon, shape, tiles.shape)).float(),
         tile_rows=torch.from_numpy(np.stack([rows for rows, _ in index])),
         tile_columns=torch.from_numpy(np.stack([columns for _, columns in index])),
         blend=torch.from_numpy(tiles.blend()).float(),

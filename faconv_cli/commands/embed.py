@@ -11,12 +11,14 @@ from faconv_cli import console, schema
 from faconv_cli.commands.options import (
     Device,
     Engine,
+    FilesAndOutput,
     Member,
     Overwrite,
     Step,
     Threads,
     TimeDim,
     TimeIndex,
+    TrainedVariables,
     command_line,
     data_and_output,
     split_list,
@@ -29,24 +31,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DATA... OUT.nc",
-            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the output.",
-            show_default=False,
-        ),
-    ],
+    files: FilesAndOutput,
     checkpoint: Annotated[
         Path, typer.Option("--checkpoint", "-c", help="Checkpoint of faconv train.", readable=False)
     ],
-    variables: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL. Default: "
-            "those of the training."
-        ),
-    ] = None,
+    variables: TrainedVariables = None,
     time_range: Annotated[
         str | None,
         typer.Option(

@@ -12,12 +12,14 @@ from faconv_cli import console
 from faconv_cli.commands.options import (
     Device,
     Engine,
+    FilesAndOutput,
     Member,
     Overwrite,
     Step,
     Threads,
     TimeDim,
     TimeIndex,
+    TrainedVariables,
     command_line,
     data_and_output,
     split_list,
@@ -31,14 +33,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DATA... OUT.nc",
-            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the output.",
-            show_default=False,
-        ),
-    ],
+    files: FilesAndOutput,
     checkpoint: Annotated[
         Path,
         typer.Option(
@@ -66,10 +61,7 @@ def command(
             "persistence and climatology.",
         ),
     ] = False,
-    variables: Annotated[
-        list[str] | None,
-        typer.Option(help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL."),
-    ] = None,
+    variables: TrainedVariables = None,
     time_dim: TimeDim = None,
     time_index: TimeIndex = None,
     member: Member = None,

@@ -40,6 +40,22 @@ DataFiles = Annotated[
         show_default=False,
     ),
 ]
+FilesAndOutput = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA... OUT.nc",
+        help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the output.",
+        show_default=False,
+    ),
+]
+TrainedVariables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variables",
+        help="Variables to take; CHANNEL=NAME gives the file's NAME the checkpoint's CHANNEL. Default: those "
+        "of the training.",
+    ),
+]
 TimeDim = Annotated[str | None, setting(DataConfig, "time_dim")]
 TimeIndex = Annotated[bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")]
 Member = Annotated[str | None, setting(DataConfig, "member")]

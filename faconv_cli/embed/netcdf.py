@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.encode import define_grid, define_time, encode_time
 from faconv_cli.embed.run import Rows
-from faconv_cli.files import atomic_output, netcdf_lock
+from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import global_attributes, history, notes
 
 FILL = np.float32(netCDF4.default_fillvals["f4"])
@@ -58,18 +57,12 @@ def create_embedding_file(
     Raises:
         OutputError: it exists, or cannot be written.
     """
-    with atomic_output(path, overwrite=overwrite) as temporary:
+    with netcdf_output(path, overwrite=overwrite) as file:
         with netcdf_lock():
-            file = netCDF4.Dataset(temporary, "w", format="NETCDF4")
-        try:
-            with netcdf_lock():
-                _define(file, checkpoint, cube, layout, command)
-            yield EmbeddingWriter(file)
-            with netcdf_lock():
-                file.setncatts(notes(cube))
-        finally:
-            with netcdf_lock():
-                file.close()
+            _define(file, checkpoint, cube, layout, command)
+        yield EmbeddingWriter(file)
+        with netcdf_lock():
+            file.setncatts(notes(cube))
 
 
 @contextmanager
@@ -79,19 +72,12 @@ def append_embedding_file(path: Path, cube: Cube, *, command: str) -> Iterator[E
     Raises:
         OutputError: it cannot be written.
     """
-    with atomic_output(path, overwrite=True) as temporary:
-        shutil.copyfile(path, temporary)
+    with netcdf_output(path, overwrite=True, copy_of=path) as file:
         with netcdf_lock():
-            file = netCDF4.Dataset(temporary, "a")
-        try:
-            with netcdf_lock():
-                file.history = f"{history(command)}\n{file.history}"
-            yield EmbeddingWriter(file)
-            with netcdf_lock():
-                file.setncatts(notes(cube))
-        finally:
-            with netcdf_lock():
-                file.close()
+            file.history = f"{history(command)}\n{file.history}"
+        yield EmbeddingWriter(file)
+        with netcdf_lock():
+            file.setncatts(notes(cube))
 
 
 class EmbeddingWriter:

@@ -81,13 +81,7 @@ class Embedder:
         self._queries = torch.tensor(queries, device=device) if queries else None
         self._encoder = load_encoder(checkpoint).to(device)
         self._domain = build_domain(
-            config,
-            grid.area,
-            grid.lat,
-            grid.lon,
-            checkpoint.normalizer.valid,
-            periodic=grid.periodic,
-            statics=checkpoint.constants.statics,
+            config, grid, checkpoint.normalizer.valid, checkpoint.constants.statics
         ).to(device)
         self._tiling = config.tiling
         self._reader = WindowReader(

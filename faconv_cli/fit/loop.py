@@ -101,15 +101,7 @@ class Training:
         self._batch = config.fit.batch or 1
         grid = cube.grid
         torch.manual_seed(self._fit.seed)
-        domain = build_domain(
-            config,
-            grid.area,
-            grid.lat,
-            grid.lon,
-            prepared.normalizer.valid,
-            periodic=grid.periodic,
-            statics=cube.constants.statics,
-        )
+        domain = build_domain(config, grid, prepared.normalizer.valid, cube.constants.statics)
         self._reader = WindowReader(
             cube,
             prepared.climatology,

@@ -11,7 +11,7 @@ import numpy as np
 
 from faconv_cli import schema
 from faconv_cli.cube.encode import define_grid, encode_time, time_attributes
-from faconv_cli.files import atomic_output, netcdf_lock
+from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.forecast.run import ForecastRun, Forecasts
 from faconv_cli.forecast.verify import Scores
 from faconv_cli.provenance import global_attributes, notes
@@ -35,18 +35,12 @@ def create_forecast_file(
     Raises:
         OutputError: it exists, or cannot be written.
     """
-    with atomic_output(path, overwrite=overwrite) as temporary:
+    with netcdf_output(path, overwrite=overwrite) as file:
         with netcdf_lock():
-            file = netCDF4.Dataset(temporary, "w", format="NETCDF4")
-        try:
-            with netcdf_lock():
-                writer = ForecastWriter(file, run, command)
-            yield writer
-            with netcdf_lock():
-                file.setncatts(notes(run.cube))
-        finally:
-            with netcdf_lock():
-                file.close()
+            writer = ForecastWriter(file, run, command)
+        yield writer
+        with netcdf_lock():
+            file.setncatts(notes(run.cube))
 
 
 class ForecastWriter:

@@ -67,15 +67,7 @@ class ForecastRun:
         self._device = device
         self._network = load_forecaster(checkpoint).to(device)
         valid = checkpoint.normalizer.valid
-        self._domain = build_domain(
-            config,
-            grid.area,
-            grid.lat,
-            grid.lon,
-            valid,
-            periodic=grid.periodic,
-            statics=checkpoint.constants.statics,
-        ).to(device)
+        self._domain = build_domain(config, grid, valid, checkpoint.constants.statics).to(device)
         self._reader = WindowReader(
             cube,
             checkpoint.climatology,

@@ -19,3 +19,16 @@ def run(capfd, monkeypatch):
         return stopped.value.code or 0, out, err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def run_code():
+    """Run the command line in this process, also for a module: ``run_code(...)`` gives its exit code."""
+
+    def run(*arguments):
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stopped:
+            patched.setattr(signal, "signal", lambda *_: None)
+            main([str(argument) for argument in arguments])
+        return stopped.value.code or 0
+
+    return run

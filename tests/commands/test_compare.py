@@ -2,11 +2,8 @@
 
 import csv
 import json
-import signal
 
 import pytest
-
-from faconv_cli.app import main
 
 SMALL = [
     "--set",
@@ -23,28 +20,15 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def run():
-    """Run the command line in this process: ``run(...)`` gives its exit code."""
-
-    def run(*arguments):
-        with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stopped:
-            patched.setattr(signal, "signal", lambda *_: None)
-            main([str(argument) for argument in arguments])
-        return stopped.value.code or 0
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, run):
+def folder(tmp_path_factory, run_code):
     folder = tmp_path_factory.mktemp("compare")
-    assert run("sample", "planted", folder / "cube.nc", "--steps", 300, "--lat", 8, "--lon", 16) == 0
+    assert run_code("sample", "planted", folder / "cube.nc", "--steps", 300, "--lat", 8, "--lon", 16) == 0
     return folder
 
 
-def test_a_comparison_is_shown_written_and_not_repeated(folder, run, capfd):
+def test_a_comparison_is_shown_written_and_not_repeated(folder, run_code, capfd):
     arguments = ["compare", folder / "cube.nc", "--encoders", "minconvgru,eof", "--seeds", 1, *SMALL]
-    assert run(*arguments) == 0
+    assert run_code(*arguments) == 0
     out, err = capfd.readouterr()
     assert "validation loss" in out
     assert "minconvgru-seed0 (1 of 2)" in err
@@ -60,12 +44,12 @@ def test_a_comparison_is_shown_written_and_not_repeated(folder, run, capfd):
     rows = list(csv.DictReader((results / "compare.csv").read_text().splitlines()))
     assert [row["encoder"] for row in rows] == ["minconvgru", "eof"]
     before = (results / "minconvgru-seed0.pt").stat().st_mtime_ns
-    assert run(*arguments) == 0
+    assert run_code(*arguments) == 0
     assert "finished before" in capfd.readouterr().err
     assert (results / "minconvgru-seed0.pt").stat().st_mtime_ns == before
 
 
-def test_forecasts_at_an_equal_time(folder, run, capfd, tmp_path):
+def test_forecasts_at_an_equal_time(folder, run_code, capfd, tmp_path):
     arguments = [
         "--task",
         "forecast",
@@ -79,14 +63,15 @@ def test_forecasts_at_an_equal_time(folder, run, capfd, tmp_path):
         tmp_path / "new",
     ]
     assert (
-        run("compare", folder / "cube.nc", "--encoders", "minconvgru", "--seeds", 1, *arguments, *SMALL) == 0
+        run_code("compare", folder / "cube.nc", "--encoders", "minconvgru", "--seeds", 1, *arguments, *SMALL)
+        == 0
     )
     assert "RMSE persistence +2" in capfd.readouterr().out
     kept = json.loads((tmp_path / "new" / "compare.json").read_text())
     assert kept["encoders"]["minconvgru"]["hidden"] == 4
 
 
-def test_a_test_period_a_budget_and_labels(folder, run, capfd, tmp_path):
+def test_a_test_period_a_budget_and_labels(folder, run_code, capfd, tmp_path):
     table = tmp_path / "labels.csv"
     dates = [f"2000-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 29)]
     table.write_text("date,half\n" + "".join(f"{date},{int(date[-2:]) < 15}\n" for date in dates))
@@ -99,7 +84,10 @@ def test_a_test_period_a_budget_and_labels(folder, run, capfd, tmp_path):
         "2000-08:2000-09",
     ]
     arguments += ["--parameters", 2000, "--labels", table, "-o", tmp_path / "out"]
-    assert run("compare", folder / "cube.nc", "--encoders", "convgru", "--seeds", 1, *arguments, *SMALL) == 0
+    assert (
+        run_code("compare", folder / "cube.nc", "--encoders", "convgru", "--seeds", 1, *arguments, *SMALL)
+        == 0
+    )
     kept = json.loads((tmp_path / "out" / "compare.json").read_text())["encoders"]["convgru"]
     assert 1500 < kept["parameters"] < 2500
     assert 0 <= kept["half probe"] <= 1
@@ -118,7 +106,7 @@ def test_a_test_period_a_budget_and_labels(folder, run, capfd, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_gets_a_short_message_and_its_exit_code(arguments, code, told, folder, run, capfd):
+def test_a_mistake_gets_a_short_message_and_its_exit_code(arguments, code, told, folder, run_code, capfd):
     given = [argument.format(cube=folder / "cube.nc") for argument in arguments]
-    assert run("compare", folder / "cube.nc", *given, *SMALL) == code
+    assert run_code("compare", folder / "cube.nc", *given, *SMALL) == code
     assert told in " ".join(capfd.readouterr().err.split())

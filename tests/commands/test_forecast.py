@@ -1,40 +1,23 @@
 """Training to forecast and forecasting, as a user types them."""
 
-import signal
-
 import numpy as np
 import pytest
 import xarray as xr
-
-from faconv_cli.app import main
 
 SMALL = ["--task", "forecast", "--encoder", "convgru", "--hidden", "6", "--window", "8", "--burn-in", "2"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Run the command line in this process: ``run(...)`` gives its exit code."""
-
-    def run(*arguments):
-        with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as stopped:
-            patched.setattr(signal, "signal", lambda *_: None)
-            main([str(argument) for argument in arguments])
-        return stopped.value.code or 0
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, run):
+def folder(tmp_path_factory, run_code):
     folder = tmp_path_factory.mktemp("forecast")
-    assert run("sample", "planted", folder / "cube.nc", "--steps", 300, "--lat", 8, "--lon", 16) == 0
-    assert run("train", folder / "cube.nc", "-o", folder / "m.pt", *SMALL, "--epochs", 1) == 0
+    assert run_code("sample", "planted", folder / "cube.nc", "--steps", 300, "--lat", 8, "--lon", 16) == 0
+    assert run_code("train", folder / "cube.nc", "-o", folder / "m.pt", *SMALL, "--epochs", 1) == 0
     return folder
 
 
-def test_forecasts_are_verified_by_lead(folder, run, capfd):
+def test_forecasts_are_verified_by_lead(folder, run_code, capfd):
     arguments = ["-c", folder / "m.pt", folder / "cube.nc", folder / "f.nc", "--from", "2000-09"]
-    assert run("forecast", *arguments, "--steps", 3, "--every", 10, "--verify") == 0
+    assert run_code("forecast", *arguments, "--steps", 3, "--every", 10, "--verify") == 0
     out = capfd.readouterr().out
     assert "3 forecasts of 3 steps of 1 day" in out
     assert "RMSE persistence" in out
@@ -46,8 +29,8 @@ def test_forecasts_are_verified_by_lead(folder, run, capfd):
         assert file.verified_t2m.values.tolist() == [3, 3, 3]
 
 
-def test_without_options_the_last_step_is_gone_on_from(folder, run, capfd):
-    assert run("forecast", "-c", folder / "m.pt", folder / "cube.nc", folder / "last.nc") == 0
+def test_without_options_the_last_step_is_gone_on_from(folder, run_code, capfd):
+    assert run_code("forecast", "-c", folder / "m.pt", folder / "cube.nc", folder / "last.nc") == 0
     assert "1 forecasts of 2 steps" in capfd.readouterr().out
     with xr.open_dataset(folder / "last.nc", decode_timedelta=False) as file:
         assert str(file.forecast_reference_time.values[0])[:10] == "2000-10-26"
@@ -69,8 +52,8 @@ def test_without_options_the_last_step_is_gone_on_from(folder, run, capfd):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_gets_a_short_message_and_its_exit_code(arguments, code, told, folder, run, capfd):
+def test_a_mistake_gets_a_short_message_and_its_exit_code(arguments, code, told, folder, run_code, capfd):
     places = {"m": folder / "m.pt", "cube": folder / "cube.nc", "new": folder / "new"}
-    assert run(*(argument.format(**places) for argument in arguments)) == code
+    assert run_code(*(argument.format(**places) for argument in arguments)) == code
     assert told in " ".join(capfd.readouterr().err.split())
     assert not (folder / "new").exists()

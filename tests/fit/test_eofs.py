@@ -15,9 +15,7 @@ SETTINGS = {"window": 12, "burn_in": 4, "validation": "0", "embedding": 4}
 def _fit(cube, count=4, nodes=None, segments=None):
     prepared = prepare(cube, RunConfig.build(None, SETTINGS))
     grid, normalizer = cube.grid, prepared.normalizer
-    domain = build_domain(
-        prepared.config, grid.area, grid.lat, grid.lon, normalizer.valid, periodic=grid.periodic
-    )
+    domain = build_domain(prepared.config, grid, normalizer.valid)
     reader = WindowReader(cube, prepared.climatology, normalizer, grid.shape, 12, 2)
     segments = segments or prepared.split.training
     return (

@@ -31,7 +31,7 @@ def _task(cube, **options):
     prepared = prepare(cube, RunConfig.build(None, SETTINGS | options))
     grid, config = cube.grid, prepared.config
     valid = prepared.normalizer.valid
-    domain = build_domain(config, grid.area, grid.lat, grid.lon, valid, periodic=grid.periodic)
+    domain = build_domain(config, grid, valid)
     reader = WindowReader(cube, prepared.climatology, prepared.normalizer, grid.shape, 8, config.fit.batch)
     task = ForecastTask(prepared, reader, domain)
     batch = reader.read(prepared.training_windows(np.random.default_rng(0), 4)[:4])
