@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +15,13 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from faconv_cli.cube import timestep
+from faconv_cli.cube.timerange import parse_range
 from faconv_cli.errors import InputError, UsageError
 
 UNDATED = "none"  # CF's calendar of times that are not dates: numbers of steps
 _DAY = 86400.0  # s
-_SHORTEST_MONTH = 27 * _DAY  # s; less than any month of any calendar
 _REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4 asks whether they have leap seconds
-_UNITS = (("day", _DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
-_STAMP = r"\d{1,5}(?:-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::\d{2}(?::\d{2})?)?)?)?)?"
-_RANGE = re.compile(rf"({_STAMP})?:({_STAMP})?")
 _NUMBERS = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
@@ -126,10 +123,7 @@ class TimeAxis:
 
     def _infer_step(self) -> tuple[str, npt.NDArray[np.bool_]]:
         lengths = np.diff(self.seconds)
-        if self.dated:
-            return _infer_step(lengths, np.diff(self._month_index))
-        usual = _lower_median(lengths)
-        return f"{usual:.15g} step{'' if usual == 1 else 's'}", lengths > 1.5 * usual
+        return timestep.infer(lengths, np.diff(self._month_index) if self.dated else None)
 
     @cached_property
     def _components(self) -> npt.NDArray[np.int64]:
@@ -220,19 +214,12 @@ class TimeAxis:
     @property
     def step_months(self) -> int | None:
         """The step in months where it is made of months or years, else ``None``."""
-        count, unit = self.step.split()
-        factor = {"month": 1, "year": 12}.get(unit.rstrip("s"))
-        return None if factor is None else int(count) * factor
+        return timestep.months_of(self.step)
 
     @property
     def step_days(self) -> float:
         """The step in days; a month counts as a twelfth of 365.2425 days; NaN where undated."""
-        if not self.dated:
-            return math.nan
-        count, unit = self.step.split()
-        if self.step_months is not None:
-            return self.step_months * 365.2425 / 12
-        return float(count) * dict(_UNITS)[unit.rstrip("s")] / _DAY
+        return timestep.days_of(self.step)
 
     @property
     def sub_daily(self) -> bool:
@@ -245,7 +232,7 @@ class TimeAxis:
         if self.step_months is not None:
             odd = np.diff(self._month_index) != self.step_months
         else:
-            usual = self.step_days * _DAY if self.dated else float(self.step.split()[0])
+            usual = self.step_days * _DAY if self.dated else timestep.count_of(self.step)
             odd = np.abs(np.diff(self.seconds) / usual - 1) > 0.1
         inside = np.ones(len(self) - 1, bool)
         inside[[stop - 1 for _, stop in self.segments[:-1]]] = False
@@ -273,6 +260,8 @@ class TimeAxis:
     def _later(self, index: int, steps: int) -> Any:
         """Return the stamp ``steps`` usual steps after step ``index``."""
         stamp = self.values[index]
+        if not self.dated:
+            return stamp + steps * timestep.count_of(self.step)
         if self.step_months is None:
             seconds = round(steps * self.step_days * _DAY, 3)
             if self.values.dtype.kind == "M":
@@ -316,15 +305,7 @@ class TimeAxis:
         """
         if not self.dated:
             return self._numbers_between(time_range)
-        match = _RANGE.fullmatch(time_range.strip())
-        bounds = [_parse_stamp(text) for text in match.groups()] if match else [None]
-        if not match or None in bounds:
-            raise InputError(
-                f"time range {time_range!r} is not FIRST:LAST",
-                wanted="each is a date such as 1979, 1979-12 or 1979-12-31",
-                do="correct it",
-            )
-        first, last = (tuple(bound or ()) for bound in bounds)
+        first, last = parse_range(time_range)
         rows = [tuple(map(int, row)) for row in self._components]
         inside = [i for i, row in enumerate(rows) if row[: len(first)] >= first and row[: len(last)] <= last]
         return self._ends(inside, time_range)
@@ -388,21 +369,6 @@ class TimeAxis:
         )
 
 
-def _infer_step(
-    seconds: npt.NDArray[np.float64], months: npt.NDArray[np.int64]
-) -> tuple[str, npt.NDArray[np.bool_]]:
-    """Return the usual step as text, and which steps (t - 1,) jump over a gap."""
-    usual, usual_months = _lower_median(seconds), int(_lower_median(months))
-    even = np.abs(seconds - usual) <= 0.01 * usual
-    even_months = months == usual_months
-    # two stamps may lie in neighbouring months by chance; three that do are monthly however they are placed
-    by_month = usual_months >= 1 and (usual >= _SHORTEST_MONTH or (len(months) > 1 and even_months.all()))
-    if by_month and even_months.sum() >= even.sum():
-        count, unit = (usual_months // 12, "year") if usual_months % 12 == 0 else (usual_months, "month")
-        return _plural(count, unit), months > usual_months
-    return _name_step(usual), seconds > 1.5 * usual
-
-
 def _in_month(stamp: Any, year: int, month: int) -> Any:
     """Move a cftime stamp to a month, to its last day where it has no such day."""
     for day in range(stamp.day, 0, -1):
@@ -413,32 +379,7 @@ def _in_month(stamp: Any, year: int, month: int) -> Any:
     raise AssertionError("every month has a first day")
 
 
-def _lower_median(values: npt.NDArray[Any]) -> Any:
-    """Middle value, the lower of two: a step that occurs, where a mean of two would not."""
-    return np.sort(values)[(len(values) - 1) // 2]
-
-
-def _name_step(seconds: float) -> str:
-    for unit, size in _UNITS:
-        count = round(seconds / size)
-        if count and abs(seconds / size - count) <= 0.01 * count:
-            return _plural(count, unit)
-    return f"{seconds:g} seconds"
-
-
-def _plural(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-
-
 def _canonical_calendar(name: str | None) -> str:
     aliases = {"gregorian": "standard", "365_day": "noleap", "366_day": "all_leap", "": "standard"}
     lowered = (name or "").lower()
     return aliases.get(lowered, lowered)
-
-
-def _parse_stamp(text: str | None) -> tuple[int, ...] | None:
-    """Split 1979-12-31T06:00 into numbers; ``None`` where one is out of its range, () where there is none."""
-    numbers = tuple(int(part) for part in re.split(r"[-T :]", text)) if text else ()
-    limits = ((0, 99999), (1, 12), (1, 31), (0, 23), (0, 59), (0, 59))
-    inside = all(low <= number <= high for number, (low, high) in zip(numbers, limits, strict=False))
-    return numbers if inside else None

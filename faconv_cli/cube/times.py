@@ -95,13 +95,15 @@ class TimeFinder:
         """The steps along the dimension of time, whatever their times are."""
         sizes = self._coordinates.dataset.sizes
         dims = [str(d) for d in self._coordinates.variables[name].dims if d not in (grid.y_name, grid.x_name)]
+        if not dims:
+            return _no_axis(self._coordinates.variables[name])
         timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
         named = [dim for dim in dims if dim in timelike]
         open_ones = [d for d in dims if sizes[d] > 1 and self._coordinates.role_of_dim(d) is None]
         left = named or open_ones
         if len(left) != 1:
             return Refusal(
-                f"no dimension that must be time (dimensions {', '.join(dims) or 'none'} besides the grid)",
+                f"no dimension that must be time (dimensions {', '.join(dims)} besides the grid)",
                 "--time-index numbers the steps of one",
                 "name it with --time-dim",
                 stage=4,

@@ -58,6 +58,7 @@ class ForecastWriter:
         lead.setncatts({"long_name": f"steps of {time.step} from the start", "units": "1"})
         lead[:] = np.arange(1, run.steps + 1)
         self._units = str(time_attributes(time)["units"])
+        self._calendar_months = time.step_months is not None
         self._define_times()
         self._define_fields()
 
@@ -66,16 +67,16 @@ class ForecastWriter:
         attributes = time_attributes(time)
         reference, lead = schema.FORECAST_REFERENCE_TIME, schema.LEAD
         start = self._file.createVariable(reference, "f8", (reference,), chunksizes=(STARTS_PER_CHUNK,))
-        start.setncatts(
-            {**attributes, "standard_name": reference, "long_name": "time the forecast starts from"}
-        )
+        start.setncatts({**attributes, "long_name": "time the forecast starts from"})
         valid = self._file.createVariable(
             schema.TIME, "f8", (reference, lead), chunksizes=(STARTS_PER_CHUNK, self._run.steps)
         )
         about = {key: value for key, value in attributes.items() if key != "axis"}
         valid.setncatts({**about, "long_name": "time the forecast is for"})
+        if not time.dated:  # numbers of steps, which are no times to CF
+            return
+        start.standard_name = reference
         # months differ in length, so the days to a lead depend on the start
-        self._calendar_months = time.step_months is not None
         self._hours = time.step_days * 24
         days = self._calendar_months or self._hours % 24 == 0
         self._period_unit = "days" if days else "hours" if self._hours % 1 == 0 else "seconds"
@@ -95,7 +96,8 @@ class ForecastWriter:
     def _define_fields(self) -> None:
         cube = self._run.cube
         self._dims, extra = define_grid(self._file, cube.grid)
-        coordinates = " ".join([schema.TIME, schema.FORECAST_PERIOD, *extra.values()])
+        period = [schema.FORECAST_PERIOD] if cube.time.dated else []
+        coordinates = " ".join([schema.TIME, *period, *extra.values()])
         for name, channel in zip(self._names, cube.channels, strict=True):
             variable = self._file.createVariable(
                 name,
@@ -156,7 +158,7 @@ class ForecastWriter:
     def _score(self, name: str, values: np.ndarray, long_name: str, units: str) -> None:
         variable = self._file.createVariable(name, "f4", (schema.LEAD,), fill_value=FILL)
         about = {"long_name": long_name, "units": units, "coordinates": schema.FORECAST_PERIOD}
-        if self._calendar_months:
+        if self._calendar_months or not self._run.cube.time.dated:
             del about["coordinates"]
         variable.setncatts({key: value for key, value in about.items() if value})
         variable[:] = np.where(np.isnan(values), FILL, values)

@@ -78,6 +78,18 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
     with xr.open_dataset(tmp_path / "e.nc") as file:
         np.testing.assert_array_equal(file.time, np.arange(48))
         assert file.time.attrs["units"] == "1"
+    small = [word for word in QUICK if word not in ("--points", "8")]
+    forecast = ["--time-index", "--task", "forecast", "--validation", "0.25", *small]
+    code, _, err = run("train", path, "-o", tmp_path / "f.pt", *forecast)
+    assert code == 0, err
+    code, _, err = run(
+        "forecast", "-c", tmp_path / "f.pt", path, tmp_path / "f.nc", "--steps", 3, "--from", 40
+    )
+    assert code == 0, err
+    with xr.open_dataset(tmp_path / "f.nc", decode_timedelta=False) as file:
+        assert file.time.values.tolist() == [[41, 42, 43]]
+        assert file.forecast_reference_time.values.tolist() == [40]
+        assert "forecast_period" not in file
     cluster = ["cluster", tmp_path / "e.nc", "-o", tmp_path / "r.nc", "-k", "2"]
     assert run(*cluster, "--season", "DJF")[0] == 2
     assert run(*cluster, "--data", path)[0] == 3

@@ -388,4 +388,5 @@ def test_an_undated_axis_keeps_its_step_when_cut():
     axis = TimeAxis.from_values([0.0, 2.0, 4.0, 10.0, 12.0])
     assert (axis.step, axis.segments) == ("2 steps", ((0, 3), (3, 5)))
     assert axis.slice(1, 4).step == "2 steps"
+    assert axis.after(1, 3).labels == ["4", "6", "8"]
     assert axis.irregular_steps == 0
