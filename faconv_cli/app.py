@@ -15,7 +15,7 @@ import typer
 
 import faconv_cli
 from faconv_cli import console
-from faconv_cli.commands import cluster, compare, embed, forecast, inspect, sample, train
+from faconv_cli.commands import cluster, compare, embed, forecast, inspect, prepare, sample, train
 from faconv_cli.errors import FaconvError, Stopped
 from faconv_cli.guard import guarded
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Climate data cubes to per-timestep embeddings and weather regimes.",
 )
 app.command("inspect")(inspect.command)
+app.command("prepare")(prepare.command)
 app.command("train")(train.command)
 app.command("embed")(embed.command)
 app.command("forecast")(forecast.command)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.units import in_units
 from faconv_cli.errors import CheckpointError
@@ -51,6 +51,13 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
             do="add the file that holds it, or name it with --variables CHANNEL=NAME",
         )
     cube = cube.pick([names.index(channel.name) for channel in checkpoint.channels])
+    for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
+        if ours.anomaly != theirs.anomaly:
+            raise CheckpointError(
+                f"{ours.name} is {_as_it_is(ours)}",
+                wanted=f"the checkpoint was trained on {_as_it_is(theirs)}",
+                do="embed data prepared in the same run as those of the training",
+            )
     cube = in_units(cube, {channel.name: channel.units for channel in checkpoint.channels})
     if cube.time.step != checkpoint.time_step:
         raise CheckpointError(
@@ -75,6 +82,10 @@ def _weighted_as_in_training(checkpoint: Checkpoint, cube: Cube) -> Cube:
         "Points are weighted as in training, by "
         + ("areas from their coordinates." if theirs is None else "the cell areas of its files.")
     )
+
+
+def _as_it_is(channel: Channel) -> str:
+    return f"prepared, less its {channel.anomaly}" if channel.anomaly else "a field as it is, not prepared"
 
 
 def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import faconv_cli
 from faconv_cli import schema
-from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
+
+if TYPE_CHECKING:
+    from faconv_cli.checkpoint import Checkpoint
 
 REFERENCES = {
     "faconvlstm": "arXiv:2601.10914",

@@ -5,6 +5,8 @@ from typing import Final
 CONVENTIONS: Final = "CF-1.11"
 CHECKPOINT_SHA256: Final = "faconv_checkpoint_sha256"  # global attribute of every file made from a checkpoint
 
+ANOMALY: Final = "faconv_anomaly"  # attribute of a prepared variable: what was taken off it
+
 EMBEDDING: Final = "embedding"
 TILE_EMBEDDING: Final = "tile_embedding"
 EMBEDDING_FLAG: Final = "embedding_flag"

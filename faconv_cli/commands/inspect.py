@@ -91,9 +91,11 @@ def _describe_checkpoint(path: Path) -> dict[str, Any]:
 def _describe_data(files: list[str], settings: RunConfig) -> dict[str, Any]:
     from faconv_cli.cube.overview import overview
     from faconv_cli.cube.pipeline import open_record
+    from faconv_cli.cube.size import estimate
     from faconv_cli.windows.resolve import plan_summary
 
     cube = open_record(files, settings.data)
+    console.note(estimate(cube))
     return overview(cube) | {"plan": plan_summary(cube, settings)}
 
 
@@ -155,8 +157,12 @@ def _record(seen: dict[str, Any]) -> list[tuple[str, str]]:
         ("missing and range", "of every step" if read == steps else f"sampled, {read} of {steps} steps"),
         ("stored as", storage.get("type", "?") + (", packed" if storage.get("packed") else "")),
         ("chunks", chunks or "none"),
-        ("size", f"{values['bytes'] / 2**20:.1f} MiB as float32"),
+        ("size", f"{values['bytes'] / 2**20:.1f} MiB as float32, {_files(values['file_bytes'])}"),
     ]
+
+
+def _files(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB in files" if size else "in a store or at a URL"
 
 
 def _percent(variable: dict[str, Any]) -> str:

@@ -185,6 +185,7 @@ def _start(
     resume: bool,
 ) -> Training:
     from faconv_cli.checkpoint import read_checkpoint
+    from faconv_cli.cube.size import estimate
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.files import last_path
     from faconv_cli.fit.loop import Training
@@ -193,8 +194,9 @@ def _start(
     checkpoint = read_checkpoint(last_path(path)) if resume else None
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = _open(data, settings).cached()
-    console.note(f"reading {' x '.join(map(str, cube.shape))} values (time, channel, y, x)")
+    cube = _open(data, settings)
+    console.note(f"reading {estimate(cube)}")
+    cube = cube.cached()
     prepared = prepare(cube, settings)
     _tell(prepared, cube)
     training = Training(prepared, path, chosen)

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from faconv_cli import schema
 from faconv_cli.cube.choose import ALL, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal, cell_areas
 from faconv_cli.cube.cube import Channel
@@ -238,7 +239,8 @@ def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: Co
     )
     coordinate = roles.coordinate_of(level_dim) if level_dim else _scalar_pressure(name, roles)
     if coordinate is None and level_dim is None:
-        return [Channel(name, units, long_name, standard_name)]
+        anomaly = text_of(variable.attrs, schema.ANOMALY)
+        return [Channel(name, units, long_name, standard_name, anomaly=anomaly)]
     if coordinate is None:
         count = roles.dataset.sizes[level_dim]
         coordinate = xr.Variable((level_dim,), np.arange(count), {"units": ""})

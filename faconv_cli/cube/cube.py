@@ -18,6 +18,7 @@ from faconv_cli.cube.readers import Held, Reader, take, to_dask
 from faconv_cli.cube.timeaxis import TimeAxis
 
 MEBIBYTE = 2**20
+HELD_BYTES = 512 * MEBIBYTE  # a record up to this size is held in memory
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Channel:
         name: name of the variable, with the level where there is one: ``z500``.
         units, long_name, standard_name: as the file says; empty where it does not.
         level: the level in ``level_units``, or ``None``.
+        anomaly: what has been taken off already, in words; empty where nothing has.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Channel:
     standard_name: str = ""
     level: float | None = None
     level_units: str = ""
+    anomaly: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ class Cube:
         offset = 0 if self.series is None else self.series[0].steps_into_chunk
         return np.arange(-offset, self.shape[0] + 1, self.file_chunk_steps)
 
-    def cached(self, limit_bytes: int = 512 * MEBIBYTE) -> Cube:
+    def cached(self, limit_bytes: int = HELD_BYTES) -> Cube:
         """Return the same cube held in memory where it fits into ``limit_bytes``, else itself."""
         if self.nbytes > limit_bytes:
             return self

@@ -51,7 +51,7 @@ def define_grid(file: netCDF4.Dataset, grid: Grid) -> tuple[tuple[str, str], dic
         for dim, size in zip(dims, coordinate.shape, strict=True):
             if dim not in file.dimensions:
                 file.createDimension(dim, size)
-        variable = file.createVariable(name, coordinate.dtype, dims)
+        variable = file.createVariable(name, coordinate.dtype.newbyteorder("="), dims)
         variable.setncatts(coordinate.attrs)
         variable[:] = coordinate.values
     if grid.regular:

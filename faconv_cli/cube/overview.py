@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.cube.cube import MEBIBYTE, Cube
+from faconv_cli.cube.size import chunk_advice, file_bytes
 
 EXACT_BYTES = 256 * MEBIBYTE  # a cube up to this size is read whole
 _SAMPLED_RUNS = 8
@@ -17,7 +18,8 @@ def overview(cube: Cube, exact_bytes: int = EXACT_BYTES) -> dict[str, Any]:
     """Describe a cube as JSON: channels, dimensions, time, grid, storage, and what was dropped.
 
     Shares of missing values and ranges are exact where the cube has at most ``exact_bytes`` as float32; else
-    they come from eight runs of steps spread over the record, and ``values.steps_read`` says so.
+    they come from eight runs of steps spread over the record, or from the first run alone where its chunks
+    make that slow, and ``values.steps_read`` says so.
 
     Raises:
         InputError: the file is damaged.
@@ -34,6 +36,7 @@ def overview(cube: Cube, exact_bytes: int = EXACT_BYTES) -> dict[str, Any]:
             "steps": len(cube.time),
             "steps_read": sum(stop - start for start, stop in runs),
             "bytes": cube.nbytes,
+            "file_bytes": file_bytes(cube),
         },
         "storage": _storage(cube),
         "notes": [*cube.notes, *cube.masked],
@@ -45,7 +48,8 @@ def _runs_to_read(cube: Cube, exact_bytes: int) -> list[tuple[int, int]]:
         return list(cube.blocks())
     steps = len(cube.time)
     length = max(1, exact_bytes // _SAMPLED_RUNS * steps // cube.nbytes)
-    starts = np.linspace(0, steps - length, _SAMPLED_RUNS).astype(int)
+    runs = 1 if chunk_advice(cube) else _SAMPLED_RUNS  # where each run reads the record, one is enough
+    starts = np.linspace(0, steps - length, runs).astype(int)
     starts = np.unique(starts // length * length)  # apart, so that no step counts twice
     return [(int(start), int(start) + length) for start in starts]
 

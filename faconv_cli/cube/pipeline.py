@@ -15,6 +15,7 @@ from faconv_cli.cube.expression import Expression
 from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
 from faconv_cli.cube.region import cut_region
 from faconv_cli.cube.season import keep_season
+from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
 from faconv_cli.cube.units import in_units
@@ -33,7 +34,8 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
         constants: of the checkpoint that is replayed, in place of the files of mask and static fields.
 
     Raises:
-        InputError: a file that cannot be read, or that does not have what was asked for.
+        InputError: a file that cannot be read, or that does not have what was asked for; a time step too
+            large for the memory.
         UsageError: settings that contradict each other or the data.
     """
     expressions = parse_all(data.derive)
@@ -56,7 +58,9 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
     if constants.static_names:
         cube = cube.noted(f"Static channels: {', '.join(constants.static_names)}.")
     cube = replace(cube, constants=constants)
-    return cube.take(cube.time.within(data.time_range)) if data.time_range else cube
+    cube = cube.take(cube.time.within(data.time_range)) if data.time_range else cube
+    check_fits(cube)
+    return cube.noted(*notes(cube))
 
 
 def _open(

@@ -120,6 +120,13 @@ def cut_region(cube: Cube, text: str) -> Cube:
     return cube.through(readers, grid=cut.grid).noted(note)
 
 
+def cut_rows(cube: Cube, rows: Indices) -> Cube:
+    """Keep some neighbouring rows (n,) of a cube, in canonical order."""
+    columns = np.arange(cube.grid.shape[1])
+    readers = [_picked(reader, rows, columns) for reader in cube.readers]
+    return cube.through(readers, grid=_sub_grid(cube.grid, rows, columns))
+
+
 def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:
     """Rows, columns from west to east, and which of their points lie inside."""
     if not grid.regular:

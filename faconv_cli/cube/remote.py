@@ -25,7 +25,7 @@ def open_store(location: str) -> xr.Dataset:
     Raises:
         UsageError: zarr is not installed.
     """
-    _need("zarr", location, "Zarr stores")
+    need("zarr", location, "Zarr stores")
     with warnings.catch_warnings():
         # of metadata that are not consolidated, and of attributes that conventions.py judges
         warnings.simplefilter("ignore")
@@ -71,7 +71,7 @@ def file_system(url: str) -> tuple[AbstractFileSystem, str]:
     Raises:
         UsageError: nobody installed does.
     """
-    _need("fsspec", url, "URLs")
+    need("fsspec", url, "URLs")
     import fsspec
 
     try:
@@ -86,18 +86,23 @@ def file_system(url: str) -> tuple[AbstractFileSystem, str]:
 
 
 def _open_hdf5(url: str, file: Any) -> xr.Dataset:
-    _need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
+    need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in formats.py
         return xr.open_dataset(file, engine="h5netcdf", decode_times=False, cache=False)
 
 
-def _need(package: str, location: str, what: str, extra: str = "zarr") -> None:
+def need(package: str, location: str, what: str, extra: str = "zarr") -> None:
+    """Check that a package of an extra is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
     from importlib.util import find_spec
 
     if find_spec(package) is None:
         raise UsageError(
-            f"{location} cannot be read: {package} is not installed",
+            f"{location}: {package} is not installed",
             wanted=f"{what} need it",
             do=f"pip install 'faconv[{extra}]'",
         )

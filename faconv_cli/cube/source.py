@@ -251,6 +251,8 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     parts = [part for one in series for part in one.parts]
     offer.notes += [f"{part.path}: {part.name}: {part.screen.flaw}." for part in parts if part.screen.flaw]
+    anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
+    offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]
     grids = [part.grid for part in parts]
     chunk = series[0].parts[0].chunk_steps
     fields = da.stack([to_dask(one, chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]

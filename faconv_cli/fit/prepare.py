@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from faconv_cli.config import EOF, RunConfig
-from faconv_cli.cube.climatology import Climatology, fit_climatology, resolve_anomaly
+from faconv_cli.config import EOF, DataConfig, RunConfig
+from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology, resolve_anomaly
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
@@ -191,7 +191,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     """
     config, split = plan_split(cube, config)
     training = cube.take(split.training_steps)
-    anomaly = resolve_anomaly(config.data.anomaly, training.time)
+    anomaly = _cycle(training, config.data)
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
     normalizer, flaws = fit_normalizer(training, climatology)
@@ -202,6 +202,30 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
         cube = cube.pick(kept).noted(*(f"{flaw.found}; it is left out." for flaw in flaws.values()))
         climatology, normalizer = climatology.pick(kept), normalizer.pick(kept)
     return Prepared(cube, split, config, climatology, normalizer)
+
+
+def training_anomalies(time: TimeAxis, settings: DataConfig) -> tuple[Kind, np.ndarray]:
+    """Choose the seasonal cycle to take off a record, and the steps to fit it to.
+
+    Raises:
+        UsageError: see `split_time`.
+    """
+    training = split_time(time, settings.validation).training_steps
+    return resolve_anomaly(settings.anomaly, time.take(training)), training
+
+
+def _cycle(training: Cube, settings: DataConfig) -> Kind:
+    """The seasonal cycle to take off; none of channels that are anomalies already."""
+    done = next((channel for channel in training.channels if channel.anomaly), None)
+    if done is None:
+        return resolve_anomaly(settings.anomaly, training.time)
+    if settings.anomaly not in ("auto", "none"):
+        raise UsageError(
+            f"--anomaly {settings.anomaly}, but {done.name} holds anomalies already ({done.anomaly} is off)",
+            wanted="a seasonal cycle is taken off once",
+            do="leave --anomaly out, or prepare the data without it",
+        )
+    return "none"
 
 
 def fits_any_record(config: RunConfig) -> bool:

@@ -6,6 +6,7 @@ import math
 
 from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.size import GIBIBYTE, told
 from faconv_cli.errors import UsageError
 from faconv_cli.windows.plan import (
     Tiles,
@@ -15,9 +16,6 @@ from faconv_cli.windows.plan import (
     plan_tiles,
     plan_windows,
 )
-
-GIBIBYTE = 2**30
-MEBIBYTE = 2**20
 
 MOST_WINDOWS = 8
 EOF_ROWS = 64
@@ -117,15 +115,10 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        "memory per batch": f"about {_told(batch * window_bytes(config, cube.shape[1], tiles))} in training "
+        "memory per batch": f"about {told(batch * window_bytes(config, cube.shape[1], tiles))} in training "
         f"({batch} windows)",
-        "bytes to read": f"{_told(read * step_bytes)} a pass "
-        f"(the record has {_told(cube.nbytes)} as float32)",
+        "bytes to read": f"{told(read * step_bytes)} a pass (the record has {told(cube.nbytes)} as float32)",
     }
-
-
-def _told(size: float) -> str:
-    return f"{size / GIBIBYTE:.2f} GiB" if size >= GIBIBYTE else f"{size / MEBIBYTE:.1f} MiB"
 
 
 def window_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:

@@ -1,0 +1,117 @@
+"""``faconv prepare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faconv_cli import console
+from faconv_cli.commands.options import (
+    Overwrite,
+    command_line,
+    data_and_output,
+    setting,
+    split_list,
+    split_numbers,
+    tell,
+)
+from faconv_cli.config import DataConfig, RunConfig
+from faconv_cli.errors import InterruptedRunError, Stopped
+
+
+def command(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA... OUT.zarr",
+            help="Files of one record, then the store to write.",
+            show_default=False,
+        ),
+    ],
+    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
+    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
+    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
+    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    member: Annotated[str | None, setting(DataConfig, "member")] = None,
+    step: Annotated[str | None, setting(DataConfig, "step")] = None,
+    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
+    region: Annotated[str | None, setting(DataConfig, "region")] = None,
+    derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,
+    mask: Annotated[str | None, setting(DataConfig, "mask", metavar="FILE[:VARIABLE]")] = None,
+    coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
+    smooth: Annotated[float | None, setting(DataConfig, "smooth", metavar="DAYS")] = None,
+    season: Annotated[str | None, setting(DataConfig, "season")] = None,
+    anomaly: Annotated[
+        str,
+        typer.Option(
+            help="Seasonal cycle of the training period to take off: none, monthly, daily, auto (as in train)"
+        ),
+    ] = "none",
+    detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
+    validation: Annotated[str | None, setting(DataConfig, "validation")] = None,
+    memory: Annotated[float, typer.Option(min=0.01, metavar="GIB", help="GiB of memory to work in.")] = 1.0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Store a record anew for repeated training: in chunks that windows are read fast from, as float32.
+
+    Example: faconv prepare sst.nc sst.zarr
+
+    A run that was stopped goes on where it was when the same command is given again. With --anomaly the
+    seasonal cycle is taken off once; it is fitted to the steps that train would not hold out
+    (--validation), and train takes nothing more off.
+    """
+    given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
+    given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
+    settings = RunConfig.build(None, given).data
+    data, output = data_and_output(files)
+    stored = _prepare(data, output, settings, round(memory * 2**30), overwrite=overwrite)
+    console.result(f"{output}: {stored}")
+
+
+def _prepare(
+    data: list[str], output: Path, settings: DataConfig, memory_bytes: int, *, overwrite: bool
+) -> str:
+    from faconv_cli.cube.pipeline import open_record
+    from faconv_cli.cube.remote import need
+    from faconv_cli.cube.size import estimate
+    from faconv_cli.fit.prepare import training_anomalies
+    from faconv_cli.prepare.store import Anomalies, check_store, write_store
+
+    need("zarr", str(output), "Zarr stores")
+    check_store(output, overwrite=overwrite)
+    cube = open_record(data, settings)
+    cube.time.need_one_pass()
+    tell(cube)
+    console.note(f"preparing {estimate(cube)}")
+    kind, training = training_anomalies(cube.time, settings)
+    anomalies = Anomalies(kind, settings.detrend, training)
+    pieces = write_store(
+        cube,
+        output,
+        settings,
+        anomalies,
+        command=command_line(),
+        memory_bytes=memory_bytes,
+        overwrite=overwrite,
+    )
+    done, total = next(pieces)
+    if done:
+        console.note(f"going on after {done} of {total} pieces that an earlier run has done")
+    try:
+        with console.progress("piece", total - done) as line:
+            for finished, _ in pieces:
+                done = finished
+                line.advance()
+    except Stopped:
+        raise InterruptedRunError(
+            f"stopped after {done} of {total} pieces",
+            wanted=f"what is done is kept beside {output}",
+            do="give the same command again to go on",
+        ) from None
+    for text in cube.masked:
+        console.note(text)
+    t, c, h, w = cube.shape
+    return f"{t} steps of {c} channels on {h} x {w} points"

@@ -1,0 +1,1 @@
+"""A record stored anew for repeated training: rechunked, and made anomalies where asked for."""

@@ -1,0 +1,82 @@
+"""How a prepared record is chunked, and in which pieces it is made: plain integers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.size import wasted
+
+CHUNK_BYTES = 2**23
+MOST_STEPS = 512  # in a chunk
+_COPIES = 6  # of a piece, while it is read, made anomalies in float64 and written
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Steps [start, stop) of the file's rows [top, bottom), of all channels and columns."""
+
+    start: int
+    stop: int
+    top: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Chunks and pieces; a piece is made of whole chunks and fits into memory.
+
+    Attributes:
+        chunk_steps, chunk_rows: of a chunk, which has one variable and all columns.
+        pieces: cover the record in order.
+    """
+
+    chunk_steps: int
+    chunk_rows: int
+    pieces: tuple[Piece, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the layout as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, text: dict[str, Any]) -> Self:
+        """Read what `as_json` gave."""
+        pieces = tuple(Piece(**piece) for piece in text["pieces"])
+        return cls(text["chunk_steps"], text["chunk_rows"], pieces)
+
+
+def plan_layout(cube: Cube, memory_bytes: int) -> Layout:
+    """Plan pieces that read each chunk of the files once, or as seldom as memory allows.
+
+    Runs of steps with all rows, in chunks of about 8 MiB; or, where the files' chunks are longer than such a
+    run, bands of rows with all steps.
+    """
+    steps, channels, height, width = cube.shape
+    piece_values = max(memory_bytes // (4 * _COPIES * channels), 1)
+    run, band = piece_values // (height * width), piece_values // (steps * width)
+    if _steps_at_once(cube) > run >= 1 and band >= 1 and _reads_bands(cube):
+        rows = min(band, height)
+        chunk = _chunk_steps(steps, rows * width)
+        edges = range(0, height, rows)
+        return Layout(chunk, rows, tuple(Piece(0, steps, top, min(top + rows, height)) for top in edges))
+    chunk = min(_chunk_steps(steps, height * width), max(run, 1))
+    length = max(run // chunk, 1) * chunk
+    starts = range(0, steps, length)
+    return Layout(chunk, height, tuple(Piece(at, min(at + length, steps), 0, height) for at in starts))
+
+
+def _chunk_steps(steps: int, points: int) -> int:
+    return max(1, min(CHUNK_BYTES // (4 * points), MOST_STEPS, steps))
+
+
+def _steps_at_once(cube: Cube) -> int:
+    """Time steps that the files give at once, wanted or not."""
+    return max((wasted(reader.file) for reader in cube.readers if reader.file is not None), default=1)
+
+
+def _reads_bands(cube: Cube) -> bool:
+    """Whether rows can be read without the others: not so where something is made of the fields first."""
+    return cube.grid.regular and all(isinstance(reader, Series) for reader in cube.readers)
