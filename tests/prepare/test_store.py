@@ -233,3 +233,11 @@ def test_a_killed_command_goes_on(record, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "going on after" in done.stderr
     np.testing.assert_array_equal(reopened(out).read(0, 400), open_cube([path]).read(0, 400))
+
+
+def test_cell_areas_that_coordinates_do_not_tell_are_kept(record, tmp_path):
+    cube = open_record([record()], DataConfig(coarsen=4))  # of 6 x 8 points: the last row is half as high
+    list(write(cube, tmp_path / "coarse.zarr"))
+    stored = reopened(tmp_path / "coarse.zarr")
+    np.testing.assert_allclose(stored.grid.area, cube.grid.area, rtol=1e-12)
+    np.testing.assert_array_equal(stored.read(0, 400), cube.read(0, 400))
