@@ -167,7 +167,7 @@ class Coordinates:
         return load(variable, self.path, name)
 
     def _make_grid(self, name: str, lat: str, lon: str, y: str, x: str) -> Grid:
-        measure = self._area_name(name, y, x)
+        measure = self._area_name(name, y, x, two_dims=len(long_dims(self.variables[lat])) > 1)
         if (lat, lon, measure) not in self._grids:
             grid = self._checked(self._horizontal(lat), self._horizontal(lon), y, x)
             self._grids[lat, lon, measure] = self._with_area(grid, measure)
@@ -190,7 +190,7 @@ class Coordinates:
         about = self.variables[mapping].attrs
         if about.get("grid_mapping_name") != "rotated_latitude_longitude":
             return None
-        measure = self._area_name(name, y, x)
+        measure = self._area_name(name, y, x, two_dims=True)
         if (y, x, measure) not in self._grids:
             rlat, rlon = (load(self.variables[axis], self.path, axis) for axis in (y, x))
             lat, lon = from_rotated_pole(rlat, rlon, about)
@@ -207,7 +207,7 @@ class Coordinates:
                 return dim
         return None
 
-    def _area_name(self, name: str, y: str, x: str) -> str:
+    def _area_name(self, name: str, y: str, x: str, *, two_dims: bool) -> str:
         """The cell areas that a variable names and some file holds on the grid's dimensions, or nothing."""
         listed = names_in(self.variables[name], "cell_measures")
         named = [other for kind, other in pairwise(listed) if kind == "area"]
@@ -216,6 +216,11 @@ class Coordinates:
             area = self._areas.get(other)
             if area is not None and sorted(long_shape(area)) == sorted(n for n in shape if n != 1):
                 return other
+        if named and two_dims:
+            self.notes.append(
+                f"Cell areas {named[0]!r} are in none of the files: points are weighted by the cosine of "
+                "latitude."
+            )
         return ""
 
     def _with_area(self, grid: Grid, measure: str) -> Grid:

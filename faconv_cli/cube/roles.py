@@ -34,6 +34,7 @@ _STANDARD_NAMES: dict[Role, str] = {
     "lead": "forecast_period",
     "reference": "forecast_reference_time",
 }
+_LENGTH = re.compile(r"(nano|milli)?s(ec(ond)?s?)?|min(ute)?s?|h(ou)?rs?|h|d(ays?)?|weeks?", re.I)
 _MANY: tuple[Role, ...] = ("vertical", "member", "lead", "reference")  # each for a dimension of its own
 
 
@@ -75,8 +76,15 @@ def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
         return 2 if _NAMES[role].fullmatch(name) and (role == "member" or not standard_name) else None
     if standard_name in (_STANDARD_NAMES["lead"], _STANDARD_NAMES["reference"]):
         return None
+    if role == "time" and _is_length(text_of(attrs, "units")):
+        return None  # a step, or a length of averaging
     rank = _attribute_evidence(role, attrs)
     return 2 if rank is None and not standard_name and _NAMES[role].fullmatch(name) else rank
+
+
+def _is_length(units: str) -> bool:
+    """Whether units are of a length of time, which counts from no date."""
+    return bool(_LENGTH.fullmatch(units))
 
 
 def _attribute_evidence(role: Role, attrs: Mapping[Any, Any]) -> int | None:

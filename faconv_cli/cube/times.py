@@ -50,7 +50,7 @@ class TimeFinder:
         dims = variables[name].dims
         fitting = [n for n in self._names() if set(variables[n].dims) <= set(dims)]
         if not fitting:
-            return self._by_lead(name) or _no_axis(variables[name])
+            return self._by_lead(name) or _no_axis(variables[name], grid)
         own = [n for n in fitting if n in dims] or fitting
         choices = {long_dims(variables[n]) or dims for n in own}
         if len(own) > 1 and len(choices) > 1:
@@ -96,7 +96,7 @@ class TimeFinder:
         sizes = self._coordinates.dataset.sizes
         dims = [str(d) for d in self._coordinates.variables[name].dims if d not in (grid.y_name, grid.x_name)]
         if not dims:
-            return _no_axis(self._coordinates.variables[name])
+            return _no_axis(self._coordinates.variables[name], grid)
         timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
         named = [dim for dim in dims if dim in timelike]
         open_ones = [d for d in dims if sizes[d] > 1 and self._coordinates.role_of_dim(d) is None]
@@ -166,10 +166,13 @@ def _follow_each_other(stamps: npt.NDArray[Any]) -> bool:
     )
 
 
-def _no_axis(variable: xr.Variable) -> Refusal:
+def _no_axis(variable: xr.Variable, grid: Grid) -> Refusal:
+    static = set(long_dims(variable)) <= {grid.y_name, grid.x_name}
     return Refusal(
         f"no time axis (dimensions {', '.join(map(str, variable.dims))})",
         "faconv needs a time coordinate that can be decoded",
-        "name it with --time-dim, or number the steps with --time-index",
-        stage=3,
+        "give it beside a record, with --static"
+        if static
+        else "name it with --time-dim, or number the steps with --time-index",
+        stage=2 if static else 3,
     )

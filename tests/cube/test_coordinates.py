@@ -183,6 +183,8 @@ def test_cell_areas_that_a_field_names_are_its_weights(tmp_path, area, dims):
 
 def test_cell_areas_may_be_in_a_file_of_their_own(tmp_path):
     data = measured(tmp_path / "o.nc", inside=False)
+    told = "Cell areas 'areacello' are in none of the files: points are weighted by the cosine of latitude."
+    assert told in open_cube([data]).notes
     about = {"standard_name": "cell_area", "units": "m2"}
     xr.Dataset({"areacello": (("j", "i"), AREA, about)}).to_netcdf(tmp_path / "areacello_fx.nc")
     cube = open_cube([data, tmp_path / "areacello_fx.nc"])

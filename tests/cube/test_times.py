@@ -217,6 +217,13 @@ def test_a_lead_that_is_not_there_is_refused(save, step, kind, told):
         open_cube([path], step=step)
 
 
+def test_a_step_in_hours_is_no_time_of_its_own(save):
+    dates = ("hdate", [20000103, 20010103, 20020103])
+    path = save({"hdate": 3, "step": 2}, {"hdate": dates, "step": ("step", [0, 24], {"units": "hours"})})
+    cube = open_cube([path], time_dim="hdate", step="24")
+    assert (cube.time.labels[0], cube.time.step) == ("2000-01-03", "1 year")
+
+
 def test_a_record_without_leads_or_members_has_none_to_pick_and_says_so(write):
     cube = open_cube([write()], step="6", member="3")
     assert cube.shape[0] == 6
