@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -76,13 +77,14 @@ def _prepare(
 ) -> str:
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.cube.remote import need
-    from faconv_cli.cube.size import estimate
+    from faconv_cli.cube.size import estimate, notes
     from faconv_cli.fit.prepare import training_anomalies
     from faconv_cli.prepare.store import Anomalies, check_store, write_store
 
     need("zarr", str(output), "Zarr stores")
     check_store(output, overwrite=overwrite)
     cube = open_record(data, settings)
+    cube = replace(cube, notes=tuple(note for note in cube.notes if note not in notes(cube)))  # here they go
     cube.time.need_one_pass()
     tell(cube)
     console.note(f"preparing {estimate(cube)}")

@@ -10,7 +10,8 @@ from faconv_cli.cube.lazy import Series
 from faconv_cli.cube.size import wasted
 
 CHUNK_BYTES = 2**23
-MOST_STEPS = 512  # in a chunk
+MOST_STEPS = 64  # in a chunk, of which a window of 24 steps needs one or two; unless it is tiny then
+LEAST_BYTES = 2**18
 _COPIES = 6  # of a piece, while it is read, made anomalies in float64 and written
 
 
@@ -69,7 +70,8 @@ def plan_layout(cube: Cube, memory_bytes: int) -> Layout:
 
 
 def _chunk_steps(steps: int, points: int) -> int:
-    return max(1, min(CHUNK_BYTES // (4 * points), MOST_STEPS, steps))
+    a_step = 4 * points
+    return max(1, min(CHUNK_BYTES // a_step, max(MOST_STEPS, LEAST_BYTES // a_step), steps))
 
 
 def _steps_at_once(cube: Cube) -> int:

@@ -194,7 +194,7 @@ def test_prepare_then_train_and_embed(capsys, record, tmp_path):
     assert "is a field as it is, not prepared" in err
     code, _, err = run(capsys, "train", out, "-o", tmp_path / "n.pt", "--anomaly", "daily", *QUICK)
     assert code == 2
-    assert "t holds anomalies already" in err
+    assert "holds anomalies already" in err
 
 
 def test_settings_of_the_data_are_heeded_and_recorded(capsys, record, tmp_path):
