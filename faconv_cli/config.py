@@ -48,7 +48,8 @@ class DataConfig(_Config):
         "all, one after another, as samples. Default: there must be one.",
     )
     step: str | None = Field(
-        None, description="Lead of the forecasts to take: hours, or a number with a unit such as 2d."
+        None,
+        description="Of files that hold forecasts, the lead to take: hours, or a number with a unit such as 2d.",
     )
     engine: str | None = Field(
         None,

@@ -42,8 +42,8 @@ class Stamps:
 def decode_time(variable: xr.Variable, where: str) -> Stamps:
     """Decode a time coordinate of at most one dimension that is longer than one.
 
-    Beside what CF counts since a date: months and years since; dates as numbers (YYYYMMDD.f, or as the units
-    of CDO say) and as text (WRF); whole numbers without units, as numbers of steps or, named ``year``, years.
+    Beside what CF counts since a date: months and years since; dates as numbers (YYYYMMDD.f, YYYYMMDDHH,
+    YYYYMM, or as the units of CDO say) and as text (WRF); whole numbers without units, as numbers of steps or, named ``year``, years.
 
     Args:
         variable: not decoded, or by an engine that did so unasked.
@@ -142,9 +142,11 @@ def _absolute(raw: npt.NDArray[Any], parts: int, calendar: str) -> Stamps:
 
 def _without_units(raw: npt.NDArray[Any], where: str, calendar: str) -> Stamps:
     numbers = raw.astype(np.float64)
-    if _are_dates(numbers):
-        stamps = _guarded(_absolute, where, "YYYYMMDD", raw, 3, calendar)
-        return Stamps(stamps.values, calendar, "Time has no units and is read as dates YYYYMMDD.")
+    written = _written_dates(numbers)
+    if written is not None:
+        form, dates, parts = written
+        stamps = _guarded(_absolute, where, form, dates, parts, calendar)
+        return Stamps(stamps.values, calendar, f"Time has no units and is read as dates {form}.")
     if (numbers != np.floor(numbers)).any():
         raise _undecodable(where, f"has no units, and no whole numbers ({numbers[0]:g}, ...)")
     if re.search(r"\byear$", where, re.I) and ((numbers > 0) & (numbers < 10000)).all():
@@ -154,10 +156,26 @@ def _without_units(raw: npt.NDArray[Any], where: str, calendar: str) -> Stamps:
     return Stamps(numbers, UNDATED, note)
 
 
+def _written_dates(
+    numbers: npt.NDArray[np.float64],
+) -> tuple[str, npt.NDArray[np.float64], int] | None:
+    """How numbers write dates, where all do: the form, the numbers and the parts for `_absolute`."""
+    if _are_dates(numbers):
+        return "YYYYMMDD", numbers, 3
+    if (numbers != np.floor(numbers)).any():
+        return None
+    if _are_dates(numbers // 100) and (numbers % 100 < 24).all():
+        return "YYYYMMDDHH", numbers // 100 + numbers % 100 / 24, 3
+    if _are_dates(numbers * 100 + 1):
+        return "YYYYMM", numbers, 2
+    return None
+
+
 def _are_dates(numbers: npt.NDArray[np.float64]) -> bool:
+    """Whether all numbers are dates YYYYMMDD of this millennium or the last, or fractions of a day more."""
     whole = np.floor(numbers + 1e-9)
     month, day = whole // 100 % 100, whole % 100
-    inside = (whole >= 1000_01_01) & (whole <= 9999_12_31) & (month >= 1) & (month <= 12)
+    inside = (whole >= 1000_01_01) & (whole <= 2999_12_31) & (month >= 1) & (month <= 12)
     return bool((inside & (day >= 1) & (day <= 31)).all())
 
 

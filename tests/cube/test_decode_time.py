@@ -31,6 +31,9 @@ def labels(stamps):
         ([-1, 0], "months since 2000-01-01 06:00", None, ["1999-12-01T06:00:00", "2000-01-01T06:00:00"]),
         ([0, 10], "years since 1850-07-01", "noleap", ["1850-07-01", "1860-07-01"]),
         ([20010101, 20010102], "", None, ["2001-01-01", "2001-01-02"]),
+        ([2001013118, 2001020100], "", None, ["2001-01-31T18:00:00", "2001-02-01T00:00:00"]),
+        ([200012, 200101], "", None, ["2000-12-01", "2001-01-01"]),
+        ([200101, 200102], "1", "noleap", ["2001-01-01", "2001-02-01"]),
         ([20010131.25, 20010201.0], "day as %Y%m%d.%f", None, ["2001-01-31T06:00:00", "2001-02-01T00:00:00"]),
         ([20010230, 20010301], "day as %Y%m%d.%f", "360_day", ["2001-02-30", "2001-03-01"]),
         ([200101.0, 200102.0], "month as %Y%m.%f", None, ["2001-01-01", "2001-02-01"]),
@@ -69,6 +72,8 @@ def test_dates_as_numbers_are_the_dates(start, count, every):
 
 
 def test_whole_numbers_without_units_count_steps():
+    for numbers in ([0, 1], [200199, 200200, 200201], [20010100, 20010101]):
+        assert decoded(numbers).calendar == UNDATED
     stamps = decoded([3, 4, 5, 9], "1")
     axis = TimeAxis.from_values(stamps.values, stamps.calendar)
     assert (stamps.calendar, axis.step, axis.segments) == (UNDATED, "1 step", ((0, 3), (3, 4)))
