@@ -49,7 +49,8 @@ class DataConfig(_Config):
     )
     step: str | None = Field(
         None,
-        description="Of files that hold forecasts, the lead to take: hours, or a number with a unit such as 2d.",
+        description="Of files that hold forecasts, the lead to take: hours, or a number with a unit such "
+        "as 2d.",
     )
     engine: str | None = Field(
         None,

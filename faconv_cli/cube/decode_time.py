@@ -43,7 +43,8 @@ def decode_time(variable: xr.Variable, where: str) -> Stamps:
     """Decode a time coordinate of at most one dimension that is longer than one.
 
     Beside what CF counts since a date: months and years since; dates as numbers (YYYYMMDD.f, YYYYMMDDHH,
-    YYYYMM, or as the units of CDO say) and as text (WRF); whole numbers without units, as numbers of steps or, named ``year``, years.
+    YYYYMM, or as the units of CDO say) and as text (WRF); whole numbers without units, as numbers of steps
+    or, named ``year``, as years.
 
     Args:
         variable: not decoded, or by an engine that did so unasked.

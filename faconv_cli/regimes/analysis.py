@@ -81,6 +81,8 @@ class Regimes:
         input_separation: on the data; None where not given or too large.
         assigned: the regime file whose centroids were used; empty where fitted here.
         notes: sentences for the user.
+        data_sources: the files of the data, where given.
+        data_notes: what was chosen, merged, dropped or masked in them.
     """
 
     embedding: Embedding
@@ -97,6 +99,8 @@ class Regimes:
     input_separation: Separation | None = None
     assigned: str = ""
     notes: tuple[str, ...] = ()
+    data_sources: tuple[str, ...] = ()
+    data_notes: tuple[str, ...] = ()
 
     @property
     def k(self) -> int:
@@ -217,7 +221,14 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         notes.append(f"separation on the input is left out above {MAX_INPUT_NUMBERS:,} numbers")
     spells = persistence(labels, consecutive_steps(cube.time), regimes.k).spells
     fields = composites(cube, labels, spells, advance)
-    return replace(regimes, composites=fields, input_separation=score, notes=tuple(notes))
+    return replace(
+        regimes,
+        composites=fields,
+        input_separation=score,
+        notes=tuple(notes),
+        data_sources=cube.sources,
+        data_notes=(*cube.notes, *cube.masked),
+    )
 
 
 def season_rows(embedding: Embedding, season: Season) -> np.ndarray:

@@ -254,6 +254,9 @@ def _attributes(regimes: Regimes, command: str) -> dict[str, Any]:
         attributes["faconv_seed"] = np.int64(regimes.seed)
     if regimes.criterion is not None:
         attributes["faconv_criterion"] = selection.DESCRIPTION
+    if regimes.data_sources:
+        attributes["faconv_sources"] = ", ".join(regimes.data_sources)
+        attributes["faconv_notes"] = " ".join(regimes.data_notes)
     if regimes.assigned:
         attributes["faconv_assigned_from"] = regimes.assigned
     return attributes

@@ -97,6 +97,8 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
     assert code == 0, err
     with xr.open_dataset(tmp_path / "r.nc") as file:
         assert file.sizes["time"] == 48
+        assert file.faconv_sources == str(path)
+        assert "numbered (--time-index)" in file.faconv_notes
 
 
 def test_places_are_written_in_the_files_own_convention(run, tmp_path):
