@@ -13,9 +13,11 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.encode import encode_stamps, encode_time
+from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.embed.netcdf import Layout
-from faconv_cli.errors import OutputError
+from faconv_cli.errors import FaconvError, OutputError
+from faconv_cli.guard import reading
 
 
 def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int:
@@ -62,10 +64,13 @@ def layout_of(path: Path) -> Layout:
 @contextmanager
 def _open(path: Path) -> Iterator[xr.Dataset]:
     try:
-        file = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as error:
+        with reading(path), xr.open_dataset(path, engine="netcdf4", decode_timedelta=False) as file:
+            yield file
+    except FaconvError:
+        raise
+    except Exception as error:  # whatever the libraries meet in a damaged file
         raise OutputError(
-            f"{path}: {error}", wanted="--append needs an embedding file", do="choose another output"
+            f"{path}: {first_line(error)}",
+            wanted="--append needs an embedding file",
+            do="choose another output",
         ) from None
-    with file:
-        yield file

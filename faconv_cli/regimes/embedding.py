@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
+from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.errors import InputError
+from faconv_cli.errors import FaconvError, InputError
+from faconv_cli.guard import reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +79,24 @@ def _flags(embedding: xr.DataArray, flag: xr.DataArray | None) -> np.ndarray:
     return flag.fillna(schema.MISSING_INPUT).values.astype(np.int8)
 
 
-def open_netcdf(path: Path) -> xr.Dataset:
-    """Open a file lazily; use it as a context.
+@contextmanager
+def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
+    """Open a file lazily, for as long as it is read.
 
     Raises:
-        InputError: no such file, or not NetCDF.
+        InputError: no such file, not NetCDF, or what is read of it is damaged.
     """
     if not path.is_file():
         found = "is not a file" if path.exists() else "no such file"
         raise InputError(f"{path}: {found}", wanted="the input must be a NetCDF file", do="check the path")
     try:
-        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        with reading(path), xr.open_dataset(path, engine="netcdf4", decode_timedelta=False) as file:
+            yield file
+    except FaconvError:
+        raise
+    except Exception as error:  # whatever the libraries meet in a damaged file
         raise InputError(
-            f"{path} cannot be read as NetCDF ({reason})",
+            f"{path} cannot be read as NetCDF ({first_line(error)})",
             wanted="the input must be a whole NetCDF file with decodable times",
             do="check it with ncdump -h",
         ) from error

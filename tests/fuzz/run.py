@@ -40,7 +40,9 @@ def arguments_of(command: str, case: Path, work: Path) -> list[str]:
         return ["inspect", str(case), "--json"]
     if command == "train":
         return ["train", str(case), "-o", str(work / "out.pt"), *TINY]
-    return ["embed", "-c", os.environ["FUZZ_CHECKPOINT"], str(case), str(work / "out.nc"), "--threads", "1"]
+    if command == "cluster":
+        return ["cluster", str(case), "-o", str(work / "regimes.nc"), "-k", "2"]
+    return ["embed", "-c", os.environ["FUZZ_CHECKPOINT"], str(case), str(work / "out.nc")]
 
 
 def judge(code: int, out: str, err: str, work: Path) -> str | None:

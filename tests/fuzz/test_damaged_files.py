@@ -63,3 +63,12 @@ def test_train_and_embed_leave_whole_outputs_or_none(folder, tmp_path):
         wrong, counts = fuzz(name, folder, tmp_path, (300, 310), FUZZ_CHECKPOINT=str(checkpoint))
         assert wrong == []
         assert min(counts["result"], counts["error"]) > 10
+    (tmp_path / "embeddings").mkdir()
+    embedding = tmp_path / "embeddings" / "e.nc"
+    command = ["embed", "-c", checkpoint, folder / "deflated.nc", embedding, "--threads", "1"]
+    subprocess.run(
+        [sys.executable, "-m", "faconv_cli", *command], check=True, cwd=REPOSITORY, capture_output=True
+    )
+    wrong, counts = fuzz("cluster", embedding.parent, tmp_path, (0, 150))
+    assert wrong == []
+    assert min(counts["result"], counts["error"]) > 10
