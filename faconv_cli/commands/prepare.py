@@ -35,6 +35,9 @@ def command(
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
     time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
+    time_index: Annotated[
+        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
+    ] = None,
     member: Annotated[str | None, setting(DataConfig, "member")] = None,
     step: Annotated[str | None, setting(DataConfig, "step")] = None,
     engine: Annotated[str | None, setting(DataConfig, "engine")] = None,

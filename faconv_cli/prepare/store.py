@@ -34,6 +34,7 @@ from faconv_cli.files import check_output
 from faconv_cli.prepare.layout import Layout, Piece, plan_layout
 from faconv_cli.provenance import history, notes
 
+_AREA = "cell_area"
 _STATE, _CLIMATOLOGY = ".faconv.json", ".faconv.npz"
 _AREA = "cell_area"
 
@@ -182,7 +183,8 @@ def _begin(unfinished: Path, cube: Cube, layout: Layout, anomalies: Anomalies, a
     empty = da.zeros((steps, height, width), dtype=np.float32, chunks=-1)
     fields = {channel.name: (dims, empty, _attributes(channel, cube, anomalies)) for channel in cube.channels}
     storage = {name: {"chunks": chunks, "_FillValue": np.float32(np.nan)} for name in fields}
-    dataset = xr.Dataset(fields, {schema.TIME: cube.time.to_variable(), **cube.grid.coordinates()})
+    coordinates = {schema.TIME: cube.time.to_variable(), **cube.grid.coordinates()}
+    dataset = xr.Dataset({**fields, **_areas(cube, dims)}, coordinates)
     if cube.grid.cell_area is not None:
         area = cube.grid.to_file_order(cube.grid.area)
         about_area = {"standard_name": "cell_area", "long_name": "share of the area", "units": "1"}
@@ -206,6 +208,15 @@ def _dims(cube: Cube) -> tuple[str, str, str]:
     return (schema.TIME, *(("lat", "lon") if grid.regular else (grid.y_name, grid.x_name)))
 
 
+def _areas(cube: Cube, dims: tuple[str, str, str]) -> dict[str, Any]:
+    """The areas of the cells, where the points are weighted by them."""
+    area = cube.grid.cell_area
+    if area is None:
+        return {}
+    about = {"standard_name": "cell_area", "long_name": "area of the cell, in the unit of its file"}
+    return {_AREA: (dims[1:], cube.grid.to_file_order(area), about)}
+
+
 def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str, str]:
     named = {"units": channel.units, "long_name": channel.long_name, "standard_name": channel.standard_name}
     if anomalies.any:  # no longer the quantity of that name
@@ -214,6 +225,8 @@ def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str,
         named[schema.ANOMALY] = anomalies_told(cube, anomalies)
     if not cube.grid.regular:
         named["coordinates"] = "lat lon"
+    if cube.grid.cell_area is not None:
+        named["cell_measures"] = f"area: {_AREA}"
     if cube.grid.cell_area is not None:
         named["cell_measures"] = f"area: {_AREA}"
     return {key: text for key, text in named.items() if text}

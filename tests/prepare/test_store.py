@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,39 @@ def test_a_record_across_the_ends_of_the_files_longitudes_comes_back(record, tmp
     cube = open_record([str(record())], DataConfig(region="-20:20,10:50", coarsen=2))
     list(write(cube, tmp_path / "out.zarr"))
     np.testing.assert_array_equal(reopened(tmp_path / "out.zarr").read(0, 400), cube.read(0, 400))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stageiv_precip_curvilinear.nc",
+        "e1_north_america_yearly_360day.nc",
+        "ncep_iberia_djf_3var_1983-2002.nc",
+        "unifhy_wfde5_uk_hourly",
+    ],
+)
+def test_real_records_come_back(real_data, tmp_path, name):
+    cube = open_cube([real_data / name])
+    list(write(cube, tmp_path / "out.zarr", memory=2**26))
+    again = open_cube([tmp_path / "out.zarr"], variables=[channel.name for channel in cube.channels])
+    np.testing.assert_array_equal(again.read(0, len(cube.time)), cube.read(0, len(cube.time)))
+    assert (again.time.labels, again.time.segments) == (cube.time.labels, cube.time.segments)
+    assert again.grid.signature() == cube.grid.signature()
+    assert again.channels == cube.channels
+
+
+def test_cell_areas_are_kept(record, tmp_path):
+    cube = open_cube([record()])
+    area = np.random.default_rng(0).uniform(1, 2, cube.grid.shape)
+    cube = replace(cube, grid=replace(cube.grid, cell_area=area))
+    list(write(cube, tmp_path / "out.zarr"))
+    np.testing.assert_allclose(reopened(tmp_path / "out.zarr").grid.area, cube.grid.area)
+
+
+def test_numbered_steps_come_back_as_such(capsys, record, tmp_path):
+    assert run(capsys, "prepare", record(), tmp_path / "out.zarr", "--time-index")[0] == 0
+    again = open_cube([tmp_path / "out.zarr"], time_index=True)
+    assert (len(again.time), again.time.step) == (400, "1 step")
 
 
 @pytest.mark.parametrize("chunks", [(1, 6, 8), BANDS])
