@@ -12,6 +12,7 @@ import numpy as np
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.pipeline import open_record
+from faconv_cli.cube.size import eased
 from faconv_cli.cube.units import in_units
 from faconv_cli.errors import CheckpointError
 
@@ -31,7 +32,7 @@ def open_matching(checkpoint: Checkpoint, paths: Sequence[str | Path], **asked: 
         CheckpointError: the data are of another kind; names the difference.
     """
     settings = checkpoint.config.data.replayed(**asked)
-    return match_cube(checkpoint, open_record(paths, settings, checkpoint.constants))
+    return eased(match_cube(checkpoint, open_record(paths, settings, checkpoint.constants)))
 
 
 def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:

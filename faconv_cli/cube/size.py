@@ -101,6 +101,13 @@ def chunk_advice(cube: Cube) -> str | None:
     return f"The files are stored so that {how}. Run faconv prepare DATA OUT.zarr first; it pays."
 
 
+def eased(cube: Cube) -> Cube:
+    """Hold a record in memory where its chunks would have it read as a whole for each window."""
+    field = cube.readers[0].file if cube.shape[1] else None
+    slow = field is not None and wasted(field) > _SLOW * WINDOW
+    return cube.cached() if slow else cube
+
+
 def wasted(field: FileField) -> int:
     """Time steps that must be read to have one: those of a chunk, or all where time is not the first axis."""
     time, y, _ = field.dims

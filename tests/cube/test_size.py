@@ -50,6 +50,14 @@ def test_chunks_of_a_record_that_fits_into_memory_do_not_matter(write):
     assert size.chunk_advice(opened(path)) is None
 
 
+@pytest.mark.parametrize(("chunks", "held"), [((400, 1, 1), True), ((24, 3, 4), False)])
+def test_a_small_record_in_long_chunks_is_read_once(write, chunks, held):
+    path = write(variables={"x": np.ones((400, 3, 4), np.float32)}, chunksizes=chunks)
+    cube = opened(path)
+    assert (size.eased(cube).series is None) == held
+    np.testing.assert_array_equal(size.eased(cube).read(3, 9), cube.read(3, 9))
+
+
 def test_time_as_the_last_axis_is_slow_too(write, large, tmp_path):
     path = tmp_path / "last.nc"
     with xr.open_dataset(write(variables={"x": np.zeros((400, 3, 4), np.float32)})) as data:
