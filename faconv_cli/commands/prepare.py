@@ -10,7 +10,12 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
+    Engine,
+    Member,
     Overwrite,
+    Step,
+    TimeDim,
+    TimeIndex,
     command_line,
     data_and_output,
     setting,
@@ -27,20 +32,18 @@ def command(
         list[str],
         typer.Argument(
             metavar="DATA... OUT.zarr",
-            help="Files of one record, then the store to write.",
+            help="NetCDF, GRIB or Zarr of one record: files, folders, globs, URLs; then the store.",
             show_default=False,
         ),
     ],
     variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
     levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
     time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
-    time_dim: Annotated[str | None, setting(DataConfig, "time_dim")] = None,
-    time_index: Annotated[
-        bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")
-    ] = None,
-    member: Annotated[str | None, setting(DataConfig, "member")] = None,
-    step: Annotated[str | None, setting(DataConfig, "step")] = None,
-    engine: Annotated[str | None, setting(DataConfig, "engine")] = None,
+    time_dim: TimeDim = None,
+    time_index: TimeIndex = None,
+    member: Member = None,
+    step: Step = None,
+    engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
     derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,

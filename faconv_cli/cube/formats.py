@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import netCDF4
@@ -117,20 +117,42 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
 
 
 def _open_netcdf(path: Path) -> list[Opened]:
+    """Open a file's variables, and each of its groups that has some as a data set of its own."""
     lock: Any = netcdf_lock()
     manager: Any = CachingFileManager(_open_with_small_caches, str(path), mode="r", lock=lock)
+    file = manager.acquire()  # holds the lock itself, which cannot be held twice
+    with lock:
+        groups = [group.path for group in _groups(file) if group.variables]
     with warnings.catch_warnings():
         # attributes that contradict each other or name what is not there: conventions.py judges them
         warnings.simplefilter("ignore")
-        store = NetCDF4DataStore(manager, lock=lock)  # type: ignore[no-untyped-call]
-        dataset = xr.open_dataset(store, decode_times=False, cache=False)
-    return [Opened(dataset, manager.close)]
+        datasets = [_open_group(manager, group) for group in groups or ["/"]]
+    return [Opened(dataset, manager.close) for dataset in datasets]
+
+
+def _groups(group: netCDF4.Dataset) -> Iterator[netCDF4.Dataset]:
+    """A group and all groups in it."""
+    yield group
+    for inner in group.groups.values():
+        yield from _groups(inner)
+
+
+def _open_group(manager: Any, group: str) -> xr.Dataset:
+    """Open a group with the coordinates of those it lies in, whose dimensions it may use."""
+    store = NetCDF4DataStore(manager, group=group, lock=netcdf_lock())  # type: ignore[no-untyped-call]
+    dataset = xr.open_dataset(store, decode_times=False, cache=False)
+    for outer in PurePosixPath(group).parents:
+        above = _open_group(manager, str(outer))
+        missing = [dim for dim in dataset.dims if dim not in dataset.variables and dim in above.coords]
+        dataset = dataset.assign_coords({dim: above[dim] for dim in missing})
+    return dataset
 
 
 def _open_with_small_caches(path: str, mode: Literal["r"]) -> netCDF4.Dataset:
     """Open a file whose variables share one cache of chunks, where the library gives 64 MiB to each."""
     file = netCDF4.Dataset(path, mode)
-    fields = [variable for variable in file.variables.values() if variable.ndim > 2]
+    variables = (variable for group in _groups(file) for variable in group.variables.values())
+    fields = [variable for variable in variables if variable.ndim > 2]
     if file.data_model.startswith("NETCDF4"):
         for variable in fields:
             variable.set_var_chunk_cache(size=CHUNK_CACHE_BYTES // len(fields))

@@ -78,6 +78,9 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
     with xr.open_dataset(tmp_path / "e.nc") as file:
         np.testing.assert_array_equal(file.time, np.arange(48))
         assert file.time.attrs["units"] == "1"
+    assert run("prepare", path, tmp_path / "n.zarr", "--time-index")[0] == 0
+    code, out, _ = run("inspect", tmp_path / "n.zarr", "--json")
+    assert (code, json.loads(out)["time"]["step"]) == (0, "1 step")
     small = [word for word in QUICK if word not in ("--points", "8")]
     forecast = ["--time-index", "--task", "forecast", "--validation", "0.25", *small]
     code, _, err = run("train", path, "-o", tmp_path / "f.pt", *forecast)

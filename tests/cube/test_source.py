@@ -3,6 +3,7 @@ import threading
 from itertools import pairwise
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -49,6 +50,28 @@ def test_every_netcdf_format_gives_the_same_cube(write, format):
     assert cube.channels[0].units == "K"
     assert cube.time.step == "1 day"
     np.testing.assert_array_equal(whole(cube)[:, 0], ramp(6, 3, 4))
+
+
+def test_groups_of_a_file_are_looked_into(tmp_path):
+    """As of IMERG, with its dimensions in the group, and of files whose groups use the root's."""
+    path = tmp_path / "groups.h5"
+    with netCDF4.Dataset(path, "w") as file:
+        grid = file.createGroup("Grid")
+        for group, name in ((file, "x"), (grid, "precipitation")):
+            for dim, values, units in (
+                ("time", np.arange(4), "days since 2001-01-01"),
+                ("lon", [0, 10, 20], "degrees_east"),
+                ("lat", [-10, 10], "degrees_north"),
+            ):
+                group.createDimension(dim, len(values))
+                group.createVariable(dim, "f8", (dim,))[:] = values
+                group[dim].units = units
+            group.createVariable(name, "f4", ("time", "lon", "lat"))[:] = ramp(4, 3, 2)
+        file.createGroup("inner/most").createVariable("y", "f4", ("time", "lon", "lat"))[:] = 1
+    cube = open_cube([path])
+    assert names(cube) == ["x", "precipitation", "y"]
+    np.testing.assert_array_equal(whole(cube)[:, 1], ramp(4, 3, 2).swapaxes(1, 2))
+    assert (whole(cube)[:, 2] == 1).all()
 
 
 def test_nothing_but_coordinates_is_read_on_opening(write, monkeypatch):
