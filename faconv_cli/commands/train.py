@@ -240,6 +240,8 @@ def _told(training: Training) -> str:
     if training.best_validation_loss is None:
         return f"the last of {training.epochs_saved} epochs; nothing was held out to choose by"
     best = f"epoch {training.best_epoch}" if training.best_epoch else f"{training.start} it started from"
+    if not training.start_validation_loss:
+        return f"{best}, best of {training.epochs_saved} epochs; {training.start} had no validation loss left"
     share = training.best_validation_loss / training.start_validation_loss
     return (
         f"{best}, best of {training.epochs_saved} epochs with {share:.4f} of the validation loss of "

@@ -223,7 +223,8 @@ def test_the_log_can_be_json(planted, run, tmp_path):
 
 
 def test_whoever_closes_our_output_early_is_no_error(planted):
-    command = f"{sys.executable} -W error -m faconv_cli inspect {planted} | head -1; exit ${{PIPESTATUS[0]}}"
+    faconv = f"{sys.executable} -W error -m faconv_cli --quiet"
+    command = f"{faconv} inspect {planted} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, env=ENVIRONMENT, check=False
     )
