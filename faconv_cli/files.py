@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
@@ -158,6 +159,11 @@ def _locked(file: TextIO) -> bool:
     except (ImportError, OSError):
         return True
     return True
+
+
+def without_credentials(text: str) -> str:
+    """Leave out user and password of the URLs in a text that goes into a file."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def is_utf8(path: Path) -> bool:

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from faconv_cli.errors import OutputError
-from faconv_cli.files import atomic_output, check_output, log_file
+from faconv_cli.files import atomic_output, check_output, log_file, without_credentials
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -106,3 +106,8 @@ def test_one_process_at_a_time_writes_a_log(tmp_path):
     with log_file(path, append=False) as anew:
         anew.write("third\n")
     assert path.read_text() == "third\n"
+
+
+def test_credentials_stay_out_of_what_is_written():
+    told = without_credentials("read s3::https://me:secret@host.org/a@b.zarr and /data/x@y.nc")
+    assert told == "read s3::https://host.org/a@b.zarr and /data/x@y.nc"

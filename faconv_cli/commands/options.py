@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from faconv_cli import console
 from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
+from faconv_cli.files import without_credentials
 
 if TYPE_CHECKING:
     from faconv_cli.cube.cube import Cube
@@ -124,4 +125,5 @@ def data_and_output(files: list[str]) -> tuple[list[str], Path]:
 
 def command_line() -> str:
     """Give the command line as it was typed, for the history of an output; names are UTF-8 there."""
-    return shlex.join(["faconv", *sys.argv[1:]]).encode(errors="backslashreplace").decode()
+    typed = shlex.join(["faconv", *map(without_credentials, sys.argv[1:])])
+    return typed.encode(errors="backslashreplace").decode()

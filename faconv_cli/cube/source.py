@@ -21,6 +21,7 @@ from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
 from faconv_cli.errors import InputError, UsageError
+from faconv_cli.files import without_credentials
 
 
 def open_cube(
@@ -67,7 +68,7 @@ def open_cube(
     areas = {name: area for _, one in opened for name, area in cell_areas(one.dataset).items()}
     for location, (dataset, close) in opened:
         offer.add(find_layers(dataset, location, asked, close, areas))
-    sources = tuple(locations)
+    sources = tuple(map(without_credentials, locations))
     offer.check(sources)
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
     chosen = _choose_grid(chosen, offer, asked=variables is not None)
