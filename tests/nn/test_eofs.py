@@ -21,6 +21,7 @@ def _domain(tile=None):
         torch.stack([torch.from_numpy(rows) for rows, _ in index]),
         torch.stack([torch.from_numpy(columns) for _, columns in index]),
         torch.from_numpy(tiles.blend()).float(),
+        torch.zeros(0, *SHAPE),
     )
 
 
