@@ -12,8 +12,6 @@ import pytest
 import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
-from faconv_cli.app import main
-
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--epochs", "1"]
 
@@ -30,20 +28,6 @@ def faconv(*arguments, check=None):
     if check is not None:
         assert done.returncode == check, done.stderr
     return done
-
-
-@pytest.fixture
-def run(capfd, monkeypatch):
-    """Run the command line in this process: ``run(...)`` gives exit code, stdout and stderr."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stopped:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return stopped.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
