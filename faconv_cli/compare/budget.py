@@ -71,14 +71,7 @@ def spend_time(prepared: Prepared, seconds: float, device: torch.device) -> Prep
         return prepared
     spent = seconds
     with tempfile.TemporaryDirectory() as folder:
-        for report in Training(_with_epochs(prepared, 1), Path(folder) / "trial.pt", device).run():
+        for report in Training(prepared.with_fit(epochs=1), Path(folder) / "trial.pt", device).run():
             if isinstance(report, EpochReport) and report.epoch:
                 spent = report.seconds
-    return _with_epochs(prepared, max(1, round(seconds / spent)))
-
-
-def _with_epochs(prepared: Prepared, epochs: int) -> Prepared:
-    config = prepared.config
-    return prepared.with_config(
-        config.model_copy(update={"fit": config.fit.model_copy(update={"epochs": epochs})})
-    )
+    return prepared.with_fit(epochs=max(1, round(seconds / spent)))

@@ -14,7 +14,7 @@ from faconv_cli.compare.run import Job
 from faconv_cli.compare.scores import Steps
 from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import InputError, UsageError
 from faconv_cli.fit.prepare import Prepared, prepare
 
 
@@ -61,9 +61,9 @@ def prepare_all(
     prepared = [prepare(cube, config) for config in configs]
     if not equal_parameters:
         return prepared
-    counts = [count_parameters(one.config, cube) for one in prepared]
+    counts = [count_parameters(one.config, one.cube) for one in prepared]
     target = parameters or next((count for count in counts if count), 0)
-    return [one.with_config(spend_parameters(one.config, target, cube)) for one in prepared]
+    return [one.with_config(spend_parameters(one.config, target, one.cube)) for one in prepared]
 
 
 def plan_jobs(data: Data, prepared: Sequence[Prepared], seeds: int, lead: int, folder: Path) -> list[Job]:
@@ -71,6 +71,7 @@ def plan_jobs(data: Data, prepared: Sequence[Prepared], seeds: int, lead: int, f
 
     Raises:
         UsageError: there is nothing to score on, or training has seen it.
+        InputError: labels that cannot be learned from the training steps, or scored on the others.
     """
     test = data.test or _validation(prepared[0], data.training[0])
     seen = {int(step) + data.training[0] for one in prepared for step in one.split.training_steps}
@@ -80,11 +81,23 @@ def plan_jobs(data: Data, prepared: Sequence[Prepared], seeds: int, lead: int, f
             wanted="scores are taken on steps that training has not seen",
             do="leave it out of training with --time-range or --validation",
         )
+    _check_labels(data.labels, seen, test)
     return [
-        Job(_with_seed(one, seed), data.record, data.training[0], test, data.labels, lead, folder)
+        Job(one.with_fit(seed=seed), data.record, data.training[0], test, data.labels, lead, folder)
         for seed in range(seeds)
         for one in prepared
     ]
+
+
+def _check_labels(labels: Mapping[str, np.ndarray], training: set[int], test: Steps) -> None:
+    for name, truth in labels.items():
+        classes, held = len({*truth[sorted(training)]} - {""}), int((truth[slice(*test)] != "").sum())
+        if classes < 2 or not held:
+            raise InputError(
+                f"labels {name}: {classes} classes in the training period, {held} rows in the test period",
+                wanted="a probe needs two classes to learn and rows to be scored on",
+                do="choose other periods, or leave that column out of the table",
+            )
 
 
 def _validation(prepared: Prepared, offset: int) -> Steps:
@@ -94,10 +107,3 @@ def _validation(prepared: Prepared, offset: int) -> Steps:
             "nothing is held out", wanted="scores need steps that training has not seen", do="pass --test"
         )
     return begin + offset, end + offset
-
-
-def _with_seed(prepared: Prepared, seed: int) -> Prepared:
-    config = prepared.config
-    return prepared.with_config(
-        config.model_copy(update={"fit": config.fit.model_copy(update={"seed": seed})})
-    )

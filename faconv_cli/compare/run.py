@@ -22,6 +22,7 @@ from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output, last_path
 from faconv_cli.fit.loop import Report, StepReport, Training
 from faconv_cli.fit.prepare import Prepared
+from faconv_cli.match import match_cube
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +65,12 @@ class Job:
     @property
     def key(self) -> str:
         """What tells a finished run from another one in the same folder."""
-        time = self.record.time
+        time, scaling = self.record.time, self.prepared.normalizer
         told = [
             self.prepared.config.model_dump(mode="json"),
             [time.labels[0], time.labels[-1], len(time), self.test, self.lead],
-            [asdict(channel) for channel in self.record.channels],
+            [asdict(channel) for channel in self.prepared.cube.channels],
+            [scaling.mean.tolist(), scaling.std.tolist()],  # other data of the same shape
             {
                 name: hashlib.sha256("\n".join(truth).encode()).hexdigest()
                 for name, truth in self.labels.items()
@@ -113,8 +115,8 @@ def run(job: Job, device: torch.device) -> Iterator[Report | Result]:
     config, peak = job.prepared.config, memory.mebibytes
     numbers: dict[str, float | None] = {
         "hidden": None if config.encoder.encoder == EOF else config.encoder.hidden,
-        "parameters": count_parameters(config, job.record),
-        "MFLOPs/step": flops_per_step(config, job.record) / 1e6,
+        "parameters": count_parameters(config, job.prepared.cube),
+        "MFLOPs/step": flops_per_step(config, job.prepared.cube) / 1e6,
         "epochs": training.epochs_saved,
         "training steps/s": pace.steps_per_second,
         "peak MiB": peak,
@@ -141,10 +143,11 @@ def _take_up(training: Training, job: Job) -> None:
 
 def _scores(job: Job, device: torch.device) -> dict[str, float]:
     checkpoint = read_checkpoint(job.checkpoint)
+    record = match_cube(checkpoint, job.record)  # without channels that are constant in training
     if job.prepared.config.fit.task == "forecast":
-        return score_forecasts(checkpoint, job.record, job.test, job.lead, device)
+        return score_forecasts(checkpoint, record, job.test, job.lead, device)
     training = job.prepared.split.training_steps + job.offset
-    return score_embedding(checkpoint, job.record, training, job.test, job.labels, device)
+    return score_embedding(checkpoint, record, training, job.test, job.labels, device)
 
 
 class _Pace:

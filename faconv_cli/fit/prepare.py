@@ -120,6 +120,12 @@ class Prepared:
         """Give the same data for other settings of network and training, of the same task and windows."""
         return replace(self, config=config)
 
+    def with_fit(self, **changes: object) -> Prepared:
+        """Give the same data for other settings of `FitConfig`."""
+        return self.with_config(
+            self.config.model_copy(update={"fit": self.config.fit.model_copy(update=changes)})
+        )
+
     def whole_validation_windows(self) -> list[Window]:
         """List the whole windows inside the validation period; none where nothing is held out."""
         if not self.split.validation_count:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from faconv_cli.compare.plan import Data, encoder_config, plan_jobs, prepare_all
 from faconv_cli.compare.run import Result, finished, run
 from faconv_cli.compare.table import shown, summarize, write_tables
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import last_path
 from faconv_cli.fit.loop import EpochReport, StepReport
 
@@ -114,6 +115,32 @@ def test_scores_on_steps_that_training_has_seen_are_refused(data, tmp_path):
 def test_without_a_test_period_the_validation_period_is_scored_on(data, tmp_path):
     job = _jobs(Data(data.record, (20, 120), None), tmp_path)[0]
     assert job.test == (100, 120)
+
+
+def test_a_channel_that_is_constant_in_training_is_left_out_of_the_scores_too(data, tmp_path):
+    fields = data.record.fields.copy(data=data.record.fields.values.copy())
+    fields[:, 1] = 5.0
+    flat = Data(replace(data.record, fields=fields), data.training, data.test, data.labels)
+    for task in ("embed", "forecast"):
+        (job,) = _jobs(flat, tmp_path, ["minconvgru"], task=task)
+        assert np.isfinite(_result(job).numbers["validation loss"])
+        assert len(job.prepared.cube.channels) == 1
+
+
+def test_a_run_on_other_values_is_another_run(data, tmp_path):
+    other = replace(data.record, fields=data.record.fields * 2)
+    (one,), (two,) = (
+        _jobs(Data(cube, data.training, data.test), tmp_path, ["minconvgru"]) for cube in (data.record, other)
+    )
+    assert one.key != two.key
+
+
+@pytest.mark.parametrize("steps", [slice(0, 150), slice(150, 200)])
+def test_labels_that_only_one_period_has_are_refused(data, tmp_path, steps):
+    truth = np.full(200, "", dtype="<U4")
+    truth[steps] = data.labels["type"][steps]
+    with pytest.raises(InputError, match="a probe needs two classes"):
+        _jobs(Data(data.record, data.training, data.test, {"type": truth}), tmp_path)
 
 
 def test_seeds_differ_and_encoders_share_their_data(data, tmp_path):
