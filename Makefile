@@ -12,7 +12,7 @@ demo: .venv/runtime
 	sh sample_data/demo.sh $(BIN) demo
 
 test: demo check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: .venv/development
 	$(BIN)/ruff format --check .
