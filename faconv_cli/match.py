@@ -96,6 +96,14 @@ def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
             wanted=f"the checkpoint was trained on {checkpoint.grid_shape[0]} x {checkpoint.grid_shape[1]}",
             do="regrid the data, or train on these",
         )
+    if cube.grid.lat.ndim != checkpoint.lat.ndim:
+        kinds = {1: "two axes", 2: "2-D coordinates"}
+        raise CheckpointError(
+            f"the grid of the data has {kinds[cube.grid.lat.ndim]}",
+            wanted=f"the checkpoint was trained on one of {kinds[checkpoint.lat.ndim]}; this faconv takes a "
+            "mesh of two axes as such",
+            do="train on these data",
+        )
     for name, ours, theirs in (
         ("latitudes", cube.grid.lat, checkpoint.lat),
         ("longitudes", cube.grid.lon, checkpoint.lon),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
+from faconv_cli.cube.areas import CellAreas
 from faconv_cli.cube.choose import ALL, Asked, choose, leads_told, member_labels
-from faconv_cli.cube.coordinates import Coordinates, Refusal, cell_areas
+from faconv_cli.cube.coordinates import Coordinates, Refusal
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.grid import Grid
@@ -20,6 +21,7 @@ from faconv_cli.cube.masking import Ledger, Screen
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
+from faconv_cli.errors import InputError
 
 _VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
@@ -63,7 +65,7 @@ def find_layers(
     path: str,
     asked: Asked,
     close: Callable[[], None] | None = None,
-    areas: Mapping[str, xr.Variable] | None = None,
+    areas: CellAreas | None = None,
 ) -> Found:
     """Find what one data set offers, and why its other variables are not offered.
 
@@ -72,19 +74,19 @@ def find_layers(
         path: the file, for messages.
         asked: what to take of it.
         close: closes the file until it is read again.
-        areas: cell areas by name, of this file and others. Default: its own.
+        areas: cell areas in this file and others. Default: in this one.
 
     Raises:
-        InputError: coordinates that contradict each other or cannot be decoded.
+        InputError: a file that is damaged.
         UsageError: see `choose`.
     """
     chosen = choose(dataset, asked, path)
-    areas = cell_areas(dataset) if areas is None else areas
-    coordinates = Coordinates(chosen.dataset, path, close, areas, asked.regrid)
+    areas = areas or CellAreas([(path, dataset)])
+    coordinates = Coordinates(chosen.dataset, path, close, asked.regrid)
     found = Found([], {}, [])
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:
-        offered = chosen.refusal or _layers_of(name, coordinates, times, asked)
+        offered = chosen.refusal or _offered(name, coordinates, areas, times, asked)
         if isinstance(offered, Refusal):
             found.refused[name] = offered
         else:
@@ -95,7 +97,19 @@ def find_layers(
     return found
 
 
-def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -> list[Layer] | Refusal:
+def _offered(
+    name: str, roles: Coordinates, areas: CellAreas, times: TimeFinder, asked: Asked
+) -> list[Layer] | Refusal:
+    """What a variable offers; an error in it is no matter for those who want another."""
+    try:
+        return _layers_of(name, roles, areas, times, asked)
+    except InputError as error:
+        return Refusal(error.found, error.wanted, error.do, stage=6, wrong=True)
+
+
+def _layers_of(
+    name: str, roles: Coordinates, areas: CellAreas, times: TimeFinder, asked: Asked
+) -> list[Layer] | Refusal:
     refusal = _no_field(name, roles)
     if refusal:
         return refusal
@@ -105,6 +119,7 @@ def _layers_of(name: str, roles: Coordinates, times: TimeFinder, asked: Asked) -
     series = times.of(name, grid)
     if isinstance(series, Refusal):
         return series
+    grid = areas.weigh(name, grid, roles)
     layers: list[Layer] = []
     for one in series:
         dims = _dims_of(name, roles, grid, one, asked)
@@ -171,7 +186,8 @@ def _dims_of(name: str, roles: Coordinates, grid: Grid, times: Times, asked: Ask
 
 def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims) -> list[Layer]:
     """One layer for each level and member."""
-    variable, steps = roles.variables[name], len(times.stamps.values)
+    variable, steps = roles.once(roles.variables[name]), len(times.stamps.values)
+    repeated = roles.variables[name] if variable.shape != roles.variables[name].shape else None
     regridding = roles.regriddings.get(grid.y_name)
     make = FileField if regridding is None else partial(PointField, regridding=regridding)
     screen = Screen.of(variable)
@@ -192,6 +208,7 @@ def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims)
                 Ledger(name, steps),
                 dims.merged,
                 roles.close,
+                repeated=repeated,
             )
             layers.append(Layer(name, channel, field, times.stamps, dims.squeezed, variant, member))
     return layers

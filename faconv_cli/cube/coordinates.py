@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.angles import degrees_in_one, in_degrees, radians_told
+from faconv_cli.cube.axes import Axes, axes_of_mesh, once_around
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
 from faconv_cli.cube.regrid import Regridding, healpix_points, regridding
@@ -19,17 +20,29 @@ from faconv_cli.errors import InputError
 
 _ROLES: tuple[Role, ...] = ("latitude", "longitude", "time", "vertical", "member", "lead", "reference")
 _OF_DIMS: tuple[Role, ...] = ("member", "lead", "reference", "vertical")
+Floats = npt.NDArray[np.float64]
+
 _ROTATED = {"grid_latitude": "rlat", "grid_longitude": "rlon"}
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a variable is not a channel, in the parts of an error; a larger ``stage`` came nearer."""
+    """Why a variable is not a channel, in the parts of an error; a larger ``stage`` came nearer.
+
+    ``wrong`` tells that its files are, which is an error for whoever wants the variable; the reason is then
+    a sentence of its own.
+    """
 
     reason: str
     wanted: str
     do: str
     stage: int = 0
+    wrong: bool = False
+
+    def as_error(self, name: str, where: str) -> InputError:
+        """The error for someone who wants the variable of that name."""
+        found = self.reason if self.wrong else f"{where}: {name} has {self.reason}"
+        return InputError(found, wanted=self.wanted, do=self.do)
 
     @property
     def told(self) -> str:
@@ -44,7 +57,6 @@ class Coordinates:
         dataset: opened lazily, times still encoded.
         path: the file, for messages.
         close: closes the file until it is read again.
-        areas: cell areas by name, that may be in other files.
         regrid: spacing in degrees of the regular grid for points along one dimension; None to refuse them.
     """
 
@@ -53,7 +65,6 @@ class Coordinates:
         dataset: xr.Dataset,
         path: str,
         close: Callable[[], None] | None,
-        areas: Mapping[str, xr.Variable],
         regrid: float | None = None,
     ) -> None:
         self._regrid, self.regriddings = regrid, dict[str, Regridding]()
@@ -61,7 +72,8 @@ class Coordinates:
         self.variables: dict[str, xr.Variable] = {str(k): v for k, v in dataset.variables.items()}
         self.auxiliary = named_by_others(self.variables)
         self.notes: list[str] = []
-        self._areas, self._grids = areas, dict[tuple[str, ...], Grid]()
+        self._grids = dict[tuple[str, str], Grid | Refusal]()
+        self._once = dict[str, slice]()  # columns along x that hold each meridian once
         plain = {name: one for name, one in self.variables.items() if name not in self.auxiliary}
         self.by_role: dict[Role, list[str]] = {role: find(role, plain) for role in _ROLES}
         taken = {name for names in self.by_role.values() for name in names}
@@ -103,9 +115,9 @@ class Coordinates:
         if len(north) == len(east) == 1:
             if north == east:
                 return self._regridded(north[0], lat, lon)
-            return self._make_grid(name, lat, lon, north[0], east[0])
+            return self._make_grid(lat, lon, north[0], east[0])
         if north == east and len(north) == 2:
-            return self._make_grid(name, lat, lon, *north)
+            return self._make_grid(lat, lon, *north)
         if north == east and len(north) == 3:
             if not all(self._constant(n) for n in (lat, lon)):
                 return Refusal(
@@ -114,16 +126,15 @@ class Coordinates:
                     "regrid it to one that stays",
                     stage=2,
                 )
-            return self._make_grid(name, lat, lon, *north[1:])
+            return self._make_grid(lat, lon, *north[1:])
         return None
 
     def _regridded(self, dim: str, lat: str, lon: str) -> Grid | Refusal:
         """The regular grid that points along one dimension go to, where that is asked for."""
         if self._regrid is None:
             return _unstructured(dim)
-        return self._regrid_points(
-            dim, *(_degrees(self.variables[name], self.path, name) for name in (lat, lon))
-        )
+        angles = self._angles(lat, lon)
+        return angles if isinstance(angles, Refusal) else self._regrid_points(dim, *angles)
 
     def _healpix_grid(self, name: str) -> Grid | Refusal | None:
         """The regular grid that HEALPix pixels without coordinates go to."""
@@ -143,7 +154,7 @@ class Coordinates:
         nested = not str(about.get("healpix_order", "nest")).startswith("ring")
         return self._regrid_points(dim, *healpix_points(int(nside), nested=nested, path=self.path))
 
-    def _regrid_points(self, dim: str, lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64]) -> Grid:
+    def _regrid_points(self, dim: str, lat: Floats, lon: Floats) -> Grid:
         assert self._regrid is not None
         if dim not in self.regriddings:
             try:
@@ -160,26 +171,101 @@ class Coordinates:
         first, last = (load(end, self.path, name) for end in ends)
         return bool(np.allclose(first, last, rtol=0, atol=1e-4, equal_nan=True))
 
-    def _horizontal(self, name: str) -> npt.NDArray[np.float64]:
+    def _horizontal(self, name: str) -> Floats:
         variable = squeezed(self.variables[name])
         if variable.ndim == 3:
             variable = variable[{variable.dims[0]: 0}]
-        return load(variable, self.path, name)
+        return load(variable, self.path, name).astype(np.float64)
 
-    def _make_grid(self, name: str, lat: str, lon: str, y: str, x: str) -> Grid:
-        measure = self._area_name(name, y, x, two_dims=len(long_dims(self.variables[lat])) > 1)
-        if (lat, lon, measure) not in self._grids:
-            grid = self._checked(self._horizontal(lat), self._horizontal(lon), y, x)
-            self._grids[lat, lon, measure] = self._with_area(grid, measure)
-        return self._grids[lat, lon, measure]
+    def _angles(self, lat: str, lon: str) -> tuple[Floats, Floats] | Refusal:
+        """Latitude and longitude in degrees, from any unit of angle."""
+        units = {name: text_of(self.variables[name].attrs, "units") for name in (lat, lon)}
+        other = next((name for name, unit in units.items() if degrees_in_one(unit) is None), None)
+        if other is not None:
+            return Refusal(
+                f"a coordinate {other} in {units[other]}",
+                "latitude and longitude are angles; distances on a map are not enough",
+                "add latitude and longitude to the file, or correct their units",
+                stage=2,
+            )
+        north, east = (in_degrees(self._horizontal(name), unit) for name, unit in units.items())
+        radians = radians_told(north, east)
+        if radians == "surely" and not any(units.values()):
+            north, east = (in_degrees(one, "radian") for one in (north, east))
+            self.note(f"{lat!r} and {lon!r} have no units and go around the circle in radians: converted.")
+        elif radians and (radians == "surely" or not any(units.values())):
+            self.note(f"{lat!r} and {lon!r} are taken as degrees, but may be radians: set their units.")
+        for name, unit in units.items():
+            if degrees_in_one(unit) != 1:
+                self.note(f"{name!r} is converted from {unit} to degrees.")
+        return north, east
 
-    def _checked(self, lat: npt.NDArray[np.float64], lon: npt.NDArray[np.float64], y: str, x: str) -> Grid:
+    def note(self, note: str) -> None:
+        """Add a note, once."""
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _make_grid(self, lat: str, lon: str, y: str, x: str) -> Grid | Refusal:
+        if (lat, lon) not in self._grids:
+            angles = self._angles(lat, lon)
+            self._grids[lat, lon] = (
+                angles if isinstance(angles, Refusal) else self._checked(*angles, y, x, (lat, lon))
+            )
+        return self._grids[lat, lon]
+
+    def _checked(self, lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -> Grid:
+        """The grid of coordinates in degrees, of two axes where they are a mesh."""
         try:
-            return Grid.from_coordinates(lat, lon, y, x)
+            mesh = axes_of_mesh(lat, lon)
+            grid = None if mesh is None else self._mesh(mesh, y, x, names)
+            if grid is not None:
+                return grid
+            return self._axes(lat, lon, y, x) if lat.ndim == 1 else self._curved(lat, lon, y, x)
         except InputError as error:
             raise InputError(f"{self.path}: {error.found}", wanted=error.wanted, do=error.do) from None
 
-    def _rotated_grid(self, name: str) -> Grid | None:
+    def _mesh(self, mesh: Axes, y: str, x: str, names: tuple[str, str]) -> Grid | None:
+        """The regular grid of a mesh; None where its axes are in no order."""
+        y, x = (x, y) if mesh.turned else (y, x)
+        try:
+            grid = self._axes(mesh.lat, mesh.lon, y, x)
+        except InputError:
+            return None
+        self.note(
+            f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes: the grid is taken as "
+            "regular."
+        )
+        return grid
+
+    def _axes(self, lat: Floats, lon: Floats, y: str, x: str) -> Grid:
+        """A regular grid, each meridian once."""
+        once = once_around(lon, x)
+        grid = Grid.from_coordinates(lat, lon[once], y, x)
+        left = len(lon) - len(lon[once])
+        if left:
+            self._once[x] = once
+            self.note(
+                f"{left} of {len(lon)} columns along {x} are there again at the other end (longitude "
+                f"{lon[0]:g} to {lon[-1]:g}): each meridian is taken once, {lon[once][0]:g} to "
+                f"{lon[once][-1]:g}."
+            )
+        return grid
+
+    def _curved(self, lat: Floats, lon: Floats, y: str, x: str) -> Grid:
+        grid = Grid.from_coordinates(lat, lon, y, x)
+        again = int(grid.again.sum())
+        if again:
+            self.note(
+                f"{again} of {lat.size} points on ({y}, {x}) are at the places of others: each place weighs "
+                "once."
+            )
+        return grid
+
+    def once(self, variable: xr.Variable) -> xr.Variable:
+        """A variable without the columns that repeat a meridian."""
+        return variable.isel({dim: kept for dim, kept in self._once.items() if dim in variable.dims})
+
+    def _rotated_grid(self, name: str) -> Grid | Refusal | None:
         """A grid whose latitude and longitude follow from a rotated pole."""
         variable = self.variables[name]
         mapping = next((n for n in names_in(variable, "grid_mapping") if n in self.variables), None)
@@ -190,13 +276,14 @@ class Coordinates:
         about = self.variables[mapping].attrs
         if about.get("grid_mapping_name") != "rotated_latitude_longitude":
             return None
-        measure = self._area_name(name, y, x, two_dims=True)
-        if (y, x, measure) not in self._grids:
-            rlat, rlon = (load(self.variables[axis], self.path, axis) for axis in (y, x))
-            lat, lon = from_rotated_pole(rlat, rlon, about)
-            self._grids[y, x, measure] = self._with_area(self._checked(lat, lon, y, x), measure)
-            self.notes.append(f"Latitude and longitude are computed from the rotated pole {mapping!r}.")
-        return self._grids[y, x, measure]
+        if (y, x) not in self._grids:
+            angles = self._angles(y, x)
+            if isinstance(angles, Refusal):
+                return angles
+            lat, lon = from_rotated_pole(*angles, about)
+            self.note(f"Latitude and longitude are computed from the rotated pole {mapping!r}.")
+            self._grids[y, x] = self._checked(lat, lon, y, x, ("latitude", "longitude"))
+        return self._grids[y, x]
 
     def _axis_of(self, standard_name: str, usual: str, variable: xr.Variable) -> str | None:
         for dim in map(str, variable.dims):
@@ -206,34 +293,6 @@ class Coordinates:
             ):
                 return dim
         return None
-
-    def _area_name(self, name: str, y: str, x: str, *, two_dims: bool) -> str:
-        """The cell areas that a variable names and some file holds on the grid's dimensions, or nothing."""
-        listed = names_in(self.variables[name], "cell_measures")
-        named = [other for kind, other in pairwise(listed) if kind == "area"]
-        shape = tuple(self.dataset.sizes[dim] for dim in (y, x))
-        for other in named:
-            area = self._areas.get(other)
-            if area is not None and sorted(long_shape(area)) == sorted(n for n in shape if n != 1):
-                return other
-        if named and two_dims:
-            self.notes.append(
-                f"Cell areas {named[0]!r} are in none of the files: points are weighted by the cosine of "
-                "latitude."
-            )
-        return ""
-
-    def _with_area(self, grid: Grid, measure: str) -> Grid:
-        if not measure:
-            return grid
-        area = squeezed(self._areas[measure])
-        if set(area.dims) == {grid.y_name, grid.x_name}:
-            area = area.transpose(grid.y_name, grid.x_name)
-        values = np.asarray(load(area, self.path, measure), np.float64)
-        if values.shape != grid.shape or not (np.nan_to_num(values) > 0).any():
-            return grid
-        self.notes.append(f"Points are weighted by the cell areas {measure!r}.")
-        return grid.with_area(values)
 
     def role_of_dim(self, dim: str) -> Role | None:
         """What a dimension counts, from its coordinate or, without one, its name."""
@@ -250,31 +309,11 @@ class Coordinates:
         return next((self.variables[n] for n in names if self.variables[n].dims == (dim,)), None)
 
 
-def cell_areas(dataset: xr.Dataset) -> dict[str, xr.Variable]:
-    """Variables of a data set that may be the cell areas of its own fields or of other files'."""
-    return {
-        str(name): variable
-        for name, variable in dataset.variables.items()
-        if text_of(variable.attrs, "standard_name") == "cell_area" or str(name).lower().startswith("area")
-    }
-
-
 def squeezed(variable: xr.Variable) -> xr.Variable:
     """Without the dimensions of one point."""
     return variable.isel(
         {dim: 0 for dim, size in zip(variable.dims, variable.shape, strict=True) if size == 1}
     )
-
-
-def long_shape(variable: xr.Variable) -> tuple[int, ...]:
-    """Sizes of the dimensions of more than one point."""
-    return tuple(size for size in variable.shape if size != 1)
-
-
-def _degrees(variable: xr.Variable, path: str, name: str) -> npt.NDArray[np.float64]:
-    """Read a coordinate (n,) in degrees; ICON counts in radians."""
-    values = np.squeeze(load(variable, path, name)).astype(np.float64)
-    return np.degrees(values) if text_of(variable.attrs, "units").lower().startswith("rad") else values
 
 
 def _unstructured(dim: str) -> Refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.config import DataConfig
+from faconv_cli.cube.align import aligned
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.coarsen import Coarsened, block_sums
 from faconv_cli.cube.conventions import Layer, find_layers, joined
@@ -18,7 +19,6 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.readers import Held, Masked
-from faconv_cli.cube.region import plan_cut
 from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
@@ -32,7 +32,7 @@ def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
     Args:
         text: the file, and which variable is meant where it has several.
         grid: of the record, cut to its region.
-        data: what was done to the record; a mask on its whole grid is cut, one on its points regridded alike.
+        data: what was done to the record; a mask on its points is regridded alike.
 
     Raises:
         InputError: no such file or variable, several to choose from, or another grid.
@@ -119,22 +119,46 @@ def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where
 def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Field]:
     """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
     path, names = _file_and_names(text)
-    there: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
     for dataset, close in open_datasets(path):
         found = find_layers(_timeless(dataset), path, Asked(regrid=data.regrid), close)
-        there |= {layer.channel.name: layer for layer in found.layers if layer.field.steps == 1}
+        layers |= {layer.channel.name: layer for layer in found.layers}
         refused |= found.refused
-    unknown = next((name for name in names if name not in there), None)
-    if unknown is not None or not there:
-        reason = f"{unknown} has {refused[unknown].reason}" if unknown in refused else f"no field {unknown!r}"
-        raise InputError(
-            f"{path}: {reason if unknown is not None else 'no field without a time'}",
-            wanted=f"{option} takes fields on latitude and longitude alone; there are "
-            f"{joined(there) or 'none'}",
-            do="name one of them" if there else "give a file that has some",
-        )
-    return {name: _on_grid(there[name], grid, data.region, option) for name in names or there}
+    there = {name: layer for name, layer in layers.items() if layer.field.steps == 1}
+    lacking = [name for name in names or refused if name not in there and (names or refused[name].wrong)]
+    if not there and not lacking:
+        raise _unfit(f"{path}: no field without a time", option, there)
+    if lacking:
+        raise _why_not(lacking[0], path, option, layers, refused, there)
+    return {name: _on_grid(there[name], grid, option) for name in names or there}
+
+
+def _why_not(
+    name: str,
+    path: str,
+    option: str,
+    layers: Mapping[str, Layer],
+    refused: Mapping[str, Refusal],
+    there: Iterable[str],
+) -> InputError:
+    """What keeps a field from being a mask or a static channel."""
+    if name in layers:
+        return _unfit(f"{path}: {name} has {layers[name].field.steps} time steps", option, there)
+    if name not in refused:
+        return _unfit(f"{path}: no field {name!r}", option, there)
+    if refused[name].wrong:
+        return refused[name].as_error(name, path)
+    return _unfit(f"{path}: {name} has {refused[name].reason}", option, there)
+
+
+def _unfit(found: str, option: str, there: Iterable[str]) -> InputError:
+    names = joined(there)
+    return InputError(
+        found,
+        wanted=f"{option} takes fields on latitude and longitude alone; there are {names or 'none'}",
+        do="name one of them" if names else "give a file that has some",
+    )
 
 
 def file_of(text: str) -> str:
@@ -156,25 +180,14 @@ def _timeless(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
 
 
-def _on_grid(layer: Layer, grid: Grid, region: str | None, option: str) -> Field:
+def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
     block = np.empty((1, *layer.field.shape), np.float32)
     layer.field.read_into(block, 0, 1)
-    field: Field = block[0]
-    if layer.field.grid.same_points(grid):
-        return field
-    if region is not None:
-        cut = plan_cut(layer.field.grid, region)
-        if cut.grid.same_points(grid):
-            return np.asarray(field[cut.rows[:, None], cut.columns])
-    ours, theirs = layer.field.grid, grid
-    raise InputError(
-        f"{layer.field.path}: {layer.channel.name} lies on {_told(ours)}",
-        wanted=f"{option} must have the points of the data: {_told(theirs)}",
-        do="regrid it",
-    )
-
-
-def _told(grid: Grid) -> str:
-    h, w = grid.shape
-    south, north, west, east = (f(c) for c in (grid.lat, grid.lon) for f in (np.nanmin, np.nanmax))
-    return f"{h} x {w} points, latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}"
+    field = aligned(block[0], layer.field.grid, grid)
+    if field is None:
+        raise InputError(
+            f"{layer.field.path}: {layer.channel.name} lies on {layer.field.grid.told()}",
+            wanted=f"{option} must have the points of the data: {grid.told()}",
+            do="regrid it",
+        )
+    return np.asarray(field, np.float32)

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.axes import CLOSE, spacing
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+
+_SAME_PLACE_DIGITS = 4  # of degrees: ten metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,8 @@ class Grid:
         """(h, w) share of the area of all points; sums to 1.
 
         As ``cell_area`` where there is one. Regular grids: cells between the midpoints, exact on the sphere
-        (difference of sin latitude). 2-D coordinates: cosine of the latitude, 0 where one is missing.
+        (difference of sin latitude). 2-D coordinates: cosine of the latitude, 0 where one is missing; the
+        first of points at one place has the largest area of them, the others, as of an overlap, none.
         """
         area: Floats
         if self.cell_area is not None:
@@ -94,12 +98,34 @@ class Grid:
             area = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
         else:
             area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
+        if self.again.any():
+            largest = np.zeros(area.size)
+            np.maximum.at(largest, self._first_there.ravel(), area.ravel())
+            area = np.where(self.again, 0, largest.reshape(area.shape))
         return np.asarray(area / area.sum(), np.float64)
 
+    @cached_property
+    def again(self) -> npt.NDArray[np.bool_]:
+        """(h, w) points that lie where one before them does, as in the overlap of a tripolar grid."""
+        if self.regular:
+            return np.zeros(self.shape, bool)
+        return np.asarray(self._first_there != np.arange(self.lat.size).reshape(self.shape))
+
+    @cached_property
+    def _first_there(self) -> npt.NDArray[np.int64]:
+        """(h, w) number of the first point at each point's place; its own where the place is not known."""
+        number = np.arange(self.lat.size)
+        lat, lon = (one.ravel().round(_SAME_PLACE_DIGITS) for one in (self.lat, self.lon))
+        places = np.stack([lat, lon % 360], axis=1)
+        known = np.flatnonzero(np.isfinite(places).all(axis=1))
+        _, first, which = np.unique(places[known], axis=0, return_index=True, return_inverse=True)
+        number[known] = known[first[which.ravel()]]
+        return number.reshape(self.shape)
+
     def with_area(self, area: npt.ArrayLike) -> Grid:
-        """Return the grid weighted by cell areas (y, x) in the file's order; missing ones count nothing."""
+        """Return the grid weighted by cell areas (h, w) in canonical order; missing ones count nothing."""
         valid = np.maximum(np.nan_to_num(np.asarray(area, np.float64), posinf=0, neginf=0), 0)
-        return replace(self, cell_area=self.to_canonical(valid))
+        return replace(self, cell_area=valid)
 
     def _cell_widths(self) -> Floats:
         if not self.periodic:
@@ -171,6 +197,10 @@ class Grid:
         inside = [(j, i) for j, i in around if 0 <= j < h and 0 <= i < w]
         return [j for j, _ in inside], [i for _, i in inside]
 
+    def on_sphere(self) -> Floats:
+        """(h, w, 3) points on the unit sphere; NaN where a coordinate is missing."""
+        return on_sphere(*np.broadcast_arrays(*self._mesh()))
+
     def coordinates(self) -> dict[str, xr.DataArray]:
         """Return CF latitude and longitude in the order of the file: 1-D ``lat``, ``lon``, or on (y, x)."""
         dims = (("lat",), ("lon",)) if self.regular else (("y", "x"), ("y", "x"))
@@ -194,14 +224,33 @@ class Grid:
         }
 
     def same_points(self, other: Grid) -> bool:
-        """Whether both have the same points in canonical order, to a hundredth of a cell."""
+        """Whether both have the same points in canonical order, to a hundredth of a cell.
+
+        Longitudes may be counted from any meridian.
+        """
         if self.lat.shape != other.lat.shape or self.lon.shape != other.lon.shape:
             return False
-        cell = min(_typical_spacing(self.lat), _typical_spacing(self.lon))
-        return bool(
-            np.allclose(self.lat, other.lat, rtol=0, atol=0.01 * cell, equal_nan=True)
-            and np.allclose(self.lon, other.lon, rtol=0, atol=0.01 * cell, equal_nan=True)
-        )
+        if self.regular:
+            off = np.abs(self.lat - other.lat), np.abs((self.lon - other.lon + 180) % 360 - 180)
+            return all(bool((one <= CLOSE * self.spacing).all()) for one in off)
+        ours, theirs = (np.isfinite(grid.lat + grid.lon) for grid in (self, other))
+        apart = _central_angle(self.lat, self.lon, other.lat, other.lon)[ours]
+        return np.array_equal(ours, theirs) and bool((apart <= CLOSE * self.spacing).all())
+
+    @cached_property
+    def spacing(self) -> float:
+        """Usual distance between neighbours in degrees, along the side where it is shorter."""
+        if self.regular:
+            return min(spacing(self.lat), spacing(self.lon))
+        sides = ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
+        steps = [_central_angle(self.lat[a], self.lon[a], self.lat[b], self.lon[b]).ravel() for a, b in sides]
+        return min(float(np.nanmedian(one)) if np.isfinite(one).any() else 1.0 for one in steps) or 1.0
+
+    def told(self) -> str:
+        """The grid in words, for a message."""
+        h, w = self.shape
+        south, north, west, east = (f(c) for c in (self.lat, self.lon) for f in (np.nanmin, np.nanmax))
+        return f"{h} x {w} points, latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}"
 
 
 def _canonical_longitude(lon: Floats, name: str) -> tuple[Floats, bool, bool, int]:
@@ -209,8 +258,6 @@ def _canonical_longitude(lon: Floats, name: str) -> tuple[Floats, bool, bool, in
     flip = bool(np.median((np.diff(lon) + 180) % 360 - 180) < 0)
     east = lon[::-1] if flip else lon
     steps = np.diff(east) % 360
-    if np.isclose(steps.sum(), 360) and (steps > 0).all():  # the first meridian repeated at the end
-        return _from_west(east, 0.0), False, flip, 0
     around = np.append(steps, (east[0] - east[-1]) % 360)
     if not (around > 0).all() or not np.isclose(around.sum(), 360):
         raise _disorder(f"longitude {name!r} goes neither east nor west throughout")
@@ -233,11 +280,13 @@ def _cell_edges(centres: Floats) -> Floats:
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
-def _typical_spacing(coordinate: Floats) -> float:
-    return float(np.nanmedian(np.abs(np.diff(coordinate))) or 1.0)
+def on_sphere(lat: Floats, lon: Floats) -> Floats:
+    """Points (..., 3) of the unit sphere."""
+    phi, lam = np.radians(lat), np.radians(lon)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
 
 
-def _central_angle(lat: Any, lon: Any, lats: Floats, lons: Floats) -> Floats:
+def _central_angle(lat: Any, lon: Any, lats: Any, lons: Any) -> Floats:
     """Degrees on the great circle (haversine, exact for small angles)."""
     phi, phis = np.radians(lat), np.radians(lats)
     half = np.sin((phis - phi) / 2) ** 2

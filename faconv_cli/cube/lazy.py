@@ -41,6 +41,7 @@ class FileField:
         merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
         close: closes the file until it is read again; ``None`` where nothing stays open.
         picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
+        repeated: the variable with the columns that repeat a meridian; ``None`` where it has none.
     """
 
     path: str
@@ -55,6 +56,7 @@ class FileField:
     merged: str | None = None
     close: Callable[[], None] | None = None
     picked: tuple[Indices, Indices] | None = None
+    repeated: xr.Variable | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -94,6 +96,19 @@ class FileField:
         if self.merged is not None:
             raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
         return raw
+
+    def repeats_differ(self, step: int) -> bool:
+        """Whether columns that repeat a meridian hold other values in a step than those they repeat."""
+        if self.repeated is None:
+            return False
+        time, _, x = self.dims
+        index = {**self.fixed} if time is None else {**self.fixed, time: step}
+        once = self.grid.shape[1]
+        again = self.repeated.sizes[x] - once
+        ends = ({**index, x: slice(first, first + again)} for first in (0, once))
+        one, other = (load(self.repeated.isel(end), self.path, self.name).astype(np.float64) for end in ends)
+        self._used()
+        return not np.allclose(one, other, rtol=1e-5, atol=self.screen.tolerance, equal_nan=True)
 
     def _used(self) -> None:
         _RECENT.used(self.close)

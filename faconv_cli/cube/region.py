@@ -137,8 +137,6 @@ def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.ND
     columns = np.flatnonzero(region.longitudes(grid.lon))
     breaks = np.flatnonzero(np.diff(columns) != 1)
     if len(breaks):  # the box holds both ends of the grid's longitudes
-        if abs((grid.lon[columns[-1]] - grid.lon[columns[0]] + 180) % 360 - 180) < TOLERANCE_DEG:
-            columns = columns[:-1]  # the first meridian repeated at the end
         columns = np.roll(columns, -(breaks[0] + 1))
     return rows, columns, np.ones((len(rows), len(columns)), bool)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.grid import Grid, on_sphere
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Found, mask_beyond
 from faconv_cli.errors import InputError, UsageError
@@ -179,21 +179,15 @@ def _from_nearest(
     """Cells without a point, the points near enough to stand in for one, and their weights."""
     from scipy.spatial import KDTree
 
-    points = _on_sphere(lat, lon)
+    points = on_sphere(lat, lon)
     tree, k = KDTree(points), min(_NEAREST, len(points))
-    centres = _on_sphere(*(axis.ravel()[bare] for axis in np.meshgrid(grid.lat, grid.lon, indexing="ij")))
+    centres = on_sphere(*(axis.ravel()[bare] for axis in np.meshgrid(grid.lat, grid.lon, indexing="ij")))
     distance, near = map(np.asarray, tree.query(centres, k=list(range(1, k + 1))))
     around, _ = map(np.asarray, tree.query(points[near[:, 0]], k=[min(_NEAREST + 1, len(points))]))
     inside = distance[:, 0] <= _REACH * around[:, 0]
     weight: Floats = 1 / np.maximum(distance[inside], 1e-12)
     weight /= weight.sum(axis=1, keepdims=True)
     return np.repeat(bare[inside], k), near[inside].ravel().astype(np.int64), weight.ravel()
-
-
-def _on_sphere(lat: Floats, lon: Floats) -> Floats:
-    """Points (n, 3) of the unit sphere."""
-    phi, lam = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
 
 
 def healpix_points(nside: int, *, nested: bool, path: str) -> tuple[Floats, Floats]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numpy as np
 import xarray as xr
 
+from faconv_cli.cube.areas import CellAreas
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
-from faconv_cli.cube.coordinates import Refusal, cell_areas
+from faconv_cli.cube.coordinates import Refusal
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.formats import open_datasets
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
+from faconv_cli.cube.lazy import FileField
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
 from faconv_cli.errors import InputError, UsageError
@@ -65,13 +70,14 @@ def open_cube(
     locations, offer.notes = expand(paths, folders=engine is None)
     asked = Asked(time_dim, time_index, member, step, regrid)
     opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
-    areas = {name: area for _, one in opened for name, area in cell_areas(one.dataset).items()}
+    areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, (dataset, close) in opened:
         offer.add(find_layers(dataset, location, asked, close, areas))
     sources = tuple(map(without_credentials, locations))
-    offer.check(sources)
+    offer.check(sources, None if variables is None else [item.rpartition("=")[2] for item in variables])
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
     chosen = _choose_grid(chosen, offer, asked=variables is not None)
+    offer.note_refused(chosen)
     return _build(chosen, offer, sources, numbered=time_index)
 
 
@@ -89,20 +95,31 @@ class _Offer:
         self.refused.update(found.refused)
         self.notes += found.notes
 
-    def check(self, sources: Sequence[str]) -> None:
-        """Raise what came nearest where nothing can be taken."""
+    def check(self, sources: Sequence[str], asked: Sequence[str] | None) -> None:
+        """Raise what is wrong with a wanted variable, or what came nearest where nothing can be taken."""
         self.left_out = {name: refusal.told for name, refusal in self.refused.items()}
+        wanted = {name: one for name, one in self.refused.items() if asked is None or name in asked}
+        where = joined(sources)
+        for name, refusal in wanted.items():
+            if refusal.wrong:
+                raise refusal.as_error(name, where)
         if self.layers:
             return
-        where = joined(sources)
         if not self.refused:
             raise InputError(
                 f"{where}: no variable has latitude, longitude and time",
                 wanted="faconv reads horizontal fields over time",
                 do="check the file with ncdump -h or grib_ls",
             )
-        name, refusal = max(self.refused.items(), key=lambda item: item[1].stage)
-        raise InputError(f"{where}: {name} has {refusal.reason}", wanted=refusal.wanted, do=refusal.do)
+        name, refusal = max((wanted or self.refused).items(), key=lambda item: item[1].stage)
+        raise refusal.as_error(name, where)
+
+    def note_refused(self, chosen: Sequence[Entry]) -> None:
+        """Say of which variables only some of the files' are taken."""
+        for name in dict.fromkeys(entry.variable for entry in chosen if entry.variable in self.refused):
+            self.notes.append(
+                f"{name} is not taken from every file: in one it has {self.refused[name].told}."
+            )
 
     def entries(self) -> list[Entry]:
         """Group layers into channels; namesakes that differ get a suffix that tells them apart."""
@@ -111,11 +128,21 @@ class _Offer:
             key = (layer.channel.name, layer.channel.level, layer.variant)
             groups.setdefault(key, Entry(layer.channel, layer.variable, [])).layers.append(layer)
         entries = list(groups.values())
+        _tell_levels_apart(entries)
         for name in {entry.channel.name for entry in entries}:
             namesakes = [entry for entry in entries if entry.channel.name == name]
             if len(namesakes) > 1:
                 _tell_apart(namesakes)
         return entries
+
+
+def _tell_levels_apart(entries: list[Entry]) -> None:
+    """Name a level of one variable otherwise than another variable: WRF has ``T2``, and ``T`` on level 2."""
+    variables = {entry.variable for entry in entries}
+    for entry in entries:
+        channel = entry.channel
+        if channel.name in variables - {entry.variable}:
+            entry.channel = replace(channel, name=f"{entry.variable}_{channel.level:g}")
 
 
 def _tell_apart(namesakes: list[Entry]) -> None:
@@ -160,9 +187,9 @@ def _unknown_variable(
     name: str, entries: list[Entry], offer: _Offer, sources: Sequence[str]
 ) -> InputError | UsageError:
     where = joined(sources)
-    if name in offer.refused:
-        refusal = offer.refused[name]
-        return InputError(f"{where}: {name} has {refusal.reason}", wanted=refusal.wanted, do=refusal.do)
+    refused = next((n for n in offer.refused if name == n or _is_level_of(name, n)), None)
+    if refused is not None:
+        return offer.refused[refused].as_error(refused, where)
     names = list(dict.fromkeys([*(e.variable for e in entries), *(e.channel.name for e in entries)]))
     near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
     return InputError(
@@ -170,6 +197,11 @@ def _unknown_variable(
         wanted=f"there are {joined(names)}",
         do=f"did you mean {near[0]}?".rstrip("?") if near else "choose one of them",
     )
+
+
+def _is_level_of(name: str, variable: str) -> bool:
+    """Whether a channel's name is that of a level of a variable, such as z500."""
+    return re.fullmatch(rf"{re.escape(variable)}\d[\d.e+-]*", name) is not None
 
 
 def _choose_levels(
@@ -254,14 +286,15 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
     offer.notes += [f"{part.path}: {part.name}: {part.screen.flaw}." for part in parts if part.screen.flaw]
     anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
     offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]
-    grids = [part.grid for part in parts]
+    offer.notes += _repeats_told([one.file for one in series])
+    grid = _one_grid(entries, offer)
     chunk = series[0].parts[0].chunk_steps
     fields = da.stack([to_dask(one, chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]
     return Cube(
         fields=xr.DataArray(fields, dims=("time", "channel", "y", "x")),
         channels=tuple(entry.channel for entry in entries),
         time=time,
-        grid=next((grid for grid in grids if grid.cell_area is not None), grids[0]),
+        grid=grid,
         sources=sources,
         notes=tuple(dict.fromkeys(offer.notes)),
         left_out=offer.left_out,
@@ -269,3 +302,26 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
         series=tuple(series),
         ledgers=tuple(part.ledger for part in parts),
     )
+
+
+def _one_grid(entries: list[Entry], offer: _Offer) -> Grid:
+    """The grid that all channels share, weighted by the first cell areas there are."""
+    grids = [(entry.channel.name, layer.field.grid) for entry in entries for layer in entry.layers]
+    weighted = [(name, grid) for name, grid in grids if grid.cell_area is not None]
+    if not weighted:
+        return grids[0][1]
+    first, grid = weighted[0]
+    others = [name for name, one in weighted if not np.allclose(one.area, grid.area, rtol=1e-4, atol=0)]
+    if others:
+        offer.notes.append(f"The cell areas of {first} weigh all channels; {joined(others)} has others.")
+    return grid
+
+
+def _repeats_told(fields: list[FileField]) -> list[str]:
+    """Tell where columns that were left out as repeated hold other values, in the first and last step."""
+    return [
+        f"{one.path}: {one.name} has other values on the meridians that are there again; those of the first "
+        "are taken."
+        for one in fields
+        if any(one.repeats_differ(step) for step in {0, one.steps - 1})
+    ]

@@ -34,7 +34,6 @@ from faconv_cli.files import check_output
 from faconv_cli.prepare.layout import Layout, Piece, plan_layout
 from faconv_cli.provenance import history, notes
 
-_AREA = "cell_area"
 _STATE, _CLIMATOLOGY = ".faconv.json", ".faconv.npz"
 _AREA = "cell_area"
 
@@ -185,10 +184,6 @@ def _begin(unfinished: Path, cube: Cube, layout: Layout, anomalies: Anomalies, a
     storage = {name: {"chunks": chunks, "_FillValue": np.float32(np.nan)} for name in fields}
     coordinates = {schema.TIME: cube.time.to_variable(), **cube.grid.coordinates()}
     dataset = xr.Dataset({**fields, **_areas(cube, dims)}, coordinates)
-    if cube.grid.cell_area is not None:
-        area = cube.grid.to_file_order(cube.grid.area)
-        about_area = {"standard_name": "cell_area", "long_name": "share of the area", "units": "1"}
-        dataset[_AREA] = (dims[1:], area, about_area)
     dataset.attrs = {
         "Conventions": schema.CONVENTIONS,
         "title": f"Record of {', '.join(fields)}, prepared for faconv",
@@ -225,8 +220,6 @@ def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str,
         named[schema.ANOMALY] = anomalies_told(cube, anomalies)
     if not cube.grid.regular:
         named["coordinates"] = "lat lon"
-    if cube.grid.cell_area is not None:
-        named["cell_measures"] = f"area: {_AREA}"
     if cube.grid.cell_area is not None:
         named["cell_measures"] = f"area: {_AREA}"
     return {key: text for key, text in named.items() if text}

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -142,6 +143,47 @@ def test_wrf_repeats_its_grid_each_step_and_names_its_coordinates(tmp_path):
     assert (cube.time.step, cube.grid.y_name) == ("1 hour", "south_north")
 
 
+@pytest.mark.parametrize("what", ["moving", "beyond", "damaged"])
+def test_what_is_wrong_with_other_variables_is_no_matter(tmp_path, what):
+    path = wrf(tmp_path / "wrfout.nc")
+    with netCDF4.Dataset(path, "a") as file:
+        north = file["XLAT_U"]
+        north[:] = {"moving": north[:] + np.arange(4)[:, None, None], "beyond": north[:] + 90}.get(
+            what, np.nan
+        )
+    cube = open_cube([path], variables=["T2"])
+    assert [channel.name for channel in cube.channels] == ["T2"]
+    assert "U10" in cube.left_out
+    if what == "beyond":
+        for asked in (None, ["U10"], ["T2", "U10"]):
+            with pytest.raises(InputError, match="goes beyond the poles"):
+                open_cube([path], variables=asked)
+
+
+def test_where_nothing_can_be_taken_the_reason_is_that_of_what_was_asked_for(tmp_path):
+    path = wrf(tmp_path / "wrfout.nc", moving=0.5)
+    with xr.open_dataset(path, decode_times=False) as file:
+        deep = file.load().assign(U=file.U10.expand_dims(soil_layers=3, axis=1), T2=file.T2.rename(Time="t"))
+    deep.to_netcdf(tmp_path / "deep.nc")
+    with pytest.raises(InputError, match="T2 has"):
+        open_cube([tmp_path / "deep.nc"], variables=["T2"])
+    with pytest.raises(InputError, match="U has a grid that moves"):
+        open_cube([tmp_path / "deep.nc"], variables=["U"])
+
+
+def test_a_level_does_not_take_the_name_of_another_variable(tmp_path):
+    """As WRF's T on its second level and T2."""
+    path = wrf(tmp_path / "wrfout.nc")
+    with xr.open_dataset(path, decode_times=False) as file:
+        deep = file.load()
+    deep["T"] = (("Time", "bottom_top", "south_north", "west_east"), fields(4, 3, 3, 4), deep.T2.attrs)
+    deep.to_netcdf(tmp_path / "deep.nc")
+    cube = open_cube([tmp_path / "deep.nc"])
+    assert [channel.name for channel in cube.channels] == ["T2", "T0", "T1", "T_2"]
+    cube = open_cube([tmp_path / "deep.nc"], variables=["T_2"])
+    np.testing.assert_array_equal(whole(cube)[:, 0], deep["T"][:, 2])
+
+
 def test_a_nest_that_moves_is_refused(tmp_path):
     with pytest.raises(InputError, match="a grid that moves in time"):
         open_cube([wrf(tmp_path / "wrfout.nc", moving=0.5)])
@@ -186,7 +228,10 @@ def test_cell_areas_may_be_in_a_file_of_their_own(tmp_path):
     told = "Cell areas 'areacello' are in none of the files: points are weighted by the cosine of latitude."
     assert told in open_cube([data]).notes
     about = {"standard_name": "cell_area", "units": "m2"}
-    xr.Dataset({"areacello": (("j", "i"), AREA, about)}).to_netcdf(tmp_path / "areacello_fx.nc")
+    lat, lon = curved()
+    places = {"latitude": (("j", "i"), lat, NORTH), "longitude": (("j", "i"), lon, EAST)}
+    fixed = xr.Dataset({"areacello": (("j", "i"), AREA, about)}, places)
+    fixed.to_netcdf(tmp_path / "areacello_fx.nc")
     cube = open_cube([data, tmp_path / "areacello_fx.nc"])
     np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
 

@@ -93,6 +93,37 @@ def test_a_field_that_changes_in_time_is_no_mask(cube, write):
         read_mask(str(path), cube.grid, PLAIN)
 
 
+def test_a_mask_with_several_time_steps_is_refused_for_them(cube, write):
+    def standard(file):
+        file["time"].standard_name = "time"
+
+    path = write("moving.nc", {"ice": np.ones((4, 7, 12), np.float32)}, lat=LAT, lon=LON, edit=standard)
+    with pytest.raises(InputError, match="ice has 4 time steps"):
+        read_mask(f"{path}:ice", cube.grid, PLAIN)
+
+
+def test_a_global_mask_fits_a_record_of_a_region_without_being_told(write, fixed):
+    land = _land()
+    fields = np.zeros((5, 3, 5), np.float32)
+    cube = open_cube([write("part.nc", {"x": fields}, lat=LAT[4:1:-1], lon=[-60.0, -30, 0, 30, 60])])
+    path = fixed(lat=LAT[::-1], lsm=land[::-1])
+    expected = land[2:5][:, [10, 11, 0, 1, 2]] > 0
+    np.testing.assert_array_equal(read_mask(str(path), cube.grid, PLAIN), expected)
+
+
+def test_a_field_beside_a_mask_that_is_wrong_is_no_matter(cube, fixed):
+    path = fixed(lsm=_land())
+    with netCDF4.Dataset(path, "a") as file:
+        for name, units in (("far", "degrees_north"), ("away", "degrees_east")):
+            file.createVariable(name, "f8", ("lat", "lon"))[:] = 95.0
+            file[name].units = units
+        other = file.createVariable("other", "f8", ("lat", "lon"))
+        other[:], other.coordinates = 1.0, "far away"
+    np.testing.assert_array_equal(read_mask(f"{path}:lsm", cube.grid, PLAIN), _land() > 0)
+    with pytest.raises(InputError, match="beyond the poles"):
+        read_mask(f"{path}:other", cube.grid, PLAIN)
+
+
 def test_a_checkpoint_s_mask_does_not_fit_another_grid(cube):
     with pytest.raises(CheckpointError, match=r"7 x 12 points.*mask has 3 x 3"):
         apply_mask(cube, np.ones((3, 3), bool))

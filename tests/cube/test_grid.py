@@ -56,12 +56,6 @@ def test_a_region_across_greenwich_sorted_by_number_is_put_together():
     assert grid.x_roll == 3
 
 
-def test_a_repeated_first_meridian_is_no_closed_circle():
-    grid = box(np.arange(0, 361, 10))
-    assert not grid.periodic
-    assert grid.shape == (3, 37)
-
-
 def test_other_axes_can_be_brought_back_to_file_order():
     grid = box([0, 10, 20, 350], lat=(50.0, 40.0))
     field = np.arange(2 * 4 * 3).reshape(2, 4, 3)
@@ -83,6 +77,7 @@ def test_single_precision_longitudes_close_the_circle():
         ([10, 20, np.nan], [0, 1, 2], "has missing values"),
         ([10, 20, 30], [0, 100, 50], "neither east nor west"),
         ([10, 20, 30], [0, 0, 50], "neither east nor west"),
+        ([10, 20, 30], [0, 120, 240, 360], "neither east nor west"),
     ],
 )
 def test_coordinates_in_no_order_are_refused(lat, lon, message):
@@ -120,6 +115,25 @@ def test_two_dimensional_coordinates_are_kept_and_weigh_by_latitude():
     np.testing.assert_array_equal(grid.to_canonical(lat), lat)
     assert grid.nearest(60.2, 190) == (1, 0)
     assert grid.coordinates()["lat"].dims == ("y", "x")
+
+
+def test_of_points_at_one_place_the_first_weighs_as_the_largest():
+    lat = np.array([[10.0, 20.0, 10.0], [30.0, 40.0, 30.0]])
+    lon = np.array([[-5.0, 5.0, 355.0], [-5.0, 5.0, 355.00001]])
+    grid = Grid.from_coordinates(lat, lon, "y", "x")
+    np.testing.assert_array_equal(grid.again, [[False, False, True]] * 2)
+    cosine = np.cos(np.radians(lat)) * [1, 1, 0]
+    np.testing.assert_allclose(grid.area, cosine / cosine.sum())
+    area = np.array([[0.0, 2.0, 3.0], [1.0, 1.0, 0.0]])
+    np.testing.assert_allclose(grid.with_area(area).area, np.array([[3, 2, 0], [1, 1, 0]]) / 7)
+
+
+def test_two_dimensional_points_are_the_same_in_any_convention_and_single_precision():
+    lat, lon = np.mgrid[40:60:4j, -20:20:5j]
+    lat, lon = lat + 0.01 * lon, lon + 0.1 * lat
+    grid, other = (Grid.from_coordinates(lat, east.astype(np.float32)) for east in (lon, lon % 360))
+    assert grid.same_points(other)
+    assert not grid.same_points(Grid.from_coordinates(lat + 0.1, lon))
 
 
 def test_the_nearest_point_is_found_across_the_date_line():

@@ -195,6 +195,7 @@ def test_an_axis_marked_as_time_without_stamps_gives_way_to_the_stamps(write):
 def test_two_dimensional_coordinates_are_kept(write):
     def change(ds):
         lat, lon = np.meshgrid(ds["lat"] * 1.1 + 3, ds["lon"], indexing="ij")
+        lat = lat + 0.1 * lon
         ds = ds.drop_vars(["lat", "lon"]).rename(lat="y", lon="x_")
         ds["nav_lat"] = ("y", "x_"), lat, {"units": "degrees_north"}
         ds["nav_lon"] = ("y", "x_"), lon, {"units": "degrees_east"}

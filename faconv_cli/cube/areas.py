@@ -1,0 +1,115 @@
+"""Cell areas that files offer, and the grids that are weighted by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.align import aligned
+from faconv_cli.cube.coordinates import Coordinates, Refusal, squeezed
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.lazy import load
+from faconv_cli.cube.roles import names_in, text_of
+from faconv_cli.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Area:
+    """A variable that holds cell areas, in a file with coordinates of its own."""
+
+    name: str
+    path: str
+    dataset: xr.Dataset
+
+    def on(self, grid: Grid, roles: Coordinates) -> Floats | str:
+        """Give the areas (h, w) in canonical order of ``grid``, or say why they are none of its points.
+
+        Args:
+            grid: of a variable in the file that ``roles`` is about.
+            roles: the coordinates of that file.
+        """
+        if self.path == roles.path and self._dims == {grid.y_name, grid.x_name}:
+            return self._read(roles, grid)  # the very dimensions of the variable
+        about = Coordinates(self.dataset, self.path, None)
+        own = about.grid_of(self.name)
+        if isinstance(own, Refusal):
+            return f"with {own.reason}"
+        if self._dims != {own.y_name, own.x_name}:
+            return f"along {', '.join(sorted(self._dims))}"
+        field = aligned(self._read(about, own), own, grid)
+        return f"on {own.told()}" if field is None else field
+
+    @property
+    def _dims(self) -> set[str]:
+        return set(map(str, squeezed(self.dataset.variables[self.name]).dims))
+
+    def _read(self, roles: Coordinates, grid: Grid) -> Floats:
+        variable = roles.once(squeezed(self.dataset.variables[self.name]))
+        values = load(variable.transpose(grid.y_name, grid.x_name), self.path, self.name)
+        return grid.to_canonical(values.astype(np.float64))
+
+
+class CellAreas:
+    """The cell areas in some files.
+
+    Args:
+        files: their paths and data sets.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, xr.Dataset]]) -> None:
+        self._areas = [
+            _Area(str(name), path, dataset)
+            for path, dataset in files
+            for name, variable in dataset.variables.items()
+            if text_of(variable.attrs, "standard_name") == "cell_area" or str(name).lower().startswith("area")
+        ]
+        self._weighted: dict[tuple[Grid, str], Grid] = {}
+
+    def weigh(self, name: str, grid: Grid, roles: Coordinates) -> Grid:
+        """Weight the grid of a variable by the cell areas that the variable names, if some file has them.
+
+        Several files may have areas of that name; those of the variable's own file come first.
+
+        Raises:
+            InputError: all of them are of other points.
+        """
+        listed = names_in(roles.variables[name], "cell_measures")
+        named = next((other for kind, other in pairwise(listed) if kind == "area"), None)
+        if named is None or grid.y_name in roles.regriddings:
+            return grid
+        if (grid, named) not in self._weighted:
+            area = self._find(name, named, grid, roles)
+            self._weighted[grid, named] = grid if area is None else grid.with_area(area)
+        return self._weighted[grid, named]
+
+    def _find(self, name: str, named: str, grid: Grid, roles: Coordinates) -> Floats | None:
+        fields = sorted((one for one in self._areas if one.name == named), key=lambda a: a.path != roles.path)
+        otherwise = "from their coordinates" if grid.regular else "by the cosine of latitude"
+        if not fields:
+            if not grid.regular:
+                roles.note(f"Cell areas {named!r} are in none of the files: points are weighted {otherwise}.")
+            return None
+        found = [(field, field.on(grid, roles)) for field in fields]
+        area = next((area for _, area in found if not isinstance(area, str)), None)
+        if area is None:
+            raise _other_points(name, grid, roles.path, *found[0])
+        if not (np.nan_to_num(area) > 0).any():
+            roles.note(f"Cell areas {named!r} hold nothing: points are weighted {otherwise}.")
+            return None
+        roles.note(f"Points are weighted by the cell areas {named!r}.")
+        return area
+
+
+def _other_points(name: str, grid: Grid, path: str, field: _Area, found: Floats | str) -> InputError:
+    return InputError(
+        f"{path}: {name} names the cell areas {field.name!r}, which are in {field.path} {found}",
+        wanted=f"they must be of the points of {name}: {grid.told()}",
+        do="give the areas of this grid, with their latitude and longitude, or leave them out",
+    )

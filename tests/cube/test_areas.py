@@ -1,0 +1,145 @@
+"""Cell areas are aligned with the data by their coordinates."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faconv_cli.cube.source import open_cube
+from faconv_cli.errors import InputError
+
+NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}
+LAT, LON = np.arange(-50.0, 51, 20), np.arange(0.0, 360, 30)
+AREA = np.arange(1.0, 73).reshape(6, 12)
+MEASURED = {"units": "K", "cell_measures": "area: areacella"}
+FIELDS = np.random.default_rng(0).normal(size=(4, 6, 12)).astype(np.float32)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return save(tmp_path / "data.nc", {"t2m": (("time", "lat", "lon"), FIELDS, MEASURED)})
+
+
+def save(path, variables, lat=LAT, lon=LON, *, time=True):
+    coordinates = {"lat": ("lat", lat, NORTH), "lon": ("lon", lon, EAST)}
+    if time:
+        coordinates["time"] = ("time", np.arange(4), {"units": "days since 2001-01-01"})
+    xr.Dataset(variables, coordinates).to_netcdf(path)
+    return path
+
+
+def areas(path, lat=LAT, lon=LON, *, values=AREA, name="areacella"):
+    about = {"units": "m2", "standard_name": "cell_area"}
+    return save(path, {name: (("lat", "lon"), values, about)}, lat, lon, time=False)
+
+
+@given(st.booleans(), st.booleans(), st.integers(0, 11), st.sampled_from([0.0, -180.0]), st.booleans())
+def test_the_order_of_the_file_of_areas_changes_nothing(tmp_path_factory, south, west, shift, low, repeated):
+    folder = tmp_path_factory.mktemp("areas")
+    rows, columns = np.arange(6), np.roll(np.arange(12), shift)
+    if repeated:
+        columns = np.append(columns, columns[0])
+    rows, columns = (index[::-1] if turned else index for index, turned in ((rows, south), (columns, west)))
+    lon = (LON[columns] - low) % 360 + low
+    path = areas(folder / "a.nc", LAT[rows], lon, values=AREA[rows[:, None], columns])
+    record = save(folder / "data.nc", {"t2m": (("time", "lat", "lon"), FIELDS, MEASURED)})
+    cube = open_cube([record, path])
+    np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
+    assert "Points are weighted by the cell areas 'areacella'." in cube.notes
+
+
+def test_areas_of_the_globe_weigh_a_region_of_it(tmp_path):
+    about = (("time", "lat", "lon"), FIELDS[:, 1:4, [10, 11, 0, 1]], MEASURED)
+    record = save(tmp_path / "data.nc", {"t2m": about}, LAT[1:4], np.array([-60.0, -30, 0, 30]))
+    cube = open_cube([record, areas(tmp_path / "a.nc", LAT[::-1], LON, values=AREA[::-1])])
+    expected = AREA[1:4][:, [10, 11, 0, 1]]
+    np.testing.assert_allclose(cube.grid.area, expected / expected.sum())
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon"), [(LAT + 1, LON), (LAT, LON + 1), (LAT[:-1], LON), (np.arange(-50.0, 51, 10), LON)]
+)
+def test_areas_of_another_grid_are_refused_with_both_told(data, tmp_path, lat, lon):
+    path = areas(tmp_path / "a.nc", lat, lon, values=np.ones((len(lat), 12)))
+    with pytest.raises(InputError) as error:
+        open_cube([data, path])
+    assert f"in {path} on {len(lat)} x 12 points, latitudes {lat[0]:g} to {lat[-1]:g}" in str(error.value)
+    assert "points of t2m: 6 x 12 points, latitudes -50 to 50, longitudes 0 to 330" in str(error.value)
+
+
+def test_areas_of_another_grid_matter_only_to_the_variable_that_names_them(tmp_path):
+    variables = {
+        "t2m": (("time", "lat", "lon"), FIELDS, MEASURED),
+        "pr": (("time", "lat", "lon"), FIELDS, {"units": "mm"}),
+    }
+    files = [save(tmp_path / "data.nc", variables), areas(tmp_path / "a.nc", LAT + 1)]
+    assert [channel.name for channel in open_cube(files, variables=["pr"]).channels] == ["pr"]
+    for asked in (None, ["pr", "t2m"]):
+        with pytest.raises(InputError, match="t2m names the cell areas"):
+            open_cube(files, variables=asked)
+
+
+def test_areas_without_coordinates_in_a_file_of_their_own_are_refused(data, tmp_path):
+    xr.Dataset({"areacella": (("lat", "lon"), AREA)}).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(InputError, match=r"a.nc with no horizontal grid \(dimensions lat, lon\)"):
+        open_cube([data, tmp_path / "a.nc"])
+
+
+def test_areas_that_change_in_time_are_refused(data, tmp_path):
+    path = tmp_path / "a.nc"
+    save(path, {"areacella": (("time", "lat", "lon"), FIELDS)})
+    with pytest.raises(InputError, match=r"a\.nc along lat, lon, time"):
+        open_cube([data, path])
+
+
+def test_of_areas_of_one_name_those_of_the_grid_are_taken(data, tmp_path):
+    files = [areas(tmp_path / "a.nc", LAT + 1), areas(tmp_path / "b.nc", LAT[::-1], values=AREA[::-1])]
+    cube = open_cube([data, *files])
+    np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
+
+
+def test_areas_in_the_file_of_the_data_lose_the_repeated_meridian_with_them(tmp_path):
+    columns = np.append(np.arange(12), 0)
+    variables = {
+        "t2m": (("time", "lat", "lon"), FIELDS[:, :, columns], MEASURED),
+        "areacella": (("lon", "lat"), AREA[:, columns].T),
+    }
+    cube = open_cube([save(tmp_path / "data.nc", variables, lon=np.append(LON, 360.0))])
+    np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
+
+
+def test_areas_that_hold_nothing_are_told(data, tmp_path):
+    cube = open_cube([data, areas(tmp_path / "a.nc", values=AREA * 0)])
+    assert cube.grid.cell_area is None
+    assert "Cell areas 'areacella' hold nothing: points are weighted from their coordinates." in cube.notes
+
+
+def test_channels_with_other_areas_than_the_first_are_told(tmp_path):
+    other = {"units": "mm", "cell_measures": "area: area_of_rain"}
+    variables = {
+        "t2m": (("time", "lat", "lon"), FIELDS, MEASURED),
+        "pr": (("time", "lat", "lon"), FIELDS, other),
+        "areacella": (("lat", "lon"), AREA),
+        "area_of_rain": (("lat", "lon"), AREA[::-1]),
+    }
+    cube = open_cube([save(tmp_path / "data.nc", variables)])
+    np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
+    assert "The cell areas of t2m weigh all channels; pr has others." in cube.notes
+
+
+def test_areas_on_two_dimensional_coordinates_are_found_by_them(tmp_path):
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    lat, lon = lat + lon / 40, lon - lat / 10
+    order = np.s_[::-1, ::-1]
+    time = ("time", np.arange(4), {"units": "days since 2001-01-01"})
+    xr.Dataset(
+        {"t2m": (("time", "y", "x"), FIELDS, MEASURED)},
+        {"lat": (("y", "x"), lat, NORTH), "lon": (("y", "x"), lon, EAST), "time": time},
+    ).to_netcdf(tmp_path / "data.nc")
+    xr.Dataset(
+        {"areacella": (("y", "x"), AREA[order])},
+        {"lat": (("y", "x"), lat[order], NORTH), "lon": (("y", "x"), lon[order] % 360, EAST)},
+    ).to_netcdf(tmp_path / "a.nc")
+    cube = open_cube([tmp_path / "data.nc", tmp_path / "a.nc"])
+    np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
