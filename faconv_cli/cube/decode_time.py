@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cftime
@@ -13,15 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.calendars import CALENDARS, canonical
 from faconv_cli.cube.lazy import first_line
+from faconv_cli.cube.roles import is_length
 from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.cube.written import written
 from faconv_cli.errors import InputError
 
 _MONTHS = re.compile(r"(common_|calendar_)?(month|year)s?\s+since\s+(\S+(\s+\S+)?)", re.I)
-_ABSOLUTE = re.compile(r"(?:day|month|year)s?\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # of CDO
+_SINCE = re.compile(r"(\w+)\s+since\s+(.+)", re.I)
+_ABSOLUTE = re.compile(r"\w+\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # of CDO
 _NO_UNITS = {"", "1", "none", "-", "count", "index", "step", "steps", "timestep", "timesteps", "level"}
 _TEXT = re.compile(r"(\d{4,5})-?(\d\d)?-?(\d\d)?(?:[T_ :]+(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?(?:\.\d*)?Z?")
-_CALENDAR_ALIASES = {"360": "360_day", "365": "noleap", "366": "all_leap"}  # of the IRI data library
+_SECONDS = {"day": 86400.0, "d": 86400.0, "hour": 3600.0, "hr": 3600.0, "h": 3600.0, "min": 60.0, "minute": 60.0}
+_WHOLE_SINGLE = 2**24  # whole numbers above it are not all there in single precision
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Stamps:
     Attributes:
         values: (t,) datetime64[ns], cftime for other calendars and far years, or float64 numbers of steps.
         calendar: CF name of the calendar, as in the file; `UNDATED` for numbers of steps.
-        note: how they were read, in a sentence, where CF alone does not say it.
+        note: how they were read, in sentences, where CF alone does not say it.
+        spacing_s: seconds between neighbouring numbers in single precision, where they are; else 0.
     """
 
     values: npt.NDArray[Any]
     calendar: str
     note: str = ""
+    spacing_s: float = 0.0
 
 
 def decode_time(variable: xr.Variable, where: str) -> Stamps:
@@ -44,34 +51,45 @@ def decode_time(variable: xr.Variable, where: str) -> Stamps:
 
     Beside what CF counts since a date: months and years since; dates as numbers (YYYYMMDD.f, YYYYMMDDHH,
     YYYYMM, or as the units of CDO say) and as text (WRF); whole numbers without units, as numbers of steps
-    or, named ``year``, as years.
+    or, named ``year``, as years. Stamps at the end that were never written are left out.
 
     Args:
         variable: not decoded, or by an engine that did so unasked.
         where: file and name, for messages.
 
     Raises:
-        InputError: units that cannot be understood, or stamps that are missing.
+        InputError: units or a calendar that cannot be understood, or stamps that are missing before the last.
     """
-    units = str(variable.attrs.get("units", "")).strip()
-    calendar = str(variable.attrs.get("calendar", variable.encoding.get("calendar", "standard"))).lower()
-    calendar = _CALENDAR_ALIASES.get(calendar, calendar)
-    raw = np.atleast_1d(np.squeeze(variable.to_numpy()))
-    if raw.dtype.kind == "M" or (raw.dtype.kind == "O" and isinstance(raw[0], cftime.datetime)):
-        if raw.dtype.kind == "M" and np.isnat(raw).any():
-            raise _undecodable(where, "has missing stamps")
+    raw, note = written(np.atleast_1d(np.squeeze(variable.to_numpy())), where)
+    stamps = _decoded(raw, variable, where)
+    return replace(stamps, note=" ".join(filter(None, (stamps.note, note)))) if note else stamps
+
+
+def _decoded(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stamps:
+    units = " ".join(str(variable.attrs.get("units", "")).split())
+    calendar = canonical(str(variable.attrs.get("calendar", variable.encoding.get("calendar", ""))))
+    if raw.dtype.kind == "M" or (raw.dtype.kind == "O" and len(raw) and isinstance(raw[0], cftime.datetime)):
         return Stamps(raw, calendar)
     if raw.dtype.kind in "SUOT":
         return _from_text(raw, where)
-    if raw.dtype.kind in "fc" and not np.isfinite(raw).all():
-        raise _undecodable(where, "has missing stamps")
+    stored = np.dtype(variable.encoding.get("dtype") or raw.dtype)
+    if units.lower() in _NO_UNITS:
+        return _without_units(raw, stored, where, calendar if calendar in CALENDARS else "standard")
+    if calendar not in CALENDARS:
+        raise InputError(
+            f"{where} is in the calendar {calendar!r}",
+            wanted=f"known are {', '.join(CALENDARS)}, and other names of these",
+            do="correct the attribute, or number the steps with --time-index",
+        )
     if match := _MONTHS.match(units):
         return _guarded(_months_since, where, units, raw, match, calendar)
     if match := _ABSOLUTE.match(units):
-        return _guarded(_absolute, where, units, raw, 1 + len([g for g in match.groups() if g]), calendar)
-    if units.lower() in _NO_UNITS:
-        return _without_units(raw, where, calendar)
-    return _guarded(_as_cf, where, units, raw, units, calendar)
+        parts = 1 + len([group for group in match.groups() if group])
+        _check_digits(raw, stored, where, parts)
+        return _guarded(_absolute, where, units, raw, parts, calendar)
+    _check_overflow(raw, stored, where)
+    stamps = _guarded(_as_cf, where, units, raw, units, calendar)
+    return replace(stamps, spacing_s=_spacing(raw) * _seconds_in(units))
 
 
 def numbered(steps: int, first: float = 0.0) -> Stamps:
@@ -81,6 +99,8 @@ def numbered(steps: int, first: float = 0.0) -> Stamps:
 
 
 def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: Any) -> Stamps:
+    if is_length(units):
+        raise _undecodable(where, f"has units {units!r}, without the date that they count from")
     try:
         stamps = decode(*arguments)
     except Exception as error:  # ValueError, OverflowError, KeyError: xarray and cftime differ
@@ -91,10 +111,48 @@ def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: 
 
 
 def _as_cf(raw: npt.NDArray[Any], units: str, calendar: str) -> Stamps:
+    if match := _SINCE.fullmatch(units):
+        unit, since = match[1].lower(), match[2]
+        weeks = unit in ("week", "weeks")
+        raw, units = (raw * 7.0, f"days since {since}") if weeks else (raw, f"{unit} since {since}")
     plain = xr.Variable(("time",), raw, {"units": units, "calendar": calendar})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", xr.SerializationWarning)  # says that far years come as cftime
-        return Stamps(xr.coders.CFDatetimeCoder(time_unit="ns").decode(plain).to_numpy(), calendar)
+        warnings.simplefilter("ignore")  # xarray and cftime warn of far years, whose stamps are right
+        try:
+            return Stamps(xr.coders.CFDatetimeCoder(time_unit="ns").decode(plain).to_numpy(), calendar)
+        except ValueError:  # whose text is of xarray's options; cftime tells what is wrong
+            cftime.num2date(raw, units, calendar, only_use_cftime_datetimes=True)
+            raise
+
+
+def _spacing(raw: npt.NDArray[Any]) -> float:
+    """Distance of neighbouring numbers where all fit into single precision, and may have gone through it."""
+    if raw.dtype.kind != "f" or not len(raw):
+        return 0.0
+    single = raw.astype(np.float32)
+    return float(np.spacing(np.abs(single).max())) if (single == raw).all() else 0.0
+
+
+def _seconds_in(units: str) -> float:
+    unit = units.split()[0].lower()
+    return 7 * _SECONDS["day"] if unit.startswith("week") else _SECONDS.get(unit.rstrip("s"), 1.0)
+
+
+def _check_overflow(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str) -> None:
+    """Refuse a counter that ran over its bits and went on far in the past."""
+    if stored.kind != "i" or stored.itemsize > 4:
+        return
+    falls = np.diff(raw.astype(np.float64)) < -(2.0 ** (8 * stored.itemsize - 1))
+    if falls.any():
+        raise _undecodable(
+            where, f"overflows its {8 * stored.itemsize} bits after stamp {int(np.argmax(falls)) + 1}"
+        )
+
+
+def _check_digits(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, parts: int) -> None:
+    """Refuse dates YYYYMMDD in single precision, which cannot tell one day from the next."""
+    if parts == 3 and stored.kind == "f" and stored.itemsize <= 4 and (np.abs(raw) > _WHOLE_SINGLE).any():
+        raise _undecodable(where, f"holds dates ({raw[0]:.0f}, ...) in single precision, which loses days")
 
 
 def _months_since(raw: npt.NDArray[Any], match: re.Match[str], calendar: str) -> Stamps:
@@ -141,11 +199,12 @@ def _absolute(raw: npt.NDArray[Any], parts: int, calendar: str) -> Stamps:
     return Stamps(_as_cf(cftime.date2num(begin, units, calendar) + seconds, units, calendar).values, calendar)
 
 
-def _without_units(raw: npt.NDArray[Any], where: str, calendar: str) -> Stamps:
+def _without_units(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, calendar: str) -> Stamps:
     numbers = raw.astype(np.float64)
-    written = _written_dates(numbers)
-    if written is not None:
-        form, dates, parts = written
+    written_dates = _written_dates(numbers)
+    if written_dates is not None:
+        form, dates, parts = written_dates
+        _check_digits(raw, stored, where, 3)
         stamps = _guarded(_absolute, where, form, dates, parts, calendar)
         return Stamps(stamps.values, calendar, f"Time has no units and is read as dates {form}.")
     if (numbers != np.floor(numbers)).any():

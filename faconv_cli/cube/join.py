@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
-import cftime
 import numpy as np
-import numpy.typing as npt
 
+from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.lazy import FileField, Series
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.rounding import Keys
+from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
-_STANDARD_CALENDARS = {"standard", "gregorian", "proleptic_gregorian"}
 _MOST_COMPARED = 16  # steps of an overlap whose values are read to see whether they agree
-_PER_NUMBER = 1000  # keys per numbered step, as leads may be fractions
-
-Keys = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -57,7 +52,7 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     Raises:
         InputError: other calendars or units; no common step; the same steps of a variable with other values.
     """
-    keys, calendar = _comparable([layer for entry in entries for layer in entry.layers])
+    clock, keys = wind([entry.layers for entry in entries], notes)
     members = _members(entries, notes)
     timelines = [[_timeline(entry.of_member(m), keys, notes) for m in members] for entry in entries]
     every = [timeline.keys for own in timelines for timeline in own]
@@ -73,7 +68,7 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
             f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."
         )
     selected = [[timeline.select(common) for timeline in own] for own in timelines]
-    time = _time_axis(selected[0][0], entries[0].of_member(members[0]), calendar, sources)
+    time = _time_axis(clock, common, sources)
     return [_one_after_another(own) for own in selected], time.repeated(len(members))
 
 
@@ -120,32 +115,6 @@ class _Timeline:
     def select(self, keys: Keys) -> Series:
         at = np.searchsorted(self.keys, keys)
         return Series(self.parts, self.part[at], self.step[at])
-
-
-def _comparable(layers: list[Layer]) -> tuple[dict[int, Keys], str]:
-    """Stamps of each layer (by ``id``) as integers that compare across files, and the calendar."""
-    first = layers[0]
-    calendar = first.stamps.calendar
-    calendars = {layer.stamps.calendar for layer in layers}
-    if not (len(calendars) == 1 or calendars <= _STANDARD_CALENDARS):
-        other = next(x for x in layers if x.stamps.calendar != calendar)
-        told = ["no dates" if x.stamps.calendar == UNDATED else x.stamps.calendar for x in (first, other)]
-        raise InputError(
-            f"{first.field.path} counts time in calendar {told[0]}, {other.field.path} in {told[1]}",
-            wanted="a cube has one calendar",
-            do="give files of one calendar",
-        )
-    if calendar == UNDATED:
-        return {id(x): np.round(x.stamps.values * _PER_NUMBER).astype(np.int64) for x in layers}, calendar
-    if all(layer.stamps.values.dtype.kind == "M" for layer in layers):
-        return {id(x): x.stamps.values.astype("datetime64[ns]").astype(np.int64) for x in layers}, calendar
-    return {id(x): _microseconds(x.stamps.values, calendar) for x in layers}, calendar
-
-
-def _microseconds(stamps: npt.NDArray[Any], calendar: str) -> Keys:
-    if stamps.dtype.kind == "M":
-        return stamps.astype("datetime64[us]").astype(np.int64)
-    return np.asarray(cftime.date2num(stamps, "microseconds since 1970-01-01", calendar), np.int64)
 
 
 def _timeline(entry: Entry, keys: dict[int, Keys], notes: list[str]) -> _Timeline:
@@ -240,19 +209,8 @@ def _check_units(entry: Entry) -> None:
         )
 
 
-def _time_axis(series: Series, entry: Entry, calendar: str, sources: Sequence[str]) -> TimeAxis:
-    stamps = [layer.stamps.values for layer in entry.layers]
-    if any(own.dtype.kind == "O" for own in stamps):
-        stamps = [_as_cftime(own, calendar) for own in stamps]
-    values = np.array([stamps[part][step] for part, step in zip(series.part, series.step, strict=True)])
+def _time_axis(clock: Clock, keys: Keys, sources: Sequence[str]) -> TimeAxis:
     try:
-        return TimeAxis.from_values(values, calendar)
+        return clock.axis(keys)
     except InputError as error:
         raise InputError(f"{joined(sources)}: {error.found}", wanted=error.wanted, do=error.do) from None
-
-
-def _as_cftime(stamps: npt.NDArray[Any], calendar: str) -> npt.NDArray[Any]:
-    if stamps.dtype.kind != "M":
-        return stamps
-    numbers = stamps.astype("datetime64[us]").astype(np.int64)
-    return np.asarray(cftime.num2date(numbers, "microseconds since 1970-01-01", calendar))

@@ -76,13 +76,13 @@ def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
         return 2 if _NAMES[role].fullmatch(name) and (role == "member" or not standard_name) else None
     if standard_name in (_STANDARD_NAMES["lead"], _STANDARD_NAMES["reference"]):
         return None
-    if role == "time" and _is_length(text_of(attrs, "units")):
+    if role == "time" and is_length(text_of(attrs, "units")):
         return None  # a step, or a length of averaging
     rank = _attribute_evidence(role, attrs)
     return 2 if rank is None and not standard_name and _NAMES[role].fullmatch(name) else rank
 
 
-def _is_length(units: str) -> bool:
+def is_length(units: str) -> bool:
     """Whether units are of a length of time, which counts from no date."""
     return bool(_LENGTH.fullmatch(units))
 

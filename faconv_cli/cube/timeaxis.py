@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 
 from faconv_cli.cube import timestep
+from faconv_cli.cube.calendars import canonical
 from faconv_cli.cube.timerange import parse_range
 from faconv_cli.errors import InputError, UsageError
 
@@ -69,7 +70,7 @@ class TimeAxis:
                 wanted="faconv learns from how fields follow each other",
                 do="give it a record, or all files of it at once",
             )
-        axis = cls(stamps, _canonical_calendar(calendar), "", ((0, len(stamps)),))
+        axis = cls(stamps, canonical(calendar), "", ((0, len(stamps)),))
         axis._check_increasing()
         step, jumps = axis._infer_step()
         edges = [0, *(np.flatnonzero(jumps) + 1).tolist(), len(stamps)]
@@ -377,9 +378,3 @@ def _in_month(stamp: Any, year: int, month: int) -> Any:
         except ValueError:
             continue
     raise AssertionError("every month has a first day")
-
-
-def _canonical_calendar(name: str | None) -> str:
-    aliases = {"gregorian": "standard", "365_day": "noleap", "366_day": "all_leap", "": "standard"}
-    lowered = (name or "").lower()
-    return aliases.get(lowered, lowered)

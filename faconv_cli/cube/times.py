@@ -13,8 +13,9 @@ from faconv_cli.cube.choose import Asked, leads_told
 from faconv_cli.cube.coordinates import Coordinates, Refusal, squeezed
 from faconv_cli.cube.decode_time import Stamps, decode_time, numbered
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.intervals import bounds_of, into_intervals, is_point
 from faconv_cli.cube.lazy import load
-from faconv_cli.cube.roles import long_dims, role_of_name
+from faconv_cli.cube.roles import is_length, long_dims, role_of_name, text_of
 from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
@@ -40,7 +41,7 @@ class TimeFinder:
 
     def __init__(self, coordinates: Coordinates, asked: Asked) -> None:
         self._coordinates, self._asked = coordinates, asked
-        self._decoded: dict[str, Stamps] = {}
+        self._decoded: dict[tuple[str, bool], Stamps] = {}
 
     def of(self, name: str, grid: Grid) -> list[Times] | Refusal:
         """The series of steps of a variable on a grid: one, or one for each lead of forecasts in a row."""
@@ -50,7 +51,7 @@ class TimeFinder:
         dims = variables[name].dims
         fitting = [n for n in self._names() if set(variables[n].dims) <= set(dims)]
         if not fitting:
-            return self._by_lead(name) or _no_axis(variables[name], grid)
+            return self._by_lead(name) or self._without_date(name) or _no_axis(variables[name], grid)
         own = [n for n in fitting if n in dims] or fitting
         choices = {long_dims(variables[n]) or dims for n in own}
         if len(own) > 1 and len(choices) > 1:
@@ -64,7 +65,7 @@ class TimeFinder:
         if len(long_dims(chosen)) > 1:
             return self._starts_and_leads(own[0])
         dim = long_dims(chosen) or tuple(str(d) for d in chosen.dims if d in dims)
-        return [Times(dim[0] if dim else None, self._decode(own[0]))]
+        return [Times(dim[0] if dim else None, self._decode(own[0], is_point(variables[name], own[0])))]
 
     def _starts_and_leads(self, name: str) -> list[Times] | Refusal:
         """Forecasts that begin where those before end are a series, as ERA5's accumulations."""
@@ -92,15 +93,17 @@ class TimeFinder:
         )
 
     def _numbered(self, name: str, grid: Grid) -> list[Times] | Refusal:
-        """The steps along the dimension of time, whatever their times are."""
+        """The steps along the dimension of time, whatever their times are; a field without any is one step."""
         sizes = self._coordinates.dataset.sizes
-        dims = [str(d) for d in self._coordinates.variables[name].dims if d not in (grid.y_name, grid.x_name)]
-        if not dims:
-            return _no_axis(self._coordinates.variables[name], grid)
+        dims = self._besides_grid(name, grid)
         timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
         named = [dim for dim in dims if dim in timelike]
         open_ones = [d for d in dims if sizes[d] > 1 and self._coordinates.role_of_dim(d) is None]
         left = named or open_ones
+        if not left and not self._asked.time_dim and not self._has_record(grid):
+            return [Times(None, numbered(1))]
+        if not dims:
+            return _no_axis(self._coordinates.variables[name], grid)
         if len(left) != 1:
             return Refusal(
                 f"no dimension that must be time (dimensions {', '.join(dims)} besides the grid)",
@@ -109,6 +112,35 @@ class TimeFinder:
                 stage=4,
             )
         return [Times(left[0], numbered(sizes[left[0]]))]
+
+    def _besides_grid(self, name: str, grid: Grid) -> list[str]:
+        dims = map(str, self._coordinates.variables[name].dims)
+        return [dim for dim in dims if dim not in (grid.y_name, grid.x_name)]
+
+    def _has_record(self, grid: Grid) -> bool:
+        """Whether a variable on the grid has a dimension that may be time, so that others are constant."""
+        roles, timelike = self._coordinates, self._time_dims()
+        variables = {name: roles.variables[name] for name in roles.candidates}
+        return any(
+            dim in timelike or (roles.dataset.sizes[dim] > 1 and roles.role_of_dim(dim) is None)
+            for name, variable in variables.items()
+            if {grid.y_name, grid.x_name} <= set(map(str, variable.dims))
+            for dim in self._besides_grid(name, grid)
+        )
+
+    def _without_date(self, name: str) -> Refusal | None:
+        """A time axis that counts from no date, which is a length of time and no time."""
+        for dim in map(str, self._coordinates.variables[name].dims):
+            axis = self._coordinates.variables.get(dim)
+            units = "" if axis is None else text_of(axis.attrs, "units")
+            if role_of_name(dim, ("time",)) and is_length(units):
+                return Refusal(
+                    f"a time {dim!r} in {units!r}, without the date that it counts from",
+                    f"time must be counted as CF says, for example '{units} since 1850-01-01'",
+                    "add the date to the units, or number the steps with --time-index",
+                    stage=4,
+                )
+        return None
 
     def _time_dims(self) -> set[str]:
         variables = self._coordinates.variables
@@ -145,12 +177,23 @@ class TimeFinder:
             )
         return exact or timelike
 
-    def _decode(self, name: str) -> Stamps:
-        if name not in self._decoded:
-            lazy, path = self._coordinates.variables[name], self._coordinates.path
-            read = xr.Variable(lazy.dims, load(lazy, path, name), lazy.attrs, lazy.encoding)
-            self._decoded[name] = decode_time(read, f"{path}: {name}")
-        return self._decoded[name]
+    def _decode(self, name: str, point: bool) -> Stamps:
+        """The stamps of a coordinate, for fields that are instants or else belong to its intervals."""
+        if (name, point) not in self._decoded:
+            read, where = self._read(name), f"{self._coordinates.path}: {name}"
+            stamps = decode_time(read, where)
+            bounds = None if point else bounds_of(name, self._coordinates.variables)
+            if bounds is not None:
+                where = f"{self._coordinates.path}: {bounds}"
+                stamps = into_intervals(stamps, read, self._read(bounds), where)
+            self._decoded[name, point] = stamps
+        return self._decoded[name, point]
+
+    def _read(self, name: str) -> xr.Variable:
+        lazy = self._coordinates.variables[name]
+        return xr.Variable(
+            lazy.dims, load(lazy, self._coordinates.path, name), lazy.attrs, lazy.encoding
+        )
 
 
 def _follow_each_other(stamps: npt.NDArray[Any]) -> bool:

@@ -97,7 +97,7 @@ def test_times_that_an_engine_decoded_are_taken(calendar):
         ([0, 1], "fortnights after tea", "has units 'fortnights after tea'"),
         ([0, 1], "days since yesterday", "has units 'days since yesterday'"),
         ([0, 1], "months since Tuesday", "has units 'months since Tuesday'"),
-        ([0.0, np.nan], "days since 2001-01-01", "has missing stamps"),
+        ([np.nan, 0.0], "days since 2001-01-01", "has missing stamps"),
         ([0.5, 1.5], "", r"has no units, and no whole numbers \(0.5"),
         (["soon", "later"], "", "holds the text 'soon'"),
         (["2001-13-01", "2001-14-01"], "", "has units 'text'"),

@@ -1,0 +1,106 @@
+"""Means and sums are of an interval: a step that is stamped at its end belongs to what lies before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.decode_time import Stamps, decode_time
+from faconv_cli.cube.roles import names_in, text_of
+from faconv_cli.cube.rounding import slack
+from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.errors import InputError
+
+_USUAL = ("_bnds", "_bounds", "_bound")  # of CESM among others, where no attribute tells
+
+
+def bounds_of(name: str, variables: dict[str, xr.Variable]) -> str | None:
+    """Name the bounds (t, 2) of a time coordinate; those of a climatology are another thing."""
+    time = variables[name]
+    if names_in(time, "climatology"):
+        return None
+    named = [*names_in(time, "bounds"), *(f"{name}{ending}" for ending in _USUAL)]
+    fitting = (n for n in named if n in variables and variables[n].shape == (*time.shape, 2))
+    return next(fitting, None)
+
+
+def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, where: str) -> Stamps:
+    """Move the stamps that lie at the end of their interval to its middle; all others stay.
+
+    Monthly means of CESM are stamped when the next month begins, daily means at 24:00: by their stamps alone,
+    January would be February, and each day the next.
+
+    Args:
+        stamps: (t,) of the coordinate, decoded.
+        time: the coordinate, for what its bounds do not say themselves.
+        bounds: (t, 2), not decoded.
+        where: file and name of the bounds, for notes.
+    """
+    if stamps.calendar == UNDATED or not len(stamps.values):
+        return stamps
+    ends = _decoded(len(stamps.values), time, bounds, where)
+    if ends is None or ends[0].dtype.kind != stamps.values.dtype.kind:
+        return _kept(stamps, f"{where} cannot be decoded")
+    begin, end = ends
+    length, at = _seconds(end - begin), _seconds(stamps.values - begin)
+    near = np.maximum(slack(length), stamps.spacing_s)
+    if (length < 0).any() or (at < -near).any() or (at > length + near).any():
+        return _kept(stamps, f"{where} are not intervals around the stamps")
+    late = (length > 2 * near) & (at >= length - near)
+    if not late.any():
+        return stamps
+    if not _follow_each_other(begin, end):
+        return _kept(stamps, f"the intervals of {where} overlap")
+    middle = begin + (end - begin) // 2
+    moved = np.where(late, middle, stamps.values)
+    first = int(np.argmax(late))
+    note = (
+        f"{where}: steps are stamped at the end of their interval, and are taken as of its middle: "
+        f"{str(stamps.values[first])[:16]} is {str(moved[first])[:16]}."
+    )
+    return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))))
+
+
+def is_point(variable: xr.Variable, time: str) -> bool:
+    """Whether a variable says that it holds instants, whatever bounds its time has."""
+    methods = text_of(variable.attrs, "cell_methods").split()
+    return any(methods[i : i + 2] == [f"{name}:", "point"] for name in (time, "time") for i in range(len(methods)))
+
+
+def _decoded(
+    steps: int, time: xr.Variable, bounds: xr.Variable, where: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Begin and end of each interval, in the units of the time where the bounds have none."""
+    about = {key: bounds.attrs.get(key, time.attrs.get(key)) for key in ("units", "calendar")}
+    about = {key: value for key, value in about.items() if value is not None}
+    raw = bounds.to_numpy().reshape(-1, 2)[:steps]
+    try:
+        ends = [decode_time(xr.Variable(("t",), raw[:, side], about, time.encoding), where) for side in (0, 1)]
+    except InputError:
+        return None
+    begin, end = (one.values for one in ends)
+    return (begin, end) if len(begin) == len(end) == steps and begin.dtype.kind == end.dtype.kind else None
+
+
+def _follow_each_other(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> bool:
+    """Whether no interval reaches into another: sums since a start do, and have no middle of their own."""
+    order = np.argsort(begin, kind="stable")
+    begin, end = begin[order], end[order]
+    apart = _seconds(begin[1:] - end[:-1]) >= -slack(_seconds(end[:-1] - begin[:-1]))
+    same = (begin[1:] == begin[:-1]) & (end[1:] == end[:-1])
+    return bool((apart | same).all())
+
+
+def _seconds(lengths: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    if lengths.dtype.kind == "m":
+        return np.asarray(lengths / np.timedelta64(1, "s"), np.float64)
+    return np.array([one.total_seconds() for one in lengths], np.float64)
+
+
+def _kept(stamps: Stamps, why: str) -> Stamps:
+    note = f"{why}: each step is taken as of its stamp."
+    return replace(stamps, note=" ".join(filter(None, (stamps.note, note))))

@@ -1,0 +1,69 @@
+"""Time stamps that were never written: the end of a file whose writer died."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+
+from faconv_cli.errors import InputError
+
+_BEYOND = 1e30  # no number of a time; NetCDF's own fill is 9.97e36
+
+
+def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
+    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, or zeros after larger ones.
+
+    Returns:
+        The stamps that were written, and a note where some were not.
+
+    Raises:
+        InputError: none was written, or others than the last were not.
+    """
+    blank = _blank(raw)
+    count = len(raw) - _trailing(blank)
+    if count == len(raw):
+        count = len(raw) - _trailing_zeros(raw)
+    if blank[:count].any() or (len(raw) and not count):
+        number = int(np.argmax(blank)) + 1
+        raise InputError(
+            f"{where} has missing stamps (the first is number {number} of {len(raw)})"
+            if count
+            else f"{where} has missing stamps: none of {len(raw)} was ever written",
+            wanted="each step needs its time",
+            do="correct the coordinate in the file, or number the steps with --time-index",
+        )
+    if count == len(raw):
+        return raw, ""
+    last = len(raw) - count
+    what = f"the last {last} of {len(raw)} time stamps were" if last > 1 else "the last time stamp was"
+    return raw[:count], f"{where}: {what} never written; what has no time is left out."
+
+
+def _blank(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if raw.dtype.kind == "M":
+        return np.asarray(np.isnat(raw))
+    if raw.dtype.kind == "f":
+        return ~(np.abs(raw) < _BEYOND)
+    if raw.dtype.kind in "iu":
+        return np.asarray(raw == netCDF4.default_fillvals.get(raw.dtype.str[1:], 0)) & (raw != 0)
+    if raw.dtype.kind in "SUT" or (raw.dtype.kind == "O" and isinstance(raw[0], str | bytes)):
+        return np.array([not one.strip(b" \0" if isinstance(one, bytes) else " \0") for one in raw.tolist()])
+    return np.zeros(len(raw), bool)
+
+
+def _trailing(flags: npt.NDArray[np.bool_]) -> int:
+    """How many flags are set at the end."""
+    return len(flags) if flags.all() else int(np.argmin(flags[::-1]))
+
+
+def _trailing_zeros(raw: npt.NDArray[Any]) -> int:
+    """How many zeros follow increasing positive numbers; a single one after a single number may be meant."""
+    if raw.dtype.kind not in "fiu" or len(raw) < 3:
+        return 0
+    zeros = _trailing(raw == 0)
+    before = raw[: len(raw) - zeros].astype(np.float64)
+    increasing = (np.diff(before) > 0).all() and (before[-1:] > 0).all()
+    return zeros if increasing and (zeros > 1 or len(before) > 1) else 0
