@@ -50,9 +50,7 @@ class Clock:
             return np.asarray(keys / _PER_NUMBER)
         if self.per_second == _NANO:
             return keys.astype("datetime64[ns]")
-        return np.asarray(
-            cftime.num2date(keys, _MICROSECONDS, self.calendar, only_use_cftime_datetimes=True)
-        )
+        return np.asarray(cftime.num2date(keys, _MICROSECONDS, self.calendar, only_use_cftime_datetimes=True))
 
     def axis(self, keys: Keys) -> TimeAxis:
         """Give counted stamps as a time axis.
@@ -72,15 +70,17 @@ def wind(entries: Sequence[Sequence[Layer]], notes: list[str]) -> tuple[Clock, d
     Raises:
         InputError: calendars that differ.
     """
-    layers = [layer for own in entries for layer in own]
+    layers = [layer for entry in entries for layer in entry]
     clock = _clock(layers)
-    keys = {id(layer): clock.keys_of(layer) for layer in layers}
+    distinct = {id(layer.stamps): layer for layer in layers}  # levels of a file share theirs
+    own = {stamps: clock.keys_of(layer) for stamps, layer in distinct.items()}
+    keys = {id(layer): own[id(layer.stamps)] for layer in layers}
     if clock.calendar == UNDATED or not any(map(len, keys.values())):
         return clock, keys
-    steps = [_usual_step([keys[id(layer)] for layer in own]) for own in entries]
+    steps = [_usual_step([keys[id(layer)] for layer in entry]) for entry in entries]
     step_s = min(filter(None, steps), default=0) / clock.per_second
     spacing_s = max(layer.stamps.spacing_s for layer in layers)
-    result = rounded(list(keys.values()), step_s, clock.per_second, spacing_s)
+    result = rounded(list(own.values()), step_s, clock.per_second, spacing_s)
     if result.off_s > _SILENT_S:
         notes.append(
             f"Time stamps are rounded to multiples of {_told(result.unit_s)}: they are off by up to "
@@ -88,9 +88,10 @@ def wind(entries: Sequence[Sequence[Layer]], notes: list[str]) -> tuple[Clock, d
         )
     elif not result.unit_s and spacing_s > 0.01 * step_s:
         notes.append(
-            f"Time is stored in single precision and known to {_told(spacing_s)} only: steps may be misjudged."
+            f"Time is stored in single precision, known to {_told(spacing_s)} only: steps may be misjudged."
         )
-    return clock, dict(zip(keys, result.keys, strict=True))
+    own = dict(zip(own, result.keys, strict=True))
+    return clock, {id(layer): own[id(layer.stamps)] for layer in layers}
 
 
 def _clock(layers: list[Layer]) -> Clock:
@@ -119,7 +120,7 @@ def _alike(one: Layer, other: Layer) -> bool:
 
 
 def _usual_step(keys: list[Keys]) -> int:
-    """The shortest of the files' own usual steps; of files of one step, the usual one between them; 0 for none."""
+    """The shortest of the files' own usual steps, or the usual one between files of one step; 0 for none."""
     long = [own for own in keys if len(own) > 1] or [np.concatenate(keys)]
     steps = [np.diff(np.unique(own)) for own in long]
     return min((int(np.sort(own)[(len(own) - 1) // 2]) for own in steps if len(own)), default=0)

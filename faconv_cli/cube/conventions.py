@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,14 @@ from faconv_cli.errors import InputError
 
 _VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
+_RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run that it goes on from
+    "model": (("source_id", "model_id"), ("parent_source_id",)),
+    "member": (("variant_label", "member_id", "realization"), ("parent_variant_label",)),
+}
 _PRESSURE_UNITS = {"pa", "hpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar"}
+
+
+Run = dict[str, tuple[str, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,7 @@ class Layer:
         squeezed: dimensions of one point that were dropped.
         member: name of the ensemble member, where all are taken.
         variant: what else tells it from a namesake: GRIB's type of level and of step, units of the level.
+        run: the model and member that the file names, each with what it says it goes on from; see `Run`.
     """
 
     variable: str
@@ -49,6 +58,7 @@ class Layer:
     squeezed: tuple[str, ...]
     variant: tuple[str, ...] = ()
     member: str = ""
+    run: Run = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,7 +206,7 @@ def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims)
         variant = (*(text_of(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)
         for place, member in enumerate(dims.members):
             at = {dim: index for dim, index in ((dims.level, number), (dims.member, place)) if dim}
-            field = make(
+            one = make(
                 roles.path,
                 name,
                 variable,
@@ -210,8 +220,22 @@ def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims)
                 roles.close,
                 repeated=repeated,
             )
-            layers.append(Layer(name, channel, field, times.stamps, dims.squeezed, variant, member))
+            run = _run_of(roles)
+            layers.append(Layer(name, channel, one, times.stamps, dims.squeezed, variant, member, run))
     return layers
+
+
+def _run_of(roles: Coordinates) -> Run:
+    """What the global attributes, and a coordinate of a single member, say of the run, as far as they do."""
+    dataset = roles.dataset
+
+    def told(keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(str(dataset.attrs[key]).strip() for key in keys if key in dataset.attrs)
+
+    named = {what: (told(own), told(parents)) for what, (own, parents) in _RUN.items()}
+    run = {what: (own[0], parents) for what, (own, parents) in named.items() if own}
+    members = _members(None, roles)
+    return run | ({"member": (members[0], ())} if len(members) == 1 and members[0] else {})
 
 
 def _members(dim: str | None, roles: Coordinates) -> list[str]:

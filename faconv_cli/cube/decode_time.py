@@ -25,7 +25,15 @@ _SINCE = re.compile(r"(\w+)\s+since\s+(.+)", re.I)
 _ABSOLUTE = re.compile(r"\w+\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # of CDO
 _NO_UNITS = {"", "1", "none", "-", "count", "index", "step", "steps", "timestep", "timesteps", "level"}
 _TEXT = re.compile(r"(\d{4,5})-?(\d\d)?-?(\d\d)?(?:[T_ :]+(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?(?:\.\d*)?Z?")
-_SECONDS = {"day": 86400.0, "d": 86400.0, "hour": 3600.0, "hr": 3600.0, "h": 3600.0, "min": 60.0, "minute": 60.0}
+_SECONDS = {
+    "day": 86400.0,
+    "d": 86400.0,
+    "hour": 3600.0,
+    "hr": 3600.0,
+    "h": 3600.0,
+    "min": 60.0,
+    "minute": 60.0,
+}
 _WHOLE_SINGLE = 2**24  # whole numbers above it are not all there in single precision
 
 
@@ -61,11 +69,16 @@ def decode_time(variable: xr.Variable, where: str) -> Stamps:
         InputError: units or a calendar that cannot be understood, or stamps that are missing before the last.
     """
     raw, note = written(np.atleast_1d(np.squeeze(variable.to_numpy())), where)
-    stamps = _decoded(raw, variable, where)
+    stamps = decode_raw(raw, variable, where)
     return replace(stamps, note=" ".join(filter(None, (stamps.note, note)))) if note else stamps
 
 
-def _decoded(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stamps:
+def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stamps:
+    """Decode stamps (t,) that are all there by the attributes and encoding of ``variable``.
+
+    Raises:
+        InputError: units or a calendar that cannot be understood.
+    """
     units = " ".join(str(variable.attrs.get("units", "")).split())
     calendar = canonical(str(variable.attrs.get("calendar", variable.encoding.get("calendar", ""))))
     if raw.dtype.kind == "M" or (raw.dtype.kind == "O" and len(raw) and isinstance(raw[0], cftime.datetime)):

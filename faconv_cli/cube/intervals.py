@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.decode_time import Stamps, decode_time
+from faconv_cli.cube.decode_time import Stamps, decode_raw
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.rounding import slack
 from faconv_cli.cube.timeaxis import UNDATED
@@ -28,7 +28,7 @@ def bounds_of(name: str, variables: dict[str, xr.Variable]) -> str | None:
     return next(fitting, None)
 
 
-def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, where: str) -> Stamps:
+def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path: str, name: str) -> Stamps:
     """Move the stamps that lie at the end of their interval to its middle; all others stay.
 
     Monthly means of CESM are stamped when the next month begins, daily means at 24:00: by their stamps alone,
@@ -38,8 +38,9 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, where
         stamps: (t,) of the coordinate, decoded.
         time: the coordinate, for what its bounds do not say themselves.
         bounds: (t, 2), not decoded.
-        where: file and name of the bounds, for notes.
+        path, name: file and name of the bounds, for notes.
     """
+    where = f"{path}: {name}"
     if stamps.calendar == UNDATED or not len(stamps.values):
         return stamps
     ends = _decoded(len(stamps.values), time, bounds, where)
@@ -55,12 +56,10 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, where
         return stamps
     if not _follow_each_other(begin, end):
         return _kept(stamps, f"the intervals of {where} overlap")
-    middle = begin + (end - begin) // 2
-    moved = np.where(late, middle, stamps.values)
-    first = int(np.argmax(late))
+    moved = np.where(late, begin + (end - begin) // 2, stamps.values)
     note = (
-        f"{where}: steps are stamped at the end of their interval, and are taken as of its middle: "
-        f"{str(stamps.values[first])[:16]} is {str(moved[first])[:16]}."
+        f"Steps that are stamped at the end of their interval ({name}) are taken as of its middle: month, "
+        "season and day are those of the interval."
     )
     return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))))
 
@@ -68,22 +67,25 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, where
 def is_point(variable: xr.Variable, time: str) -> bool:
     """Whether a variable says that it holds instants, whatever bounds its time has."""
     methods = text_of(variable.attrs, "cell_methods").split()
-    return any(methods[i : i + 2] == [f"{name}:", "point"] for name in (time, "time") for i in range(len(methods)))
+    return any(
+        methods[i : i + 2] == [f"{name}:", "point"] for name in (time, "time") for i in range(len(methods))
+    )
 
 
 def _decoded(
     steps: int, time: xr.Variable, bounds: xr.Variable, where: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Begin and end of each interval, in the units of the time where the bounds have none."""
-    about = {key: bounds.attrs.get(key, time.attrs.get(key)) for key in ("units", "calendar")}
-    about = {key: value for key, value in about.items() if value is not None}
+    """Begin and end of each interval, in the units of the time where the bounds have none; or None."""
     raw = bounds.to_numpy().reshape(-1, 2)[:steps]
+    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+        return None
+    about = {key: bounds.attrs.get(key, time.attrs.get(key, "")) for key in ("units", "calendar")}
+    like = xr.Variable((), 0.0, about, {**time.encoding, "dtype": raw.dtype})
     try:
-        ends = [decode_time(xr.Variable(("t",), raw[:, side], about, time.encoding), where) for side in (0, 1)]
+        begin, end = (decode_raw(raw[:, side], like, where).values for side in (0, 1))
     except InputError:
         return None
-    begin, end = (one.values for one in ends)
-    return (begin, end) if len(begin) == len(end) == steps and begin.dtype.kind == end.dtype.kind else None
+    return (begin, end) if begin.dtype.kind == end.dtype.kind else None
 
 
 def _follow_each_other(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> bool:

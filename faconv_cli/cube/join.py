@@ -8,15 +8,18 @@ from functools import reduce
 
 import numpy as np
 
+from faconv_cli.cube.alike import Sampling, check_alike, check_common, other_steps, unlike_steps
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.lazy import FileField, Series
+from faconv_cli.cube.overlap import Difference, difference
 from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
+_SINGLE_TOLD = 60.0  # s between numbers in single precision that may be why stamps are the same
 _MOST_COMPARED = 16  # steps of an overlap whose values are read to see whether they agree
 
 
@@ -54,22 +57,33 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     """
     clock, keys = wind([entry.layers for entry in entries], notes)
     members = _members(entries, notes)
-    timelines = [[_timeline(entry.of_member(m), keys, notes) for m in members] for entry in entries]
+    timelines = [[_timeline(entry.of_member(m), keys, clock, notes) for m in members] for entry in entries]
     every = [timeline.keys for own in timelines for timeline in own]
     common, union = reduce(np.intersect1d, every), reduce(np.union1d, every)
     if not len(common):
         raise InputError(
-            f"{joined(sources)}: the variables share no time step",
+            f"{joined(sources)}: the variables share no time step ({_first_stamps(entries, every, clock)})",
             wanted="a cube has one time axis",
-            do="give files of the same period",
+            do="give files of the same period, stamped alike, or choose with --variables",
         )
     if len(common) < len(union):
+        names = [entry.channel.name for entry in entries for _ in members]
+        check_common(names, every, common, clock)
         notes.append(
             f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."
         )
     selected = [[timeline.select(common) for timeline in own] for own in timelines]
     time = _time_axis(clock, common, sources)
     return [_one_after_another(own) for own in selected], time.repeated(len(members))
+
+
+def _first_stamps(entries: Sequence[Entry], keys: Sequence[Keys], clock: Clock) -> str:
+    """Where the variables begin, those that begin at the same time told once."""
+    begins = {
+        str(clock.stamps_of(own[:1])[0])[:19]: entry.channel.name
+        for entry, own in zip(entries, keys, strict=False)
+    }
+    return ", ".join(f"{name} begins {begin}" for begin, name in begins.items())
 
 
 def _members(entries: Sequence[Entry], notes: list[str]) -> list[str]:
@@ -117,8 +131,9 @@ class _Timeline:
         return Series(self.parts, self.part[at], self.step[at])
 
 
-def _timeline(entry: Entry, keys: dict[int, Keys], notes: list[str]) -> _Timeline:
+def _timeline(entry: Entry, keys: dict[int, Keys], clock: Clock, notes: list[str]) -> _Timeline:
     _check_units(entry)
+    samplings = check_alike(entry.variable, entry.layers, keys, clock) if len(entry.layers) > 1 else []
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):
         if (np.diff(own) < 0).any():
@@ -134,11 +149,20 @@ def _timeline(entry: Entry, keys: dict[int, Keys], notes: list[str]) -> _Timelin
             rows = own[timeline.part[which[own]] == earlier]
             pairs = [(step[row], timeline.step[which[row]]) for row in rows]
             whole = len(own) == layer.field.steps
-            notes.append(_settle(entry, layer, entry.layers[earlier], pairs, whole=whole))
+            both = (samplings[number], samplings[earlier]) if samplings else None
+            notes.append(_settle(entry, layer, entry.layers[earlier], pairs, both, whole=whole))
     return timeline
 
 
-def _settle(entry: Entry, later: Layer, earlier: Layer, pairs: list[tuple[int, int]], *, whole: bool) -> str:
+def _settle(
+    entry: Entry,
+    later: Layer,
+    earlier: Layer,
+    pairs: list[tuple[int, int]],
+    samplings: tuple[Sampling, Sampling] | None,
+    *,
+    whole: bool,
+) -> str:
     """Say what became of steps that an earlier layer, or the same one, holds as well.
 
     Args:
@@ -146,18 +170,20 @@ def _settle(entry: Entry, later: Layer, earlier: Layer, pairs: list[tuple[int, i
         later: whose steps are not taken.
         earlier: whose steps are.
         pairs: step of the later and of the earlier layer.
+        samplings: how the later and the earlier layer sample time, where they are of two files.
         whole: the later layer has no step of its own.
 
     Raises:
-        InputError: the values differ, and the file has nothing else to give or contradicts itself.
+        InputError: the values differ, and the file has nothing else to give, contradicts itself, or is no
+            edition of the same record.
     """
     compared = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))]
-    differ = next((at for at, kept in compared if not _same(later.field, at, earlier.field, kept)), None)
+    differ = difference(later.field, earlier.field, compared)
     how = f" (compared at {len(compared)} steps)" if len(compared) < len(pairs) else ""
     name = entry.variable
     if later is earlier:
         if differ is not None:
-            raise _contradiction(later, differ)
+            raise _contradiction(later, differ.at)
         times = "time step is" if len(pairs) == 1 else "time steps are"
         return f"{later.field.path}: {len(pairs)} {times} there again with the same values{how} and left out."
     if whole:
@@ -166,26 +192,30 @@ def _settle(entry: Entry, later: Layer, earlier: Layer, pairs: list[tuple[int, i
         return f"{later.field.path} holds {name} at the same times and with the same values{how} as " + (
             f"{earlier.field.path}, and is left out."
         )
-    values = f"; the values are the same{how}" if differ is None else "; the values differ"
+    if differ is not None and samplings is not None and other_steps(*samplings):
+        raise unlike_steps(name, *samplings[::-1])
+    if differ is not None and differ.another_run:
+        raise _another_run(name, earlier, later, len(pairs), differ)
+    values = f"; the values are the same{how}"
+    if differ is not None:
+        values = f"; the values differ (by {differ.size:.3g}, where the record varies by {differ.varies:.3g})"
     return (
         f"{later.field.path}: {len(pairs)} time steps of {name} are in files named before it and are taken "
         f"from there{values}."
     )
 
 
-def _same(one: FileField, step: int, other: FileField, at: int) -> bool:
-    fields = np.empty((2, *one.shape), np.float32)
-    one.read_into(fields[:1], int(step), int(step) + 1)
-    other.read_into(fields[1:], int(at), int(at) + 1)
-    return bool(np.array_equal(fields[0], fields[1], equal_nan=True))
-
-
 def _contradiction(layer: Layer, step: int) -> InputError:
+    apart = layer.stamps.spacing_s
+    single = f": time is in single precision, which tells stamps {apart / 60:.3g} minutes apart"
+    single = single if apart >= _SINGLE_TOLD else ""
     return InputError(
         f"{layer.field.path}: time stamp {str(layer.stamps.values[step])[:19]} occurs more than once, with "
-        "other values",
+        f"other values{single}",
         wanted="each time step must be there once",
-        do="remove the wrong ones, for example with cdo -mergetime or xarray's drop_duplicates",
+        do="remove the wrong ones, for example with cdo -mergetime or xarray's drop_duplicates"
+        if not single
+        else "store time in double precision, or number the steps with --time-index",
     )
 
 
@@ -194,6 +224,15 @@ def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
         f"{earlier.field.path} and {later.field.path} both hold {name} at the same times, with other values",
         wanted="each step of a variable may come from one file",
         do="leave one of the files out",
+    )
+
+
+def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Difference) -> InputError:
+    return InputError(
+        f"{earlier.field.path} and {later.field.path} hold {name} at {steps} same times, with values that "
+        f"differ by {differ.size:.3g}, as much as those of different times ({differ.varies:.3g})",
+        wanted="the files of a variable are one record; these seem to be of two runs or members",
+        do="give one of them, or cut the overlap off where one goes on from the other",
     )
 
 

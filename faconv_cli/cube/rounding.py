@@ -55,7 +55,9 @@ def rounded(keys: Sequence[Keys], step_s: float, per_second: int, spacing_s: flo
         off = every - _nearest(every, unit)
         near = max(min(float(slack(step_s)), unit_s / _SHARE), 0.51 * spacing_s) * per_second
         if np.abs(off).max() <= near and (off[0] == 0 or (off != off[0]).any()):
-            return Rounded([_nearest(own, unit) for own in keys], float(np.abs(off).max()) / per_second, unit_s)
+            return Rounded(
+                [_nearest(own, unit) for own in keys], float(np.abs(off).max()) / per_second, unit_s
+            )
     return Rounded(list(keys), 0.0, 0.0)
 
 

@@ -73,6 +73,8 @@ def open_cube(
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, (dataset, close) in opened:
         offer.add(find_layers(dataset, location, asked, close, areas))
+    if time_index:
+        offer.leave_out_constants()
     sources = tuple(map(without_credentials, locations))
     offer.check(sources, None if variables is None else [item.rpartition("=")[2] for item in variables])
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
@@ -94,6 +96,17 @@ class _Offer:
         self.layers += found.layers
         self.refused.update(found.refused)
         self.notes += found.notes
+
+    def leave_out_constants(self) -> None:
+        """Of numbered steps, fields without time beside a record with it are no record of one step."""
+        moving = {layer.variable for layer in self.layers if layer.field.dims[0] is not None}
+        if moving:
+            constant = {layer.variable for layer in self.layers} - moving
+            why = Refusal(
+                "no time axis", "a channel varies in time", "give it beside a record, with --static"
+            )
+            self.refused.update(dict.fromkeys(constant, why))
+            self.layers = [layer for layer in self.layers if layer.variable in moving]
 
     def check(self, sources: Sequence[str], asked: Sequence[str] | None) -> None:
         """Raise what is wrong with a wanted variable, or what came nearest where nothing can be taken."""

@@ -23,6 +23,7 @@ from faconv_cli.errors import InputError, UsageError
 UNDATED = "none"  # CF's calendar of times that are not dates: numbers of steps
 _DAY = 86400.0  # s
 _REAL_CALENDARS = {"standard", "proleptic_gregorian", "julian"}  # CF 4.4 asks whether they have leap seconds
+_REST = (31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of the months after February
 _NUMBERS = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
@@ -197,6 +198,15 @@ class TimeAxis:
     def month(self) -> npt.NDArray[np.int64]:
         """(t,) 1 to 12; undated 1 throughout."""
         return self._components[:, 1] if self.dated else np.ones(len(self), np.int64)
+
+    @property
+    def month_fraction(self) -> npt.NDArray[np.float64]:
+        """(t,) in [0, 1): days since the month began over the length of that month, nearly; undated 0."""
+        if not self.dated:
+            return np.zeros(len(self))
+        lengths = np.array([30 if self.calendar == "360_day" else n for n in (31, 28.25, *_REST)])
+        days = self._components[:, 2] - 1 + self.day_fraction
+        return np.asarray(np.minimum(days / lengths[self.month - 1], np.nextafter(1, 0)), np.float64)
 
     @property
     def years(self) -> npt.NDArray[np.float64]:

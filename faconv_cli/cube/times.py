@@ -93,7 +93,7 @@ class TimeFinder:
         )
 
     def _numbered(self, name: str, grid: Grid) -> list[Times] | Refusal:
-        """The steps along the dimension of time, whatever their times are; a field without any is one step."""
+        """The steps along the dimension of time, whatever their times are; a field without it is one."""
         sizes = self._coordinates.dataset.sizes
         dims = self._besides_grid(name, grid)
         timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
@@ -180,20 +180,17 @@ class TimeFinder:
     def _decode(self, name: str, point: bool) -> Stamps:
         """The stamps of a coordinate, for fields that are instants or else belong to its intervals."""
         if (name, point) not in self._decoded:
-            read, where = self._read(name), f"{self._coordinates.path}: {name}"
-            stamps = decode_time(read, where)
+            read, path = self._read(name), self._coordinates.path
+            stamps = decode_time(read, f"{path}: {name}")
             bounds = None if point else bounds_of(name, self._coordinates.variables)
             if bounds is not None:
-                where = f"{self._coordinates.path}: {bounds}"
-                stamps = into_intervals(stamps, read, self._read(bounds), where)
+                stamps = into_intervals(stamps, read, self._read(bounds), path, bounds)
             self._decoded[name, point] = stamps
         return self._decoded[name, point]
 
     def _read(self, name: str) -> xr.Variable:
         lazy = self._coordinates.variables[name]
-        return xr.Variable(
-            lazy.dims, load(lazy, self._coordinates.path, name), lazy.attrs, lazy.encoding
-        )
+        return xr.Variable(lazy.dims, load(lazy, self._coordinates.path, name), lazy.attrs, lazy.encoding)
 
 
 def _follow_each_other(stamps: npt.NDArray[Any]) -> bool:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from faconv_cli.errors import InputError
 
-_BEYOND = 1e30  # no number of a time; NetCDF's own fill is 9.97e36
+_FILLS = (9.969209968386869e36, 1e20)  # of NetCDF, and the one that CMIP agreed on
 
 
 def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
-    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, or zeros after larger ones.
+    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, zeros after larger ones.
 
     Returns:
         The stamps that were written, and a note where some were not.
@@ -46,9 +46,10 @@ def _blank(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if raw.dtype.kind == "M":
         return np.asarray(np.isnat(raw))
     if raw.dtype.kind == "f":
-        return ~(np.abs(raw) < _BEYOND)
+        filled = np.isclose(raw[:, None], _FILLS, rtol=1e-6, atol=0).any(axis=1)
+        return np.asarray(~np.isfinite(raw) | filled)
     if raw.dtype.kind in "iu":
-        return np.asarray(raw == netCDF4.default_fillvals.get(raw.dtype.str[1:], 0)) & (raw != 0)
+        return np.asarray((raw == netCDF4.default_fillvals.get(raw.dtype.str[1:], 0)) & (raw != 0))
     if raw.dtype.kind in "SUT" or (raw.dtype.kind == "O" and isinstance(raw[0], str | bytes)):
         return np.array([not one.strip(b" \0" if isinstance(one, bytes) else " \0") for one in raw.tolist()])
     return np.zeros(len(raw), bool)

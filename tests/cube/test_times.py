@@ -101,6 +101,49 @@ def test_the_numbered_dimension_can_be_named(save):
     assert open_cube([save({"wave": 5})], time_index=True).shape[0] == 5
 
 
+@pytest.mark.parametrize("leading", [{}, {"time": 1}, {"band": 1}], ids=str)
+def test_fields_without_time_are_steps_file_after_file(save, leading):
+    paths = []
+    for number in (2, 0, 1):
+        path = save(leading, name=f"{number}.nc")
+        with xr.open_dataset(path) as ds:
+            paths.append(path.with_name(f"field_{number}.nc"))
+            (ds + number).to_netcdf(paths[-1])
+    with pytest.raises(InputError, match="--time-index|--static"):
+        open_cube(paths)
+    cube = open_cube(paths, time_index=True)
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [2, 0, 1])
+    assert cube.time.labels == list("012")
+    assert any("numbered" in note for note in cube.notes)
+    with pytest.raises(InputError, match="there is one time step"):
+        open_cube(paths[:1], time_index=True)
+
+
+@pytest.mark.parametrize("in_one_file", [True, False])
+def test_a_constant_field_beside_numbered_steps_is_no_step(save, in_one_file):
+    height = {"height": (("lat", "lon"), np.ones((3, 4)))}
+    paths = [save({"time": 5}, **(height if in_one_file else {}))]
+    if not in_one_file:
+        path = save({}, name="height.nc", **height)
+        with xr.open_dataset(path) as ds:
+            ds.drop_vars("x").to_netcdf(path.with_name("constant.nc"))
+        paths.append(path.with_name("constant.nc"))
+    cube = open_cube(paths, time_index=True)
+    assert ([channel.name for channel in cube.channels], len(cube.time)) == (["x"], 5)
+    assert "--static" in cube.left_out["height"]
+
+
+@pytest.mark.parametrize("units", ["days", "hours", "h"])
+def test_time_without_a_reference_date_is_told_as_such(save, units):
+    path = save({"time": 4}, {"time": ("time", [0.0, 1, 2, 3], {"units": units})})
+    for named in (None, "time"):
+        with pytest.raises(
+            InputError, match=rf"'{units}', without the date that (it|they) counts? from.*--time-index"
+        ):
+            open_cube([path], time_dim=named)
+    assert len(open_cube([path], time_index=True).time) == 4
+
+
 def test_numbered_steps_have_no_seasons(save):
     cube = open_cube([save({"time": 40})], time_index=True)
     time = cube.time

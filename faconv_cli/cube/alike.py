@@ -1,0 +1,163 @@
+"""Whether the files of one variable are one record: the same step, the same place in the month, one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from faconv_cli.cube.clock import Clock
+from faconv_cli.cube.conventions import Layer
+from faconv_cli.cube.rounding import Keys
+from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.timestep import days_of, months_of
+from faconv_cli.errors import InputError
+
+_LEAST_STEPS = 3  # that say what step a file has
+_LARGEST_SHIFT = 0.25  # of a month or year, between the places of two files' stamps in it
+_BY_CHANCE = 3  # times the longest step of a variable: no common multiple of usual steps
+_EVEN = 0.1  # of a step
+
+
+class Sampling(NamedTuple):
+    """How one file samples time.
+
+    Attributes:
+        layer: the file.
+        keys: (t,) its stamps in order, each once.
+        step: its usual step, as text; empty where it has too few steps, or they vary.
+        place: mean position of its stamps in their month, or year where the step is whole years, from 0 to 1;
+            NaN where that varies or the step is shorter.
+    """
+
+    layer: Layer
+    keys: Keys
+    step: str
+    place: float
+
+
+def check_alike(name: str, layers: Sequence[Layer], keys: Mapping[int, Keys], clock: Clock) -> list[Sampling]:
+    """Refuse files of a variable that are no one record by their times or by what they say of themselves.
+
+    Returns:
+        How each file samples time.
+
+    Raises:
+        InputError: other runs or models, other steps, stamps at another place of the month.
+    """
+    _check_runs(name, layers)
+    samplings = [_sampling(layer, np.unique(keys[id(layer)]), clock) for layer in layers]
+    distinct = {(one.step, f"{one.place:.2f}"): one for one in samplings if one.step}
+    union = np.unique(np.concatenate([one.keys for one in samplings]))
+    for one, other in combinations(distinct.values(), 2):
+        if other_steps(one, other):
+            coarse, fine = sorted((one, other), key=lambda x: days_of(x.step), reverse=True)
+            if not _filled(coarse, fine, union, clock):
+                raise unlike_steps(name, one, other)
+        elif abs(one.place - other.place) > _LARGEST_SHIFT:
+            raise _other_place(name, one, other, clock)
+    return samplings
+
+
+def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:
+    """Refuse variables whose time steps coincide now and then, by chance.
+
+    Args:
+        names: of the variables.
+        keys: (t,) stamps of each, in order.
+        common: those that all have.
+        clock: how stamps are counted.
+
+    Raises:
+        InputError: monthly and shorter steps, or common steps far longer than those of any variable.
+    """
+    steps = {name: clock.axis(own).step for name, own in zip(names, keys, strict=True) if len(own) > 2}
+    monthly = [name for name, step in steps.items() if months_of(step) is not None]
+    others = [name for name in steps if name not in monthly]
+    if clock.calendar == UNDATED or not steps:
+        return
+    if monthly and others:
+        one, other = monthly[0], others[0]
+        raise InputError(
+            f"{one} comes in steps of {steps[one]}, {other} of {steps[other]}",
+            wanted="a cube has one time step",
+            do="choose with --variables, or average the finer ones first (cdo monmean, xarray's resample)",
+        )
+    step = clock.axis(common).step if len(common) > 1 else ""
+    longest = max(steps, key=lambda name: days_of(steps[name]))
+    if len(common) < 2 or days_of(step) > _BY_CHANCE * days_of(steps[longest]):
+        at = [clock.axis(own).labels[0] for own in keys[:2]]
+        raise InputError(
+            f"the variables share {len(common)} of {max(map(len, keys))} time steps, {step or 'one'} apart "
+            f"(their own steps are {steps[longest]} and less; {names[0]} begins {at[0]}, {names[1]} {at[1]})",
+            wanted="variables of one record are stamped alike",
+            do="choose with --variables, or shift the stamps of one (cdo shifttime)",
+        )
+
+
+def other_steps(one: Sampling, other: Sampling) -> bool:
+    """Whether both files have a step, and not the same."""
+    return bool(one.step and other.step) and one.step != other.step
+
+
+def unlike_steps(name: str, one: Sampling, other: Sampling) -> InputError:
+    """Two files of a variable with other steps."""
+    return InputError(
+        f"{name} comes in steps of {one.step} in {one.layer.field.path} and of {other.step} in "
+        f"{other.layer.field.path}",
+        wanted="a record has one step",
+        do="give files of one step, or average the finer ones first (cdo monmean, xarray's resample)",
+    )
+
+
+def _sampling(layer: Layer, keys: Keys, clock: Clock) -> Sampling:
+    none = Sampling(layer, keys, "", np.nan)
+    if len(keys) < _LEAST_STEPS:
+        return none
+    axis = clock.axis(keys)
+    usual = len(keys) - len(axis.segments)
+    if axis.irregular_steps or 2 * usual <= len(keys) - 1:
+        return none
+    return Sampling(layer, keys, axis.step, _place(axis))
+
+
+def _place(axis: TimeAxis) -> float:
+    if not axis.dated or axis.step_months is None:
+        return np.nan
+    places = axis.year_fraction if axis.step_months % 12 == 0 else axis.month_fraction
+    return float(places.mean()) if np.ptp(places) < _LARGEST_SHIFT else np.nan
+
+
+def _filled(coarse: Sampling, fine: Sampling, union: Keys, clock: Clock) -> bool:
+    """Whether other files fill the steps between those of the coarser file, as parts of one record do."""
+    inside = union[(union >= coarse.keys[0]) & (union <= coarse.keys[-1])]
+    axis = clock.axis(inside)
+    steps = np.diff(inside)
+    return axis.step == fine.step and bool((np.abs(steps / np.median(steps) - 1) <= _EVEN).all())
+
+
+def _other_place(name: str, one: Sampling, other: Sampling, clock: Clock) -> InputError:
+    labels = [clock.axis(x.keys).labels[0] for x in (one, other)]
+    paths = [x.layer.field.path for x in (one, other)]
+    return InputError(
+        f"{name} is stamped at another time of the {one.step.split()[-1].rstrip('s')} in {paths[0]} "
+        f"({labels[0]}) than in {paths[1]} ({labels[1]})",
+        wanted="the steps of a record are stamped alike, so that it is known which month each is of",
+        do="shift one of them (cdo settaxis, cdo shifttime), or give one of the files",
+    )
+
+
+def _check_runs(name: str, layers: Sequence[Layer]) -> None:
+    """Refuse files that name another model or member, unless one says that it goes on from the other."""
+    distinct = {tuple(layer.run.items()): layer for layer in layers}
+    for one, other in combinations(distinct.values(), 2):
+        for what, (mine, parents) in one.run.items():
+            theirs, others = other.run.get(what, (mine, ()))
+            if mine != theirs and mine not in others and theirs not in parents:
+                raise InputError(
+                    f"{name} is of {what} {mine} in {one.field.path}, and of {theirs} in {other.field.path}",
+                    wanted="the files of a variable are one record of one run",
+                    do="give the files of one of them",
+                )

@@ -1,0 +1,71 @@
+"""Two files that hold the same steps: a later edition of the data, or another run altogether."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from faconv_cli.cube.lazy import Fields, FileField
+
+_PAIRS = 8  # of neighbouring steps that tell how much a record varies
+_ANOTHER_RUN = 0.5  # of how much the record varies
+
+
+class Difference(NamedTuple):
+    """How much values at the same times differ.
+
+    Attributes:
+        at: step of the one file that differs from the other's.
+        size: root mean square of the difference.
+        varies: the same from a step to the next, or half the standard deviation in time where that is larger:
+            what persists from day to day still varies over the year.
+    """
+
+    at: int
+    size: float
+    varies: float
+
+    @property
+    def another_run(self) -> bool:
+        """Whether they differ about as much as different times do; editions of one run differ far less."""
+        return self.varies > 0 and self.size >= _ANOTHER_RUN * self.varies
+
+
+def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]]) -> Difference | None:
+    """Compare pairs of steps of two files, or of one; None where all are the same."""
+    at, squares = None, []
+    for step, kept in pairs:
+        fields = _field(one, step), _field(other, kept)
+        if not np.array_equal(*fields, equal_nan=True):
+            at = step if at is None else at
+        squares.append(_mean((fields[0] - fields[1]).astype(np.float64) ** 2))
+    if at is None:
+        return None
+    return Difference(
+        at, float(np.sqrt(np.nanmean(squares))), _varies(max(one, other, key=lambda x: x.steps))
+    )
+
+
+def _varies(field: FileField) -> float:
+    if field.steps < 2:
+        return 0.0
+    firsts = np.unique(np.linspace(0, field.steps - 2, _PAIRS).astype(int))
+    steps = np.array([[_field(field, step), _field(field, step + 1)] for step in firsts.tolist()], np.float64)
+    follow, overall = _mean((steps[:, 1] - steps[:, 0]) ** 2), _mean(steps.var(axis=(0, 1)))
+    return float(np.sqrt(np.nanmax([follow, overall / 4, 0.0])))
+
+
+def _field(field: FileField, step: int) -> Fields:
+    values: Fields = np.empty((1, *field.shape), np.float32)
+    field.read_into(values, int(step), int(step) + 1)
+    return np.asarray(values[0])
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean over the points that are not missing, or NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a mean of nothing
+        return float(np.nanmean(values))

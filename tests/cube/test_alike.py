@@ -1,0 +1,157 @@
+"""Whether files of one variable, and variables of one cube, are one record."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from faconv_cli.cube.source import open_cube
+from faconv_cli.errors import InputError
+
+DAYS = np.arange(365.0)
+FIRSTS = np.array([0.0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
+MIDDLES = FIRSTS + 15
+
+
+@pytest.fixture
+def save(tmp_path):
+    def _save(name, days, variable="x", seed=0, attrs=None, scale=1.0, **coordinates):
+        """Write red noise of a seed at some days of 2001, the same at the same days."""
+        noise = np.random.default_rng(seed).normal(size=(800, 3, 4)).astype("f4")
+        fields = noise[np.asarray(days).astype(int)] * scale
+        ds = xr.Dataset(
+            {variable: (("time", "lat", "lon"), fields, {"units": "K"})},
+            {
+                "time": ("time", np.asarray(days, float), {"units": "days since 2001-01-01"}),
+                "lat": ("lat", [-10.0, 0.0, 10.0], {"units": "degrees_north"}),
+                "lon": ("lon", [0.0, 10.0, 20.0, 30.0], {"units": "degrees_east"}),
+            }
+            | coordinates,
+            attrs or {},
+        )
+        ds.to_netcdf(tmp_path / name)
+        return tmp_path / name
+
+    return _save
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("monthly", [FIRSTS, MIDDLES + 0.5, FIRSTS + 365], ids=["firsts", "middles", "later"])
+def test_daily_and_monthly_files_are_no_record(save, monthly, turned):
+    paths = [save("day.nc", DAYS), save("month.nc", monthly, seed=1)]
+    paths = paths[::-1] if turned else paths
+    with pytest.raises(InputError, match=r"(day|month)\.nc.*(day|month)\.nc"):
+        open_cube(paths)
+
+
+def test_other_steps_are_named_with_their_files(save):
+    with pytest.raises(
+        InputError,
+        match=r"x comes in steps of 1 day in .*day\.nc and of 1 month in .*month\.nc\. a record has one",
+    ):
+        open_cube([save("day.nc", DAYS), save("month.nc", FIRSTS + 365)])
+
+
+def test_parts_of_a_record_that_fit_into_each_other_are_one(save):
+    """Even days in one file, the first two hundred and the odd ones in others."""
+    paths = [save("even.nc", DAYS[::2]), save("first.nc", DAYS[:200]), save("odd.nc", DAYS[1::2])]
+    time = open_cube(paths).time
+    assert (len(time), time.step) == (365, "1 day")
+    with pytest.raises(InputError, match="steps of 2 days in"):
+        open_cube(paths[:2])
+
+
+@pytest.mark.parametrize("later", [0, 365])
+def test_mid_month_and_first_of_month_are_no_record(save, later):
+    paths = [save("first.nc", FIRSTS), save("middle.nc", MIDDLES + later)]
+    with pytest.raises(
+        InputError,
+        match=r"x is stamped at another time of the month in .*first\.nc \(2001-01-01\) than in .*middle\.nc",
+    ):
+        open_cube(paths)
+
+
+def test_the_fifteenth_and_the_middle_of_the_month_go_together(save):
+    other = FIRSTS + 365 + np.diff([*FIRSTS, 365]) / 2
+    assert open_cube([save("a.nc", FIRSTS + 14), save("b.nc", other)]).time.step == "1 month"
+
+
+def test_years_stamped_at_their_beginning_and_middle_are_no_record(save, tmp_path):
+    def shifted(name, first):
+        path = save(name, np.arange(5))
+        with xr.open_dataset(path, decode_times=False) as ds:
+            ds = ds.load()
+        ds["time"] = (
+            "time",
+            first + 365.0 * np.arange(5),
+            {"units": "days since 2001-01-01", "calendar": "noleap"},
+        )
+        ds.to_netcdf(path)
+        return path
+
+    assert open_cube([shifted("a.nc", 0.0), shifted("b.nc", 1825.0)]).time.step == "1 year"
+    with pytest.raises(InputError, match=r"another time of the year in .*a\.nc .*than in .*b\.nc"):
+        open_cube([shifted("a.nc", 0.0), shifted("b.nc", 1825.0 + 182)])
+
+
+def test_two_runs_that_overlap_are_no_record(save):
+    paths = [save("a.nc", DAYS[:200]), save("b.nc", DAYS[150:], seed=1)]
+    with pytest.raises(
+        InputError, match=r"a\.nc and .*b\.nc hold x at 50 same times, with values that differ"
+    ):
+        open_cube(paths)
+
+
+def test_a_later_edition_of_the_same_data_goes_on_with_a_note(save):
+    """Preliminary data differ from final ones by far less than the weather does."""
+    paths = [save("final.nc", DAYS[:200]), save("preliminary.nc", DAYS[150:], scale=1.1)]
+    cube = open_cube(paths)
+    assert len(cube.time) == 365
+    assert any(
+        "50 time steps of x are in files named before it" in n and "values differ (by 0." in n
+        for n in cube.notes
+    )
+
+
+@pytest.mark.parametrize("key", ["variant_label", "member_id", "realization", "source_id", "model_id"])
+def test_files_that_name_other_runs_are_no_record_even_one_after_the_other(save, key):
+    paths = [save("a.nc", DAYS[:200], attrs={key: "r1"}), save("b.nc", DAYS[200:], attrs={key: "r2"})]
+    with pytest.raises(InputError, match=r"x is of (model|member) r1 in .*a\.nc, and of r2 in .*b\.nc"):
+        open_cube(paths)
+    same = [save("a.nc", DAYS[:200], attrs={key: "r1"}), save("b.nc", DAYS[200:], attrs={key: "r1"})]
+    assert len(open_cube(same).time) == 365
+
+
+def test_a_run_that_says_it_goes_on_from_another_does(save):
+    child = {"variant_label": "r4", "parent_variant_label": "r1", "source_id": "A"}
+    paths = [save("a.nc", DAYS[:200], attrs={"variant_label": "r1"}), save("b.nc", DAYS[200:], attrs=child)]
+    assert len(open_cube(paths).time) == 365
+
+
+def test_scalar_members_are_not_joined_unless_all_are_taken(save):
+    paths = [save("a.nc", DAYS[:50], number=((), 0)), save("b.nc", DAYS[:50] + 50, number=((), 1))]
+    with pytest.raises(InputError, match=r"of member 0 in .*a\.nc, and of 1 in .*b\.nc"):
+        open_cube(paths)
+
+
+def test_monthly_and_daily_variables_are_no_cube(save):
+    """The first of each month would be left: one day of the one, a mean of the other."""
+    with pytest.raises(
+        InputError, match=r"y comes in steps of 1 month, x of 1 day\. a cube has one time step"
+    ):
+        open_cube([save("day.nc", DAYS), save("month.nc", FIRSTS, "y")])
+
+
+def test_hourly_and_six_hourly_variables_are_a_cube_of_their_common_steps(save):
+    time = open_cube([save("a.nc", DAYS[:24] / 24), save("b.nc", DAYS[:24:6] / 24, "y")]).time
+    assert (time.step, len(time)) == ("6 hours", 4)
+
+
+def test_variables_that_share_steps_by_chance_are_no_cube(save):
+    """The fifteenth of each month and its middle are the same in February alone."""
+    lengths = np.diff([*FIRSTS, 365])
+    years = np.concatenate([FIRSTS, FIRSTS + 365]), np.tile(lengths / 2, 2)
+    paths = [save("a.nc", years[0] + 14), save("b.nc", years[0] + years[1], "y")]
+    with pytest.raises(
+        InputError, match=r"share 2 of 24 time steps, 1 year apart \(their own steps are 1 month"
+    ):
+        open_cube(paths)
