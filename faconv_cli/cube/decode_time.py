@@ -165,7 +165,9 @@ def _check_overflow(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str) ->
 def _check_digits(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, parts: int) -> None:
     """Refuse dates YYYYMMDD in single precision, which cannot tell one day from the next."""
     if parts == 3 and stored.kind == "f" and stored.itemsize <= 4 and (np.abs(raw) > _WHOLE_SINGLE).any():
-        raise _undecodable(where, f"holds dates ({raw[0]:.0f}, ...) in single precision, which loses days")
+        raise _undecodable(
+            where, f"holds {raw[0]:.0f}, ... in single precision, which cannot tell a day from the next"
+        )
 
 
 def _months_since(raw: npt.NDArray[Any], match: re.Match[str], calendar: str) -> Stamps:
@@ -213,11 +215,11 @@ def _absolute(raw: npt.NDArray[Any], parts: int, calendar: str) -> Stamps:
 
 
 def _without_units(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, calendar: str) -> Stamps:
+    _check_digits(raw, stored, where, 3)
     numbers = raw.astype(np.float64)
-    written_dates = _written_dates(numbers)
-    if written_dates is not None:
-        form, dates, parts = written_dates
-        _check_digits(raw, stored, where, 3)
+    as_dates = _written_dates(numbers)
+    if as_dates is not None:
+        form, dates, parts = as_dates
         stamps = _guarded(_absolute, where, form, dates, parts, calendar)
         return Stamps(stamps.values, calendar, f"Time has no units and is read as dates {form}.")
     if (numbers != np.floor(numbers)).any():

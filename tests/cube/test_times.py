@@ -109,7 +109,7 @@ def test_fields_without_time_are_steps_file_after_file(save, leading):
         with xr.open_dataset(path) as ds:
             paths.append(path.with_name(f"field_{number}.nc"))
             (ds + number).to_netcdf(paths[-1])
-    with pytest.raises(InputError, match="--time-index|--static"):
+    with pytest.raises(InputError, match=r"--time-index|--static"):
         open_cube(paths)
     cube = open_cube(paths, time_index=True)
     np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [2, 0, 1])
