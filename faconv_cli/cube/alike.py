@@ -38,27 +38,47 @@ class Sampling(NamedTuple):
     place: float
 
 
-def check_alike(name: str, layers: Sequence[Layer], keys: Mapping[int, Keys], clock: Clock) -> list[Sampling]:
-    """Refuse files of a variable that are no one record by their times or by what they say of themselves.
+class Likeness:
+    """Compares the files of variables; those of channels that share their files are compared once.
 
-    Returns:
-        How each file samples time.
-
-    Raises:
-        InputError: other runs or models, other steps, stamps at another place of the month.
+    Args:
+        keys: (t,) stamps of each layer by its ``id``.
+        clock: how they are counted.
     """
-    _check_runs(name, layers)
-    samplings = [_sampling(layer, np.unique(keys[id(layer)]), clock) for layer in layers]
-    distinct = {(one.step, f"{one.place:.2f}"): one for one in samplings if one.step}
-    union = np.unique(np.concatenate([one.keys for one in samplings]))
-    for one, other in combinations(distinct.values(), 2):
-        if other_steps(one, other):
-            coarse, fine = sorted((one, other), key=lambda x: days_of(x.step), reverse=True)
-            if not _filled(coarse, fine, union, clock):
-                raise unlike_steps(name, one, other)
-        elif abs(one.place - other.place) > _LARGEST_SHIFT:
-            raise _other_place(name, one, other, clock)
-    return samplings
+
+    def __init__(self, keys: Mapping[int, Keys], clock: Clock) -> None:
+        self._keys, self._clock = keys, clock
+        self._known: dict[tuple[int, ...], list[Sampling]] = {}
+
+    def check(self, name: str, layers: Sequence[Layer]) -> list[Sampling]:
+        """Refuse files of a variable that are no one record by their times or by what they say of themselves.
+
+        Returns:
+            How each file samples time.
+
+        Raises:
+            InputError: other runs or models, other steps, stamps at another place of the month.
+        """
+        files = tuple(id(layer.stamps) for layer in layers)
+        if files not in self._known:
+            self._known[files] = self._compared(name, layers)
+        return self._known[files]
+
+    def _compared(self, name: str, layers: Sequence[Layer]) -> list[Sampling]:
+        _check_runs(name, layers)
+        if len(layers) == 1:
+            return [Sampling(layers[0], self._keys[id(layers[0])], "", np.nan)]
+        samplings = [_sampling(layer, np.unique(self._keys[id(layer)]), self._clock) for layer in layers]
+        distinct = {(one.step, f"{one.place:.2f}"): one for one in samplings if one.step}
+        union = np.unique(np.concatenate([one.keys for one in samplings]))
+        for one, other in combinations(distinct.values(), 2):
+            if other_steps(one, other):
+                coarse, fine = sorted((one, other), key=lambda x: days_of(x.step), reverse=True)
+                if not _filled(coarse, fine, union, self._clock):
+                    raise unlike_steps(name, one, other)
+            elif abs(one.place - other.place) > _LARGEST_SHIFT:
+                raise _other_place(name, one, other, self._clock)
+        return samplings
 
 
 def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:

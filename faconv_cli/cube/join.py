@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from faconv_cli.cube.alike import Sampling, check_alike, check_common, other_steps, unlike_steps
+from faconv_cli.cube.alike import Likeness, Sampling, check_common, other_steps, unlike_steps
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
@@ -57,7 +57,8 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     """
     clock, keys = wind([entry.layers for entry in entries], notes)
     members = _members(entries, notes)
-    timelines = [[_timeline(entry.of_member(m), keys, clock, notes) for m in members] for entry in entries]
+    alike = Likeness(keys, clock)
+    timelines = [[_timeline(entry.of_member(m), keys, alike, notes) for m in members] for entry in entries]
     every = [timeline.keys for own in timelines for timeline in own]
     common, union = reduce(np.intersect1d, every), reduce(np.union1d, every)
     if not len(common):
@@ -131,9 +132,9 @@ class _Timeline:
         return Series(self.parts, self.part[at], self.step[at])
 
 
-def _timeline(entry: Entry, keys: dict[int, Keys], clock: Clock, notes: list[str]) -> _Timeline:
+def _timeline(entry: Entry, keys: dict[int, Keys], alike: Likeness, notes: list[str]) -> _Timeline:
     _check_units(entry)
-    samplings = check_alike(entry.variable, entry.layers, keys, clock) if len(entry.layers) > 1 else []
+    samplings = alike.check(entry.variable, entry.layers)
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):
         if (np.diff(own) < 0).any():
@@ -149,7 +150,7 @@ def _timeline(entry: Entry, keys: dict[int, Keys], clock: Clock, notes: list[str
             rows = own[timeline.part[which[own]] == earlier]
             pairs = [(step[row], timeline.step[which[row]]) for row in rows]
             whole = len(own) == layer.field.steps
-            both = (samplings[number], samplings[earlier]) if samplings else None
+            both = samplings[number], samplings[earlier]
             notes.append(_settle(entry, layer, entry.layers[earlier], pairs, both, whole=whole))
     return timeline
 
@@ -159,7 +160,7 @@ def _settle(
     later: Layer,
     earlier: Layer,
     pairs: list[tuple[int, int]],
-    samplings: tuple[Sampling, Sampling] | None,
+    samplings: tuple[Sampling, Sampling],
     *,
     whole: bool,
 ) -> str:
@@ -170,7 +171,7 @@ def _settle(
         later: whose steps are not taken.
         earlier: whose steps are.
         pairs: step of the later and of the earlier layer.
-        samplings: how the later and the earlier layer sample time, where they are of two files.
+        samplings: how the later and the earlier layer sample time.
         whole: the later layer has no step of its own.
 
     Raises:
@@ -192,7 +193,7 @@ def _settle(
         return f"{later.field.path} holds {name} at the same times and with the same values{how} as " + (
             f"{earlier.field.path}, and is left out."
         )
-    if differ is not None and samplings is not None and other_steps(*samplings):
+    if differ is not None and other_steps(*samplings):
         raise unlike_steps(name, *samplings[::-1])
     if differ is not None and differ.another_run:
         raise _another_run(name, earlier, later, len(pairs), differ)
