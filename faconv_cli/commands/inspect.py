@@ -21,8 +21,6 @@ from faconv_cli.commands.options import (
 from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.errors import UsageError
 
-_ZIP = b"PK\x03\x04"  # a checkpoint is a zip archive
-
 
 def command(
     files: Annotated[
@@ -55,11 +53,13 @@ def command(
 
     Example: faconv inspect sample_data/ostia_monthly.nc
     """
-    checkpoint = next(filter(_is_checkpoint, files), None)
+    from faconv_cli.cube.foreign import is_checkpoint
+
+    checkpoint = next((name for name in files if is_checkpoint(Path(name))), None)
     if checkpoint:
         if len(files) > 1:
             raise UsageError(
-                f"{checkpoint} is a checkpoint, or a zip archive, and {len(files) - 1} more are named",
+                f"{checkpoint} is a checkpoint, and {len(files) - 1} more are named",
                 wanted="one checkpoint is shown at a time",
                 do="name it alone",
             )
@@ -72,14 +72,6 @@ def command(
         console.result_json(shown)
     else:
         show(shown)
-
-
-def _is_checkpoint(name: str) -> bool:
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(4) == _ZIP
-    except OSError:
-        return False  # open_cube says what is wrong with it
 
 
 def _describe_checkpoint(path: Path) -> dict[str, Any]:

@@ -52,7 +52,11 @@ ON_UNITS: Mapping[str, Callable[..., Any]] = {
     "sqrt": lambda unit: units.power(unit, units.number(0.5)),
     "arctan2": units.angle,
 }
-_ITEM = re.compile(r"\s*([A-Za-z_]\w*)\s*=([^=].*)", re.DOTALL)
+_ITEM = re.compile(r"\s*(\w+)\s*=([^=].*)", re.DOTALL)
+# 10u, 2t: GRIB's short names, which are no names to Python; but 1e5, 2.e3, 0x1f and 1_000 are numbers
+_NUMBER = r"(?:\d+e\d+|\d+e(?=[+-]\d)|0[xob]\w+|\d+j|[\d_]+)(?!\w)"
+_FROM_DIGIT = re.compile(rf"(?<![\w.])(?!{_NUMBER})(?=\d+[^\W\d])\w+", re.IGNORECASE)
+_LETTER = "\u01c3"  # stands before such a name while Python reads the formula; nobody writes it
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,15 @@ class Expression:
             UsageError: not such a formula.
         """
         match = _ITEM.fullmatch(item)
-        if not match or len(item) > LONGEST:
-            raise _refused(item, "is too long" if match else "is no NAME=FORMULA")
+        if not match or len(item) > LONGEST or not _is_name(match[1]):
+            raise _refused(item, "is too long" if len(item) > LONGEST else "is no NAME=FORMULA")
         try:
-            tree = ast.parse(match[2].strip(), mode="eval").body
+            tree = ast.parse(_FROM_DIGIT.sub(rf"{_LETTER}\g<0>", match[2].strip()), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise _refused(item, "cannot be read") from None
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = node.id.removeprefix(_LETTER)
         inputs: dict[str, None] = {}
         _check(tree, item, inputs)
         if not inputs:
@@ -109,6 +116,10 @@ class Expression:
         known = {name: units.of_text(text) for name, text in given.items()}
         unit: units.Unit = _value(self.tree, known, ON_UNITS, units.number)
         return unit.text
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() or bool(_FROM_DIGIT.fullmatch(text))
 
 
 def _check(node: ast.expr, item: str, inputs: dict[str, None]) -> None:

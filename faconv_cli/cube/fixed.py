@@ -121,10 +121,10 @@ def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Fie
     path, names = _file_and_names(text)
     layers: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
-    for dataset, close in open_datasets(path):
-        found = find_layers(_timeless(dataset), path, Asked(regrid=data.regrid), close)
+    for one in open_datasets(path):
+        found = find_layers(_timeless(one.dataset), path, Asked(regrid=data.regrid), one.close)
         layers |= {layer.channel.name: layer for layer in found.layers}
-        refused |= found.refused
+        refused |= {**one.refused, **found.refused}
     there = {name: layer for name, layer in layers.items() if layer.field.steps == 1}
     lacking = [name for name in names or refused if name not in there and (names or refused[name].wrong)]
     if not there and not lacking:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import netCDF4
 import platformdirs
@@ -17,10 +17,13 @@ import xarray as xr
 from filelock import FileLock, Timeout
 from xarray.backends import CachingFileManager, NetCDF4DataStore
 
+from faconv_cli.cube.foreign import what_is
 from faconv_cli.cube.integrity import classic_size, grib_flaw
 from faconv_cli.cube.lazy import first_line
+from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import is_store, is_url
-from faconv_cli.cube.remote import open_store, open_url
+from faconv_cli.cube.remote import need, open_url
+from faconv_cli.cube.stores import open_store, with_coordinates_of
 from faconv_cli.errors import FaconvError, InputError, UsageError
 from faconv_cli.files import is_utf8, netcdf_lock
 from faconv_cli.guard import reading
@@ -28,19 +31,6 @@ from faconv_cli.guard import reading
 CHUNK_CACHE_BYTES = 2**26  # of one open file
 LONGEST_WAIT_S = 600.0
 _GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
-_FOREIGN = {
-    b"PK\x03\x04": ("a zip archive", "unpack it first"),
-    b"\x1f\x8b": ("compressed with gzip", "unpack it first"),
-    b"BZh": ("compressed with bzip2", "unpack it first"),
-    b"\x0e\x03\x13\x01": ("an HDF4 file", "convert it to NetCDF first"),
-}
-
-
-class Opened(NamedTuple):
-    """A data set, and what closes its file until it is read again (``None`` where nothing stays open)."""
-
-    dataset: xr.Dataset
-    close: Callable[[], None] | None
 
 
 def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
@@ -61,7 +51,7 @@ def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
             if not is_url(location):
                 return _open_path(Path(location))
             opened = open_url(location)
-            return _open_path(opened) if isinstance(opened, Path) else [Opened(opened, None)]
+            return _open_path(opened) if isinstance(opened, Path) else opened
     except FaconvError:
         raise
     except Exception as error:  # whatever a library meets in a damaged file
@@ -77,11 +67,14 @@ def _open_with_engine(location: str, engine: str) -> list[Opened]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = xr.open_dataset(location, engine=engine, decode_times=False, cache=False)
-    return [Opened(dataset, None)]
+    return [Opened(dataset)]
 
 
 def _open_path(path: Path) -> list[Opened]:
-    return [Opened(open_store(str(path)), None)] if is_store(path) else _opener(path)(path)
+    if not is_store(path):
+        return _opener(path)(path)
+    need("zarr", str(path), "Zarr stores")
+    return open_store(str(path))
 
 
 def _opener(path: Path) -> Callable[[Path], list[Opened]]:
@@ -104,9 +97,10 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
         return _open_classic
     if head[:4] == b"\x89HDF" or b"\x89HDF" in (head[512:516], head[1024:1028], head[2048:2052]):
         return _open_netcdf
-    for magic, (what, do) in _FOREIGN.items():
-        if head.startswith(magic):
-            raise InputError(f"{path} is {what}", wanted="faconv reads NetCDF, GRIB and Zarr", do=do)
+    foreign = what_is(head, path)
+    if foreign:
+        what, do = foreign
+        raise InputError(f"{path} is {what}", wanted="faconv reads NetCDF, GRIB and Zarr", do=do)
     if b"GRIB" in head:
         return _open_grib
     raise InputError(
@@ -142,9 +136,7 @@ def _open_group(manager: Any, group: str) -> xr.Dataset:
     store = NetCDF4DataStore(manager, group=group, lock=netcdf_lock())  # type: ignore[no-untyped-call]
     dataset = xr.open_dataset(store, decode_times=False, cache=False)
     for outer in PurePosixPath(group).parents:
-        above = _open_group(manager, str(outer))
-        missing = [dim for dim in dataset.dims if dim not in dataset.variables and dim in above.coords]
-        dataset = dataset.assign_coords({dim: above[dim] for dim in missing})
+        dataset = with_coordinates_of(dataset, _open_group(manager, str(outer)))
     return dataset
 
 
@@ -182,7 +174,7 @@ def _open_grib(path: Path) -> list[Opened]:
         datasets = open_variable_datasets(
             str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
         )
-    return [Opened(dataset, None) for dataset in datasets]
+    return [Opened(dataset) for dataset in datasets]
 
 
 def _index_folder() -> Path | None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from faconv_cli.cube.lazy import first_line
+from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import STORE_MARKERS
+from faconv_cli.cube.stores import open_store
 from faconv_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -19,20 +21,7 @@ _FETCHED_WHOLE = ("simplecache::", "filecache::")
 _SIGNATURES = {b"CDF": "NetCDF-3", b"GRI": "GRIB", b"PK\x03": "a zip archive", b"\x1f\x8b": "compressed"}
 
 
-def open_store(location: str) -> xr.Dataset:
-    """Open a Zarr store of format 2 or 3, a folder or a URL, times still encoded.
-
-    Raises:
-        UsageError: zarr is not installed.
-    """
-    need("zarr", location, "Zarr stores")
-    with warnings.catch_warnings():
-        # of metadata that are not consolidated, and of attributes that conventions.py judges
-        warnings.simplefilter("ignore")
-        return xr.open_dataset(location, engine="zarr", chunks=None, decode_times=False, cache=False)
-
-
-def open_url(url: str) -> xr.Dataset | Path:
+def open_url(url: str) -> list[Opened] | Path:
     """Open what lies at a URL; a path where it was fetched whole, as ``simplecache::URL`` asks.
 
     Raises:
@@ -41,6 +30,7 @@ def open_url(url: str) -> xr.Dataset | Path:
     """
     system, path = file_system(url)
     if any(system.exists(f"{path.rstrip('/')}/{marker}") for marker in STORE_MARKERS):
+        need("zarr", url, "Zarr stores")
         return open_store(url)
     if url.startswith(_FETCHED_WHOLE):
         import fsspec
@@ -56,7 +46,7 @@ def open_url(url: str) -> xr.Dataset | Path:
             do="check the URL",
         ) from None
     if head[:4] == b"\x89HDF":
-        return _open_hdf5(url, system.open(path, "rb"))
+        return [Opened(_open_hdf5(url, system.open(path, "rb")))]
     kind = next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
     raise InputError(
         f"{url} is {kind or f'neither Zarr nor NetCDF (it begins with {head!r})'}",

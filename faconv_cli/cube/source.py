@@ -23,6 +23,7 @@ from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
+from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
 from faconv_cli.errors import InputError, UsageError
@@ -71,8 +72,9 @@ def open_cube(
     asked = Asked(time_dim, time_index, member, step, regrid)
     opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
     areas = CellAreas((location, one.dataset) for location, one in opened)
-    for location, (dataset, close) in opened:
-        offer.add(find_layers(dataset, location, asked, close, areas))
+    for location, one in opened:
+        offer.take(one)
+        offer.add(find_layers(one.dataset, location, asked, one.close, areas))
     if time_index:
         offer.leave_out_constants()
     sources = tuple(map(without_credentials, locations))
@@ -91,6 +93,10 @@ class _Offer:
     refused: dict[str, Refusal] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def take(self, opened: Opened) -> None:
+        self.refused.update(opened.refused)
+        self.notes += opened.notes
 
     def add(self, found: Found) -> None:
         self.layers += found.layers

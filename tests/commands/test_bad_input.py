@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -63,6 +64,8 @@ def folder(tmp_path_factory):
     checkpoint = (folder / "good.pt").read_bytes()
     (folder / "cut.pt").write_bytes(checkpoint[: len(checkpoint) // 2])
     (folder / "flipped.pt").write_bytes(_flipped(checkpoint))
+    with zipfile.ZipFile(folder / "archive.nc", "w") as archive:
+        archive.write(folder / "good.nc", "good.nc")
     torch.save({"state_dict": {}}, folder / "foreign.pt")
     torch.save(torch.nn.Linear(2, 2), folder / "module.pt")
     return folder
@@ -142,6 +145,7 @@ def _assert_short(err):
         ("embed -c module.pt good.nc NEW", 4, "other things than tensors"),
         ("inspect cut.pt", 4, "not a checkpoint"),
         ("inspect flipped.pt", 4, "a damaged checkpoint"),
+        ("inspect archive.nc", 3, "is a zip archive of good.nc"),
         ("inspect good.nc good.pt", 2, "good.pt is a checkpoint"),
         ("embed -c good.pt other.nc NEW", 4, "the data have no t (they have q)"),
         ("embed -c good.pt pascal.nc NEW", 4, "t is in Pa"),

@@ -49,7 +49,8 @@ def test_inputs_are_listed_once_and_in_order():
     ("item", "told"),
     [
         ("u+v", "is no NAME=FORMULA"),
-        ("2x=u", "is no NAME=FORMULA"),
+        ("2=u", "is no NAME=FORMULA"),
+        ("1e5=u", "is no NAME=FORMULA"),
         ("x==u", "is no NAME=FORMULA"),
         ("x=", "is no NAME=FORMULA"),
         ("x=u+", "cannot be read"),
@@ -129,3 +130,20 @@ def test_units_are_followed_through_a_formula(formula, units):
         "unknown": "",
     }
     assert Expression.parse(f"x={formula}").units(given) == units
+
+
+@pytest.mark.parametrize(
+    ("item", "inputs", "value"),
+    [
+        ("wind=hypot(10u,10v)", ("10u", "10v"), 5.0),
+        ("x=10u-1e1", ("10u",), -7.0),
+        ("x=10u*2e-1 + 0x10", ("10u",), 16.6),
+        ("x=10u-10v+1_000.5", ("10u", "10v"), 999.5),
+        ("2x=2.5*10u", ("10u",), 7.5),
+    ],
+)
+def test_names_may_begin_with_a_digit_and_numbers_stay_numbers(item, inputs, value):
+    expression = Expression.parse(item)
+    assert expression.inputs == inputs
+    fields = {"10u": np.array([3.0]), "10v": np.array([4.0])}
+    assert expression.evaluate(fields)[0] == pytest.approx(value)

@@ -1,5 +1,6 @@
 import gc
 import threading
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -665,6 +666,10 @@ def test_a_choice_of_nothing_is_a_usage_error(levels_file, option):
         (b"PK\x03\x04rest", "is a zip archive"),
         (b"\x1f\x8brest", "is compressed with gzip"),
         (b"\x0e\x03\x13\x01rest", "is an HDF4 file"),
+        (b"BUFR\0\0\0\4rest", "is BUFR"),
+        (b"a.nc".ljust(257, b"\0") + b"ustar\x0000", "is a tar archive. .*unpack it first"),
+        (b"\n<!DOCTYPE html><title>Login</title> GRIB", "but text, as a server sends it.*Login"),
+        (b'{"message": "licence not accepted"}', "but text, as a server sends it.*licence"),
         (b"CDF\x01", "cannot be read"),
         (b"\x89HDF\r\n\x1a\n", "cannot be read"),
         (b"GRIB", "cannot be read"),
@@ -675,6 +680,16 @@ def test_what_is_no_data_file_is_refused(tmp_path, content, message):
     path = tmp_path / "data.nc"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
+        open_cube([path])
+
+
+def test_a_zip_archive_under_the_name_of_a_data_file_is_to_be_unpacked(tmp_path):
+    """As the Climate Data Store sends what makes more than one file."""
+    path = tmp_path / "download.nc"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("data_0.nc", "data_1.nc"):
+            archive.writestr(name, "x")
+    with pytest.raises(InputError, match=r"zip archive of data_0.nc, data_1.nc.*unpack it first"):
         open_cube([path])
 
 

@@ -1,0 +1,26 @@
+"""What a format's opener gives: a data set, what was done to get it, and what cannot be taken of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import xarray as xr
+
+from faconv_cli.cube.coordinates import Refusal
+
+
+class Opened(NamedTuple):
+    """A data set of a file.
+
+    Attributes:
+        dataset: opened lazily, times still encoded.
+        close: closes its file until it is read again; ``None`` where nothing stays open.
+        notes: what was chosen or left out, in sentences.
+        refused: why other variables of the file cannot be taken.
+    """
+
+    dataset: xr.Dataset
+    close: Callable[[], None] | None = None
+    notes: tuple[str, ...] = ()
+    refused: Mapping[str, Refusal] = {}
