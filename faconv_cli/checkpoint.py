@@ -9,7 +9,7 @@ import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.units import is_difference
 from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output
 from faconv_cli.windows.normalize import Normalizer
@@ -100,6 +101,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "record": dict(checkpoint.record),
         "static_names": list(constants.static_names),
         "input_units": dict(constants.input_units),
+        "level_units": list(constants.level_units),
     }
     arrays = {
         "lat": checkpoint.lat,
@@ -143,7 +145,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         cycle = about["climatology"]
         return Checkpoint(
             config=RunConfig.model_validate(about["config"]),
-            channels=tuple(Channel(**channel) for channel in about["channels"]),
+            channels=tuple(map(_channel, about["channels"])),
             lat=array["lat"],
             lon=array["lon"],
             periodic=about["periodic"],
@@ -166,12 +168,27 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 static_names=tuple(about["static_names"]),
                 statics=array["statics"],
                 input_units=about["input_units"],
+                level_units=_level_units(about),
             ),
             cell_area=array.get("cell_area"),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise _damaged(path, f"a part is missing or wrong ({error})") from None
+
+
+def _channel(saved: Mapping[str, Any]) -> Channel:
+    """Read a channel; whether it holds differences was not said before it mattered."""
+    channel = Channel(**saved)
+    if "difference" in saved:
+        return channel
+    told = is_difference(channel.name, channel.long_name, channel.standard_name)
+    return replace(channel, difference=bool(channel.anomaly) or told)
+
+
+def _level_units(about: Mapping[str, Any]) -> tuple[str, ...]:
+    own = [channel["level_units"] for channel in about["channels"] if channel["level_units"]]
+    return tuple(about.get("level_units", dict.fromkeys(own)))
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.size import eased
 from faconv_cli.cube.units import in_units
@@ -59,6 +60,7 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
                 wanted=f"the checkpoint was trained on {_as_it_is(theirs)}",
                 do="embed data prepared in the same run as those of the training",
             )
+    _check_differences(checkpoint, cube)
     cube = in_units(cube, {channel.name: channel.units for channel in checkpoint.channels})
     if cube.time.step != checkpoint.time_step:
         raise CheckpointError(
@@ -68,6 +70,22 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
         )
     _check_grid(checkpoint, cube)
     return _weighted_as_in_training(checkpoint, cube)
+
+
+def _check_differences(checkpoint: Checkpoint, cube: Cube) -> None:
+    """Refuse anomalies where the training had the quantity itself, and the other way round."""
+    derived = {expression.name for expression in parse_all(checkpoint.config.data.derive)}
+    for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
+        if ours.difference != theirs.difference and ours.name not in derived:
+            raise CheckpointError(
+                f"{ours.name} holds {_kind(ours)}",
+                wanted=f"the checkpoint was trained on {_kind(theirs)}",
+                do="give data of that kind, or correct their standard_name or units_metadata",
+            )
+
+
+def _kind(channel: Channel) -> str:
+    return "anomalies or differences" if channel.difference else "the quantity itself"
 
 
 def _weighted_as_in_training(checkpoint: Checkpoint, cube: Cube) -> Cube:

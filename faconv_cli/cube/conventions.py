@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from faconv_cli.cube.masking import Ledger, Screen
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
+from faconv_cli.cube.units import is_difference
 from faconv_cli.errors import InputError
 
 _VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
@@ -275,24 +276,31 @@ def _refuse_dims(long: list[str], roles: Coordinates) -> Refusal | None:
 
 def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: Coordinates) -> list[Channel]:
     """One channel a level; the level is named where there are several or where it is a pressure."""
-    units, long_name, standard_name = (
-        text_of(variable.attrs, key) for key in ("units", "long_name", "standard_name")
-    )
+    whole = _channel(name, variable)
     coordinate = roles.coordinate_of(level_dim) if level_dim else _scalar_pressure(name, roles)
     if coordinate is None and level_dim is None:
-        anomaly = text_of(variable.attrs, schema.ANOMALY)
-        return [Channel(name, units, long_name, standard_name, anomaly=anomaly)]
+        return [whole]
     if coordinate is None:
         count = roles.dataset.sizes[level_dim]
         coordinate = xr.Variable((level_dim,), np.arange(count), {"units": ""})
     level_units = text_of(coordinate.attrs, "units")
     levels = np.atleast_1d(load(coordinate, roles.path, level_dim or name)).astype(np.float64)
     if len(levels) == 1 and level_units.lower() not in _PRESSURE_UNITS:
-        return [Channel(name, units, long_name, standard_name)]
+        return [whole]
     return [
-        Channel(f"{name}{level:g}", units, long_name, standard_name, float(level), level_units)
+        replace(whole, name=f"{name}{level:g}", level=float(level), level_units=level_units)
         for level in levels
     ]
+
+
+def _channel(name: str, variable: xr.Variable) -> Channel:
+    """What a variable says of itself."""
+    units, long_name, standard_name, anomaly, *more = (
+        text_of(variable.attrs, key)
+        for key in ("units", "long_name", "standard_name", schema.ANOMALY, "cell_methods", "units_metadata")
+    )
+    difference = bool(anomaly) or is_difference(name, long_name, standard_name, *more)
+    return Channel(name, units, long_name, standard_name, anomaly=anomaly, difference=difference)
 
 
 def _scalar_pressure(name: str, roles: Coordinates) -> xr.Variable | None:

@@ -30,6 +30,7 @@ class Channel:
         units, long_name, standard_name: as the file says; empty where it does not.
         level: the level in ``level_units``, or ``None``.
         anomaly: what has been taken off already, in words; empty where nothing has.
+        difference: it holds differences or anomalies, which other units scale but do not shift.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Channel:
     level: float | None = None
     level_units: str = ""
     anomaly: str = ""
+    difference: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,8 @@ def derive(cube: Cube, inputs: Cube, expressions: Sequence[Expression]) -> Cube:
             raise _unfit(cube, expression, missing, tuple(channels))
         parts = tuple(readers[name] for name in expression.inputs)
         units = expression.units({name: channels[name].units for name in expression.inputs})
-        channels[expression.name] = Channel(expression.name, units, expression.text)
+        difference = expression.is_difference([channels[name].difference for name in expression.inputs])
+        channels[expression.name] = Channel(expression.name, units, expression.text, difference=difference)
         readers[expression.name] = Derived(parts[0], expression, parts)
         notes.append(f"{expression.name} is {expression.text}, in {units or 'units that are not known'}.")
     new = [expression.name for expression in expressions]

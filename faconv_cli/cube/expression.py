@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,17 @@ class Expression:
         known = {name: units.of_text(text) for name, text in given.items()}
         unit: units.Unit = _value(self.tree, known, ON_UNITS, units.number)
         return unit.text
+
+    def is_difference(self, inputs: Sequence[bool]) -> bool:
+        """Tell whether the result has no zero of its own: one field less another, or made of such alone.
+
+        Args:
+            inputs: which of the inputs are differences.
+        """
+        match self.tree:
+            case ast.BinOp(left, ast.Sub(), right):
+                return all(inputs) or not any(isinstance(part, ast.Constant) for part in (left, right))
+        return all(inputs)
 
 
 def _is_name(text: str) -> bool:

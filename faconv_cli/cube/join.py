@@ -14,6 +14,7 @@ from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.lazy import FileField, Series
+from faconv_cli.cube.oneunit import values_in_one_unit
 from faconv_cli.cube.overlap import Difference, difference
 from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -50,11 +51,13 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     """Join the files of each channel in time and keep the steps that all channels have.
 
     Where two files hold a step the first named wins. Members of an ensemble follow each other, each with all
-    the steps. What was sorted, dropped or found twice is noted.
+    the steps. What was sorted, converted, dropped or found twice is noted.
 
     Raises:
-        InputError: other calendars or units; no common step; the same steps of a variable with other values.
+        InputError: other calendars or quantities; no common step; the same steps of a variable with other
+            values.
     """
+    entries = [replace(x, layers=values_in_one_unit(x.channel.name, x.layers, notes)) for x in entries]
     clock, keys = wind([entry.layers for entry in entries], notes)
     members = _members(entries, notes)
     alike = Likeness(keys, clock)
@@ -133,7 +136,6 @@ class _Timeline:
 
 
 def _timeline(entry: Entry, keys: dict[int, Keys], alike: Likeness, notes: list[str]) -> _Timeline:
-    _check_units(entry)
     samplings = alike.check(entry.variable, entry.layers)
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):
@@ -235,18 +237,6 @@ def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Di
         wanted="the files of a variable are one record; these seem to be of two runs or members",
         do="give one of them, or cut the overlap off where one goes on from the other",
     )
-
-
-def _check_units(entry: Entry) -> None:
-    first = entry.layers[0]
-    odd = next((x for x in entry.layers if x.channel.units != first.channel.units), None)
-    if odd is not None:
-        raise InputError(
-            f"{entry.channel.name} is in {first.channel.units!r} in {first.field.path} and in "
-            f"{odd.channel.units!r} in {odd.field.path}",
-            wanted="a variable must have one unit",
-            do="convert one of the files",
-        )
 
 
 def _time_axis(clock: Clock, keys: Keys, sources: Sequence[str]) -> TimeAxis:

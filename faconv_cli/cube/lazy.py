@@ -42,6 +42,7 @@ class FileField:
         close: closes the file until it is read again; ``None`` where nothing stays open.
         picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
         repeated: the variable with the columns that repeat a meridian; ``None`` where it has none.
+        factor, offset: what makes of its values those in the units of the record.
     """
 
     path: str
@@ -57,6 +58,8 @@ class FileField:
     close: Callable[[], None] | None = None
     picked: tuple[Indices, Indices] | None = None
     repeated: xr.Variable | None = None
+    factor: float = 1.0
+    offset: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,6 +85,7 @@ class FileField:
                 np.copyto(place, raw, casting="unsafe")
         mask_beyond(out, found)
         self.ledger.enter(start, out, found)
+        scale(out, self.factor, self.offset)
 
     def _read(self, steps: slice, rows: slice, columns: slice, found: Found) -> npt.NDArray[Any]:
         """Read part of the file (t, h, w), in its order of points, and note in ``found`` what is no value."""
@@ -221,6 +225,14 @@ class Series:
     def take(self, steps: npt.NDArray[np.int64]) -> Series:
         """Return the steps at some indices."""
         return replace(self, part=self.part[steps], step=self.step[steps])
+
+
+def scale(fields: Fields, factor: float, offset: float) -> None:
+    """Multiply fields (t, h, w) by ``factor`` and add ``offset``, in place and in float64."""
+    if (factor, offset) == (1.0, 0.0):
+        return
+    for field in fields:
+        np.copyto(field, field.astype(np.float64) * factor + offset, casting="same_kind")
 
 
 def load(variable: xr.Variable, path: str, name: str) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from faconv_cli.cube.lazy import Fields, FileField
 
 _PAIRS = 8  # of neighbouring steps that tell how much a record varies
+_ROUNDING = 1e-6  # relative, of values in float32 that were converted
 _ANOTHER_RUN = 0.5  # of how much the record varies
 
 
@@ -39,7 +40,7 @@ def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]
     at, squares = None, []
     for step, kept in pairs:
         fields = _field(one, step), _field(other, kept)
-        if not np.array_equal(*fields, equal_nan=True):
+        if not _same(one, other, fields):
             at = step if at is None else at
         squares.append(_mean((fields[0] - fields[1]).astype(np.float64) ** 2))
     if at is None:
@@ -47,6 +48,14 @@ def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]
     return Difference(
         at, float(np.sqrt(np.nanmean(squares))), _varies(max(one, other, key=lambda x: x.steps))
     )
+
+
+def _same(one: FileField, other: FileField, fields: tuple[Fields, Fields]) -> bool:
+    """Whether fields are the same, but for rounding where one of them is converted from other units."""
+    if (one.factor, one.offset) == (other.factor, other.offset):
+        return np.array_equal(*fields, equal_nan=True)
+    lost = _ROUNDING * max(abs(one.offset), abs(other.offset))
+    return np.allclose(*fields, rtol=_ROUNDING, atol=lost, equal_nan=True)
 
 
 def _varies(field: FileField) -> float:

@@ -39,7 +39,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
         UsageError: settings that contradict each other or the data.
     """
     expressions = parse_all(data.derive)
-    cube, inputs = _open(paths, data, expressions)
+    cube, inputs = _open(paths, data, expressions, constants.level_units if constants else ())
     if data.region is not None:
         cube, inputs = (cut_region(one, data.region) for one in (cube, inputs))
     if constants is None:
@@ -64,7 +64,10 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
 
 
 def _open(
-    paths: Sequence[str | Path], data: DataConfig, expressions: Sequence[Expression]
+    paths: Sequence[str | Path],
+    data: DataConfig,
+    expressions: Sequence[Expression],
+    level_units: Sequence[str],
 ) -> tuple[Cube, Cube]:
     """Open the channels to keep, and with them those that formulas read."""
 
@@ -79,6 +82,7 @@ def _open(
             step=data.step,
             regrid=data.regrid,
             engine=data.engine,
+            level_units=level_units,
         )
 
     names = inputs_of(expressions)
@@ -100,8 +104,9 @@ def _open(
 def _read_constants(cube: Cube, inputs: Sequence[str], data: DataConfig) -> Constants:
     """Read mask and static fields from their files, and note the units of what formulas read."""
     units = {channel.name: channel.units for channel in cube.channels if channel.name in inputs}
+    levels = tuple(dict.fromkeys(one.level_units for one in cube.channels if one.level_units))
     mask = None if data.mask is None else read_mask(data.mask, cube.grid, data)
     if not data.static:
-        return Constants(mask, input_units=units)
+        return Constants(mask, input_units=units, level_units=levels)
     names, statics = read_statics(data.static, cube.grid, data)
-    return Constants(mask, names, statics, units)
+    return Constants(mask, names, statics, units, levels)

@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.lazy import FileField, Series
+from faconv_cli.cube.lazy import FileField, Series, scale
 
 Fields = npt.NDArray[np.float32]
 Steps = npt.NDArray[np.int64]
@@ -167,8 +167,7 @@ class Scaled(Transformed):
     def read_into(self, out: Fields, start: int, stop: int) -> None:
         """Fill ``out`` with steps [start, stop)."""
         self.inner.read_into(out, start, stop)
-        for field in out:
-            np.copyto(field, field.astype(np.float64) * self.factor + self.offset, casting="same_kind")
+        scale(out, self.factor, self.offset)
 
 
 @dataclass(frozen=True, eq=False)

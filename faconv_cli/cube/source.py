@@ -23,6 +23,7 @@ from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
+from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
@@ -41,6 +42,7 @@ def open_cube(
     step: str | None = None,
     regrid: float | None = None,
     engine: str | None = None,
+    level_units: Sequence[str] = (),
 ) -> Cube:
     """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
 
@@ -58,6 +60,8 @@ def open_cube(
         step: lead of the forecasts to take: hours, or a number with a unit such as ``2d``.
         regrid: spacing in degrees of the regular grid for grids without two dimensions.
         engine: of xarray, to open all of them with (see `formats.open_datasets`).
+        level_units: units to count levels in where they can be, those of a training. Default: those of the
+            first file.
 
     Raises:
         InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
@@ -79,6 +83,7 @@ def open_cube(
         offer.leave_out_constants()
     sources = tuple(map(without_credentials, locations))
     offer.check(sources, None if variables is None else [item.rpartition("=")[2] for item in variables])
+    offer.layers = levels_in_one_unit(offer.layers, level_units, offer.notes)
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
     chosen = _choose_grid(chosen, offer, asked=variables is not None)
     offer.note_refused(chosen)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.readers import Scaled
+from faconv_cli.cube.spelling import meant, share_of, vague_times
 from faconv_cli.errors import CheckpointError
 
 _ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
+_TEMPERATURES = ("K", "degC", "degF", "degR")
+_ANGLE = re.compile(r"rad(-?\d*)")  # in a definition of udunits
+_DIFFERENCE_NAME = re.compile(r"_anomaly$|_difference|_depression$|^change_over_time_in_|^tendency_of_")
+_ANOMALY_WORD = re.compile(r"(?<![a-z])anom(?:al(?:y|ies|ous))?(?![a-z])", re.IGNORECASE)
+_SPREAD = re.compile(r":\s*(?:standard_deviation|range)\b")
 
 
 @dataclass(frozen=True)
@@ -27,26 +34,88 @@ class Conversion:
         return (self.factor, self.offset) == (1.0, 0.0)
 
 
-def conversion(units: str, wanted: str) -> Conversion | None:
+def conversion(units: str, wanted: str, *, difference: bool = False) -> Conversion | None:
     """Find how numbers in ``units`` become numbers in ``wanted``; None where they cannot.
 
     They cannot where the dimensions differ, where udunits does not know one of them, where one is not given,
-    and where the relation is no straight line, as for decibels.
+    where the relation is no straight line, as for decibels, and where it is none that the quantity can have:
+    an angle is no share of 1, a ratio of masses none of volumes, a month no number of days, and no
+    temperature has another scale than Kelvin's, Celsius', Fahrenheit's or Rankine's.
+
+    Args:
+        units: as a file spells them.
+        wanted: likewise.
+        difference: the numbers are differences, anomalies or spreads, which have no zero to be shifted.
     """
     if units == wanted:
         return Conversion(1.0, 0.0)
     ours, theirs = parsed(units), parsed(wanted)
     if ours is None or theirs is None or not ours.is_convertible(theirs):
         return None
+    ratios = {share_of(meant(text)) for text in (units, wanted)} if ours.is_dimensionless() else set()
+    if ratios == {"masses", "amounts"} or _angles(ours) != _angles(theirs):
+        return None
+    if vague_times(units) != vague_times(wanted):
+        return None
+    if ours == theirs:
+        return Conversion(1.0, 0.0)
+    change = _straight_line(ours, theirs)
+    if change is None or not _possible(ours, theirs, change):
+        return None
+    return Conversion(change.factor, 0.0) if difference else change
+
+
+def _straight_line(ours: Any, theirs: Any) -> Conversion | None:
     zero, one, many = (float(ours.convert(number, theirs)) for number in (0.0, 1.0, 1000.0))
     factor = (many - zero) / 1000
-    if abs(one - zero - factor) > _ROUNDING * max(abs(factor), abs(zero)):
-        return None
-    return Conversion(1.0, 0.0) if ours == theirs else Conversion(factor, zero)
+    straight = abs(one - zero - factor) <= _ROUNDING * max(abs(factor), abs(zero))
+    return Conversion(factor, zero) if straight else None
+
+
+def _angles(unit: Any) -> list[str]:
+    """Powers of an angle in a unit: udunits takes a radian for 1, but no direction is a share of 1."""
+    return _ANGLE.findall(str(unit.definition))
+
+
+def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
+    """Whether a quantity can be so in two units: only temperatures have other zeros, and those few scales."""
+    import cf_units
+
+    scales = [cf_units.Unit(name) for name in _TEMPERATURES]
+    if not ours.is_convertible(scales[0]):
+        return change.factor > 0 and not change.offset
+    known = (_straight_line(one, other) for one in scales for other in scales)
+    return any(
+        pair is not None
+        and math.isclose(change.factor, pair.factor, rel_tol=_ROUNDING)
+        and math.isclose(change.offset, pair.offset, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        for pair in known
+    )
+
+
+def is_difference(
+    name: str, long_name: str, standard_name: str, cell_methods: str = "", units_metadata: str = ""
+) -> bool:
+    """Tell whether a variable holds differences, so that degrees Celsius and kelvin are the same for it.
+
+    It says so by ``units_metadata`` or its standard name (CF conventions, sections 3.1.2 and 3.3), by a cell
+    method of spread, or by the word anomaly in a name.
+    """
+    if units_metadata:
+        return "difference" in units_metadata
+    spread = bool(_SPREAD.search(cell_methods))
+    words = any(_ANOMALY_WORD.search(text.replace("_", " ")) for text in (name, long_name))
+    return spread or words or bool(_DIFFERENCE_NAME.search(standard_name))
+
+
+def units_metadata(channel: Channel) -> str:
+    """Give what CF asks units of temperature to say where they are of differences; else ""."""
+    unit = parsed(channel.units) if channel.difference else None
+    return "temperature: difference" if unit is not None and unit.is_convertible("K") else ""
 
 
 def parsed(units: str) -> Any:
-    """Give the cf_units.Unit of a text, or None for one that is empty or unknown.
+    """Give the cf_units.Unit of a text as it is meant, or None for one that is empty or unknown.
 
     Also None where cf-units is not installed, as on platforms it has no wheel for.
     """
@@ -58,7 +127,7 @@ def parsed(units: str) -> Any:
         return None
     try:
         with cf_units.suppress_errors():
-            unit = cf_units.Unit(units)
+            unit = cf_units.Unit(meant(units))
     except ValueError:
         return None
     return None if unit.is_unknown() or unit.is_no_unit() or unit.is_time_reference() else unit
@@ -172,7 +241,7 @@ def in_units(cube: Cube, wanted: Mapping[str, str]) -> Cube:
         units = wanted.get(channel.name, channel.units)
         if channel.units == units:
             continue
-        change = conversion(channel.units, units)
+        change = conversion(channel.units, units, difference=channel.difference)
         if change is None:
             raise CheckpointError(
                 f"{channel.name} is in {channel.units or 'no units'}",

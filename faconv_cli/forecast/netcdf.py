@@ -11,6 +11,7 @@ import numpy as np
 
 from faconv_cli import schema
 from faconv_cli.cube.encode import define_grid, encode_time, time_attributes
+from faconv_cli.cube.units import units_metadata
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.forecast.run import ForecastRun, Forecasts
 from faconv_cli.forecast.verify import Scores
@@ -112,6 +113,7 @@ class ForecastWriter:
                 "standard_name": channel.standard_name,
                 "long_name": channel.long_name or channel.name,
                 "units": channel.units,
+                "units_metadata": units_metadata(channel),
                 "coordinates": coordinates,
             }
             variable.setncatts({key: value for key, value in about.items() if value})

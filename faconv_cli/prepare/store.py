@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.paths import is_store
 from faconv_cli.cube.region import cut_rows
+from faconv_cli.cube.units import units_metadata
 from faconv_cli.errors import OutputError
 from faconv_cli.files import check_output
 from faconv_cli.prepare.layout import Layout, Piece, plan_layout
@@ -218,6 +219,8 @@ def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str,
         named["standard_name"] = ""
         named["long_name"] = f"anomaly of {channel.long_name or channel.standard_name or channel.name}"
         named[schema.ANOMALY] = anomalies_told(cube, anomalies)
+        channel = replace(channel, difference=True)
+    named["units_metadata"] = units_metadata(channel)
     if not cube.grid.regular:
         named["coordinates"] = "lat lon"
     if cube.grid.cell_area is not None:

@@ -294,6 +294,58 @@ def test_irregular_steps_are_told(write):
     assert "1 time steps are not 1 day long." in cube.notes
 
 
+def in_other_units(units, **attributes):
+    return lambda file: file["x"].setncatts({"units": units, **attributes})
+
+
+def test_files_in_other_units_of_one_quantity_are_read_in_those_of_the_first(write):
+    celsius = ramp(6, 3, 4, 100) - np.float32(273.15)
+    later = write("b.nc", {"x": celsius}, hours=np.arange(6) * 24.0 + 144, edit=in_other_units("degrees C"))
+    cube = open_cube([write("a.nc"), later])
+    np.testing.assert_allclose(whole(cube)[6:, 0], ramp(6, 3, 4, 100), atol=1e-4)
+    np.testing.assert_array_equal(whole(cube)[:6, 0], ramp(6, 3, 4))
+    note = next(note for note in cube.notes if "converted" in note)
+    assert note.endswith(f"b.nc: x is converted from degrees C to K, as in {cube.sources[0]}.")
+
+
+def test_points_to_be_regridded_are_converted_too(write):
+    def points(path):
+        flat = rewrite(path, lambda ds: ds.stack(cell=("lat", "lon")).reset_index("cell"))
+        return flat.rename(path.with_name(f"points_{path.name}"))
+
+    first, other = (
+        points(write(f"{units}.nc", {"x": ramp(6, 3, 4)}, hours=24.0 * (6 * i + np.arange(6)), edit=edit))
+        for i, (units, edit) in enumerate([("K", None), ("mine", in_other_units("degC"))])
+    )
+    fields = open_cube([first, other], regrid=10.0).read(0, 12)[:, 0]
+    np.testing.assert_allclose(fields[6:] - 273.15, fields[:6], atol=1e-3)
+
+
+def test_spellings_of_one_unit_are_the_same_among_files(write):
+    hours = np.arange(6) * 24.0 + 144
+    first = write("a.nc", edit=in_other_units("kg m**-2 s**-1"))
+    cube = open_cube([first, write("b.nc", hours=hours, edit=in_other_units("kg m-2 s-1"))])
+    assert cube.channels[0].units == "kg m**-2 s**-1"
+    np.testing.assert_array_equal(whole(cube)[6:, 0], ramp(6, 3, 4))
+    assert not any("converted" in note for note in cube.notes)
+
+
+def test_an_overlap_in_other_units_holds_the_same_values(write):
+    celsius = ramp(6, 3, 4) - np.float32(273.15)
+    cube = open_cube([write("a.nc"), write("b.nc", {"x": celsius}, edit=in_other_units("degC"))])
+    assert any("the same values" in note and "is left out" in note for note in cube.notes)
+
+
+def test_anomalies_and_the_quantity_itself_do_not_make_one_record(write):
+    later = write(
+        "b.nc",
+        hours=np.arange(6) * 24.0 + 144,
+        edit=in_other_units("K", units_metadata="temperature: difference"),
+    )
+    with pytest.raises(InputError, match=r"x holds anomalies or differences in .*b\.nc and the quantity"):
+        open_cube([write("a.nc"), later])
+
+
 # --- what to take ---------------------------------------------------------------------------------
 
 
@@ -316,6 +368,37 @@ def test_levels_become_channels(levels_file):
     assert cube.channels[2].level == 500
     assert cube.channels[2].level_units == "hPa"
     np.testing.assert_array_equal(whole(cube)[:, 2], ramp(6, 3, 4) + 10000)
+
+
+def on_levels(write, name, levels, units, day=0):
+    def edit(file):
+        file.createDimension("plev", len(levels))
+        level = file.createVariable("plev", "f4", ("plev",))
+        level[:], level.units, level.standard_name = levels, units, "air_pressure"
+        values = ramp(6, 3, 4, day)[:, None] + 10000 * np.arange(len(levels))[:, None, None]
+        file.createVariable("z", "f4", ("time", "plev", "lat", "lon"))[:] = values
+
+    return write(name, edit=edit, hours=24.0 * (day + np.arange(6)))
+
+
+@pytest.mark.parametrize(
+    ("units", "levels"),
+    [("Pa", [92500, 50000]), ("hPa", [925, 500]), ("mb", [925, 500]), ("kPa", [92.5, 50])],
+)
+def test_levels_in_other_units_are_the_same_levels_in_the_next_file(write, units, levels):
+    first = on_levels(write, "a.nc", [925, 500], "hPa")
+    cube = open_cube([first, on_levels(write, "b.nc", levels, units, day=6)], variables=["z"])
+    assert names(cube) == ["z925", "z500"]
+    assert [channel.level for channel in cube.channels] == [925, 500]
+    np.testing.assert_array_equal(whole(cube)[6:, 1], ramp(6, 3, 4, 6) + 10000)
+    told = f"b.nc: levels of z are converted from {units} to hPa."
+    assert any(note.endswith(told) for note in cube.notes) == (units in ("Pa", "kPa"))
+
+
+def test_levels_can_be_asked_for_in_the_units_of_a_training(write):
+    path = on_levels(write, "a.nc", [92500, 50000], "Pa")
+    assert names(open_cube([path], variables=["z"])) == ["z92500", "z50000"]
+    assert names(open_cube([path], levels=[500], level_units=["m", "hPa"])) == ["x", "z500"]
 
 
 @pytest.mark.parametrize(
@@ -561,7 +644,7 @@ def test_scalar_times_of_files_make_a_record(write):
     [
         ({"lat": (-10.0, 0.0, 11.0)}, "lies on another grid than in"),
         ({"calendar": "noleap"}, "a cube has one calendar"),
-        ({"edit": lambda file: file["x"].setncattr("units", "degC")}, "is in 'K' in .* and in 'degC' in"),
+        ({"edit": lambda file: file["x"].setncattr("units", "Pa")}, "is in 'K' in .* and in 'Pa' in"),
     ],
 )
 def test_files_that_contradict_each_other_are_refused(write, change, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from faconv_cli.cube.cube import Channel
-from faconv_cli.cube.units import conversion, in_units
+from faconv_cli.cube.units import conversion, in_units, is_difference, units_metadata
 from faconv_cli.errors import CheckpointError
 
 
@@ -19,12 +19,112 @@ from faconv_cli.errors import CheckpointError
         ("mm day-1", "m s-1", 86.4, 1e-6),
         ("%", "1", 50.0, 0.5),
         ("g kg-1", "kg/kg", 3.0, 3e-3),
+        ("mb", "Pa", 1013.0, 101300.0),
+        ("hpa", "Pa", 1.0, 100.0),
+        ("gpdm", "m", 552.0, 5520.0),
+        ("psu", "1", 35.0, 0.035),
+        ("%", "(0 - 1)", 50.0, 0.5),
+        ("okta", "1", 8.0, 1.0),
+        ("deg", "radian", 180.0, np.pi),
+        ("Sv", "m3 s-1", 2.0, 2e6),
+        ("m of water equivalent", "kg m-2", 0.5, 500.0),
+        ("mm/month", "cm month-1", 30.0, 3.0),
+        ("ppmv", "mol mol-1", 400.0, 4e-4),
+        ("degC day-1", "K s-1", 86400.0, 1.0),
     ],
 )
 def test_numbers_are_converted_between_units_of_one_quantity(units, wanted, number, expected):
     change = conversion(units, wanted)
     assert change.factor * number + change.offset == pytest.approx(expected, abs=1e-9)
     assert not change.trivial
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "degrees Celsius",
+        "degree Celsius",
+        "Degrees Celsius",
+        "deg Celsius",
+        "degree C",
+        "degrees C",
+        "deg. C",
+        "deg_C",
+        "DEGC",
+        "°C",
+        "º C",
+        "C",
+        "celcius",
+        "degrees centigrade",
+    ],
+)
+def test_however_celsius_is_spelt_zero_is_where_water_freezes(spelling):
+    for wanted, zero in (("K", 273.15), ("degF", 32.0)):
+        change = conversion(spelling, wanted)
+        assert change.offset == pytest.approx(zero)
+    assert conversion(spelling, "degC").trivial
+    assert conversion("K", spelling).offset == pytest.approx(-273.15)
+
+
+@pytest.mark.parametrize(
+    ("units", "wanted"),
+    [
+        ("Celsius degrees", "K"),
+        ("2 K", "K"),
+        ("K @ 100", "K"),
+        ("Pa @ 100", "Pa"),
+        ("degree", "1"),
+        ("degree", "%"),
+        ("W m-2 sr-1", "W m-2"),
+        ("mb", "m2"),
+        ("Sv", "m2 s-2"),
+        ("ppmv", "kg kg-1"),
+        ("m3 m-3", "kg kg-1"),
+        ("mm/month", "mm/day"),
+        ("mm yr-1", "mm day-1"),
+        ("gpm", "m2 s-2"),
+        ("m of water equivalent", "m"),
+    ],
+)
+def test_what_udunits_would_convert_but_no_quantity_can_be_is_refused(units, wanted):
+    assert conversion(units, wanted) is None
+    assert conversion(wanted, units) is None
+
+
+@pytest.mark.parametrize(("units", "wanted", "factor"), [("degC", "K", 1.0), ("degF", "degC", 5 / 9)])
+def test_differences_of_temperatures_are_scaled_and_not_shifted(units, wanted, factor):
+    change = conversion(units, wanted, difference=True)
+    assert change.factor == pytest.approx(factor)
+    assert change.offset == 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "difference"),
+    [
+        ({"standard_name": "air_temperature_anomaly"}, True),
+        ({"standard_name": "air_temperature"}, False),
+        ({"units_metadata": "temperature: difference"}, True),
+        ({"units_metadata": "temperature: on_scale", "long_name": "anomaly, really"}, False),
+        ({"long_name": "Extended reconstructed SST anomalies"}, True),
+        ({"long_name": "Temperature of the anomalocaris"}, False),
+        ({"name": "sst_anom"}, True),
+        ({"cell_methods": "time: standard_deviation"}, True),
+        ({"cell_methods": "time: mean"}, False),
+        ({"standard_name": "dew_point_depression"}, True),
+    ],
+)
+def test_what_holds_differences_says_so_by_its_attributes_or_names(attributes, difference):
+    assert is_difference(**{"name": "t", "long_name": "", "standard_name": ""} | attributes) == difference
+
+
+def test_only_differences_of_temperatures_say_so_in_files():
+    told = {
+        (units, difference): units_metadata(Channel("x", units, difference=difference))
+        for units in ("degC", "Pa", "")
+        for difference in (True, False)
+    }
+    assert {key for key, text in told.items() if text} == {("degC", True)}
+    assert told["degC", True] == "temperature: difference"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +164,15 @@ def test_channels_are_converted_as_they_are_read(make_cube):
     assert kelvin.notes == ("v0 is converted from degC to K.",)
     np.testing.assert_array_equal(kelvin.read(5, 7), kelvin.read(0, 20)[5:7])
     np.testing.assert_array_equal(kelvin.read(0, 20)[:, 1], fields[:, 1])
+
+
+def test_anomalies_keep_their_zero_in_other_units(make_cube):
+    fields = np.random.default_rng(0).normal(0, 3, (9, 1, 2, 3)).astype(np.float32)
+    cube = make_cube(fields)
+    object.__setattr__(cube, "channels", (Channel("v0", "degC", difference=True),))
+    kelvin = in_units(cube, {"v0": "K"})
+    np.testing.assert_allclose(kelvin.read(0, 9), fields, rtol=1e-6)
+    assert kelvin.channels[0].units == "K"
 
 
 def test_units_that_cannot_be_converted_are_refused_with_both_named(make_cube):
