@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
         static_names=("oro", "lsm"),
         statics=rng.normal(size=(2, 4, 6)).astype(np.float32),
         input_units={"u10": "m s-1"},
+        level_units=("hPa",),
     )
     write_checkpoint(tmp_path / "m.pt", replace(checkpoint, constants=constants), overwrite=False)
     read = read_checkpoint(tmp_path / "m.pt")
@@ -72,9 +74,32 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
     np.testing.assert_array_equal(read.constants.statics, constants.statics)
     assert read.constants.static_names == ("oro", "lsm")
     assert read.constants.input_units == {"u10": "m s-1"}
+    assert read.constants.level_units == ("hPa",)
     assert describe(read)["static channels"] == ["oro", "lsm"]
     write_checkpoint(tmp_path / "plain.pt", checkpoint, overwrite=False)
     assert read_checkpoint(tmp_path / "plain.pt").constants.mask is None
+
+
+def test_a_checkpoint_that_does_not_say_what_is_a_difference_is_read_by_its_names(
+    checkpoint, tmp_path, monkeypatch
+):
+    channels = (
+        *checkpoint.channels,
+        Channel("t", "K", "", "air_temperature_anomaly"),
+        Channel("p", anomaly="trend"),
+    )
+    written = []
+    monkeypatch.setattr(torch, "save", lambda contents, buffer, save=torch.save: written.append(contents))
+    write_checkpoint(tmp_path / "new.pt", replace(checkpoint, channels=channels), overwrite=False)
+    monkeypatch.undo()
+    about = json.loads(written[0]["about"])
+    del about["level_units"]
+    for channel in about["channels"]:
+        del channel["difference"]
+    torch.save(written[0] | {"about": json.dumps(about)}, tmp_path / "old.pt")
+    read = read_checkpoint(tmp_path / "old.pt")
+    assert [channel.difference for channel in read.channels] == [False, True, True]
+    assert read.constants.level_units == ("hPa",)
 
 
 def test_the_same_contents_give_the_same_bytes(checkpoint, tmp_path):

@@ -243,6 +243,46 @@ def test_another_quantity_is_refused_in_channels_and_in_what_formulas_read(check
             open_matching(checkpoint, [path])
 
 
+def test_anomalies_are_another_quantity_than_what_they_are_of(checkpoint, dataset, tmp_path):
+    anomalies = dataset.copy()
+    anomalies["t2m"].attrs["standard_name"] = "air_temperature_anomaly"
+    path = _write(tmp_path / "data.nc", anomalies)
+    with pytest.raises(CheckpointError, match=r"t2m holds anomalies .*trained on the quantity itself"):
+        open_matching(checkpoint, [path])
+    channels = tuple(replace(one, difference=one.name == "t2m") for one in checkpoint.channels)
+    anomalies["t2m"].attrs["units"] = "degC"
+    cube = open_matching(replace(checkpoint, channels=channels), [_write(tmp_path / "c.nc", anomalies)])
+    unchanged = open_matching(checkpoint, [_write(tmp_path / "k.nc", dataset)])
+    np.testing.assert_array_equal(cube.read(0, 30)[:, 0], unchanged.read(0, 30)[:, 0])
+
+
+@pytest.mark.parametrize("kept", [{}, {"levels": (500.0,)}, {"variables": ("z500", "z850")}])
+def test_levels_in_other_units_are_those_of_the_training(kept, tmp_path):
+    rng = np.random.default_rng(0)
+    fields = rng.normal(size=(60, 2, len(LAT), len(LON))).astype(np.float32)
+    data = xr.Dataset(
+        {"z": (("time", "plev", "lat", "lon"), fields, {"units": "m"})},
+        {
+            "time": xr.date_range("2000-10-01", periods=60),
+            "plev": ("plev", [850.0, 500.0], {"units": "hPa"}),
+            "lat": ("lat", LAT, {"units": "degrees_north"}),
+            "lon": ("lon", LON, {"units": "degrees_east"}),
+        },
+    )
+    config = RunConfig.build(None, {"encoder": "eof", "embedding": 2, "epochs": 0, "validation": "0", **kept})
+    prepared = prepare(open_record([_write(tmp_path / "hpa.nc", data)], config.data), config)
+    for _ in Training(prepared, tmp_path / "m.pt", CPU).run():
+        pass
+    trained = read_checkpoint(tmp_path / "m.pt")
+    pascals = data.assign_coords(plev=("plev", [85000.0, 50000.0], {"units": "Pa"}))
+    cubes = [
+        open_matching(trained, [path]) for path in (tmp_path / "hpa.nc", _write(tmp_path / "pa.nc", pascals))
+    ]
+    assert cubes[0].channels == cubes[1].channels
+    np.testing.assert_array_equal(cubes[0].read(0, 60), cubes[1].read(0, 60))
+    assert any("levels of z are converted from Pa to hPa" in note for note in cubes[1].notes)
+
+
 def test_data_of_another_grid_are_refused(checkpoint, dataset, tmp_path):
     path = _write(tmp_path / "data.nc", dataset.isel(lon=slice(None, None, 2)))
     with pytest.raises(CheckpointError, match=r"7 x 4 points.*mask has 7 x 9"):

@@ -123,6 +123,18 @@ def test_anomalies_are_those_of_the_training_period(record, tmp_path, chunks, ki
     assert any("t holds anomalies: its" in note for note in again.notes)
 
 
+def test_differences_of_temperature_are_written_as_such(record, tmp_path):
+    cube = open_record([str(record())], DataConfig(derive=("warming=t-t",)))
+    list(write(cube, tmp_path / "whole.zarr"))
+    list(write(cube, tmp_path / "anomalies.zarr", kind="daily"))
+    whole, anomalies = (
+        {one.name: one.difference for one in open_cube([tmp_path / f"{name}.zarr"]).channels}
+        for name in ("whole", "anomalies")
+    )
+    assert whole == {"t": False, "p": False, "warming": True}
+    assert all(anomalies.values())
+
+
 def test_chunks_are_runs_of_whole_fields_and_the_record_says_where_it_comes_from(record, tmp_path):
     path = record()
     list(write(open_cube([path]), tmp_path / "out.zarr", memory=2**30))
