@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from faconv_cli.cube.clock import Clock
 from faconv_cli.cube.conventions import Layer
@@ -17,6 +18,7 @@ from faconv_cli.errors import InputError
 
 _LEAST_STEPS = 3  # that say what step a file has
 _LARGEST_SHIFT = 0.25  # of a month or year, between the places of two files' stamps in it
+_TIGHT = 0.1  # of a month or year: how far stamps at one place of it lie apart, as months differ
 _BY_CHANCE = 3  # times the longest step of a variable: no common multiple of usual steps
 _EVEN = 0.1  # of a step
 
@@ -77,8 +79,24 @@ class Likeness:
                 if not _filled(coarse, fine, union, self._clock):
                     raise unlike_steps(name, one, other)
             elif abs(one.place - other.place) > _LARGEST_SHIFT:
-                raise _other_place(name, one, other, self._clock)
+                raise _other_place(name, one.step, one.layer, other.layer)
+        self._check_short(name, [one for one in samplings if len(one.keys) < _LEAST_STEPS], union)
         return samplings
+
+    def _check_short(self, name: str, short: Sequence[Sampling], union: Keys) -> None:
+        """Refuse files of a month or two each that are stamped at two places of it."""
+        if not short or len(union) < _LEAST_STEPS:
+            return
+        axis = self._clock.axis(union)
+        if not axis.dated or axis.step_months is None:
+            return
+        places = np.array([_places(axis)[np.searchsorted(union, one.keys)].mean() for one in short])
+        order = np.argsort(places)
+        gaps = np.diff(places[order])
+        at = int(np.argmax(gaps)) if len(gaps) else 0
+        sides = places[order][: at + 1], places[order][at + 1 :]
+        if len(gaps) and gaps[at] > _LARGEST_SHIFT and max(map(np.ptp, sides)) < _TIGHT:
+            raise _other_place(name, axis.step, short[order[at]].layer, short[order[at + 1]].layer)
 
 
 def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:
@@ -117,6 +135,22 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
         )
 
 
+def runs_told(names: Sequence[str], layers: Sequence[Layer]) -> list[str]:
+    """Say where variables that stand side by side name other models or members.
+
+    Args:
+        names: of the variables.
+        layers: one of each.
+    """
+    notes = []
+    for what in ("model", "member"):
+        runs = {x.run[what][0]: name for name, x in zip(names, layers, strict=True) if what in x.run}
+        if len(runs) > 1:
+            told = ", ".join(f"{name} of {run}" for run, name in runs.items())
+            notes.append(f"The variables are of several {what}s: {told}.")
+    return notes
+
+
 def other_steps(one: Sampling, other: Sampling) -> bool:
     """Whether both files have a step, and not the same."""
     return bool(one.step and other.step) and one.step != other.step
@@ -146,8 +180,13 @@ def _sampling(layer: Layer, keys: Keys, clock: Clock) -> Sampling:
 def _place(axis: TimeAxis) -> float:
     if not axis.dated or axis.step_months is None:
         return np.nan
-    places = axis.year_fraction if axis.step_months % 12 == 0 else axis.month_fraction
+    places = _places(axis)
     return float(places.mean()) if np.ptp(places) < _LARGEST_SHIFT else np.nan
+
+
+def _places(axis: TimeAxis) -> npt.NDArray[np.float64]:
+    """Positions (t,) in the month, or in the year where the step is whole years."""
+    return axis.year_fraction if (axis.step_months or 1) % 12 == 0 else axis.month_fraction
 
 
 def _filled(coarse: Sampling, fine: Sampling, union: Keys, clock: Clock) -> bool:
@@ -158,12 +197,10 @@ def _filled(coarse: Sampling, fine: Sampling, union: Keys, clock: Clock) -> bool
     return axis.step == fine.step and bool((np.abs(steps / np.median(steps) - 1) <= _EVEN).all())
 
 
-def _other_place(name: str, one: Sampling, other: Sampling, clock: Clock) -> InputError:
-    labels = [clock.axis(x.keys).labels[0] for x in (one, other)]
-    paths = [x.layer.field.path for x in (one, other)]
+def _other_place(name: str, step: str, one: Layer, other: Layer) -> InputError:
+    told = [f"in {x.field.path} ({str(x.stamps.values[0])[:10]})" for x in (one, other)]
     return InputError(
-        f"{name} is stamped at another time of the {one.step.split()[-1].rstrip('s')} in {paths[0]} "
-        f"({labels[0]}) than in {paths[1]} ({labels[1]})",
+        f"{name} is stamped at another time of the {step.split()[-1].rstrip('s')} {told[0]} than {told[1]}",
         wanted="the steps of a record are stamped alike, so that it is known which month each is of",
         do="shift one of them (cdo settaxis, cdo shifttime), or give one of the files",
     )

@@ -25,6 +25,7 @@ _SINCE = re.compile(r"(\w+)\s+since\s+(.+)", re.I)
 _ABSOLUTE = re.compile(r"\w+\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # of CDO
 _NO_UNITS = {"", "1", "none", "-", "count", "index", "step", "steps", "timestep", "timesteps", "level"}
 _TEXT = re.compile(r"(\d{4,5})-?(\d\d)?-?(\d\d)?(?:[T_ :]+(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?(?:\.\d*)?Z?")
+_DAY_OR_MONTH = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b.*")  # 01-02-2000 is February here, January there
 _SECONDS = {
     "day": 86400.0,
     "d": 86400.0,
@@ -120,12 +121,16 @@ def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: 
         raise _undecodable(where, f"has units {units!r} ({first_line(error)})") from None
     if stamps.values.dtype.kind not in "MO":
         raise _undecodable(where, f"has units {units!r}")
+    if stamps.values.dtype.kind == "O" and any(s.year < 1 and not s.has_year_zero for s in stamps.values):
+        raise _undecodable(where, f"holds dates before year 1, which calendar {stamps.calendar!r} has not")
     return stamps
 
 
 def _as_cf(raw: npt.NDArray[Any], units: str, calendar: str) -> Stamps:
     if match := _SINCE.fullmatch(units):
         unit, since = match[1].lower(), match[2]
+        if _DAY_OR_MONTH.fullmatch(since):
+            raise ValueError("a date whose day and month cannot be told apart")
         weeks = unit in ("week", "weeks")
         raw, units = (raw * 7.0, f"days since {since}") if weeks else (raw, f"{unit} since {since}")
     plain = xr.Variable(("time",), raw, {"units": units, "calendar": calendar})

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from faconv_cli.cube.alike import Likeness, Sampling, check_common, other_steps, unlike_steps
+from faconv_cli.cube.alike import Likeness, Sampling, check_common, other_steps, runs_told, unlike_steps
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
@@ -62,6 +62,7 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     members = _members(entries, notes)
     alike = Likeness(keys, clock)
     timelines = [[_timeline(entry.of_member(m), keys, alike, notes) for m in members] for entry in entries]
+    notes += runs_told([entry.variable for entry in entries], [entry.layers[0] for entry in entries])
     every = [timeline.keys for own in timelines for timeline in own]
     common, union = reduce(np.intersect1d, every), reduce(np.union1d, every)
     if not len(common):

@@ -1,8 +1,11 @@
 """Whether files of one variable, and variables of one cube, are one record."""
 
+import cftime
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
@@ -125,6 +128,53 @@ def test_a_run_that_says_it_goes_on_from_another_does(save):
     child = {"variant_label": "r4", "parent_variant_label": "r1", "source_id": "A"}
     paths = [save("a.nc", DAYS[:200], attrs={"variant_label": "r1"}), save("b.nc", DAYS[200:], attrs=child)]
     assert len(open_cube(paths).time) == 365
+
+
+def test_variables_of_several_members_are_told(save):
+    attrs = [{"variant_label": "r1"}, {"variant_label": "r2"}, {"variant_label": "r2", "source_id": "A"}]
+    paths = [save(f"{n}.nc", DAYS, n, attrs=one) for n, one in zip("xyz", attrs, strict=True)]
+    notes = open_cube(paths).notes
+    assert "The variables are of several members: x of r1, z of r2." in notes
+    assert not any("models" in note for note in notes)
+
+
+@given(st.data())
+def test_any_part_of_a_monthly_record_in_any_calendar_is_alike(tmp_path_factory, data):
+    """Whole, winters alone, or cut into files of any length, stamped anywhere in the month, in any order."""
+    folder = tmp_path_factory.mktemp("months")
+    calendar = data.draw(st.sampled_from(["standard", "noleap", "all_leap", "360_day", "julian"]))
+    months = range(data.draw(st.integers(3, 40)))
+    place = data.draw(st.sampled_from(["first", "middle", "fifteenth", "last"]))
+    if data.draw(st.booleans()):
+        months = [m for m in months if m % 12 in (0, 1, 11)]
+    begins = [cftime.datetime(1999 + m // 12, m % 12 + 1, 1, calendar=calendar) for m in range(41)]
+    edges = cftime.date2num(begins, "days since 1999-01-01", calendar).astype(float)
+    lengths = np.diff(edges)
+    shift = {"first": 0 * lengths, "middle": lengths / 2, "fifteenth": 14 + 0 * lengths, "last": lengths - 1}
+    days = (edges[:-1] + shift[place])[list(months)]
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(len(days) - 1, 1)), max_size=6)))
+    paths = []
+    for number, part in enumerate(np.split(np.arange(len(days)), cuts)):
+        if not len(part):
+            continue
+        fields = np.broadcast_to(part.astype("f4")[:, None, None], (len(part), 3, 4))
+        time = ("time", days[part], {"units": "days since 1999-01-01", "calendar": calendar})
+        axes = {"time": time, "lat": [-10.0, 0.0, 10.0], "lon": [0.0, 10.0, 20.0, 30.0]}
+        paths.append(folder / f"{number}.nc")
+        xr.Dataset({"x": (("time", "lat", "lon"), fields)}, axes).to_netcdf(paths[-1])
+    cube = open_cube(data.draw(st.permutations(paths)))
+    np.testing.assert_array_equal(cube.read(0, 99)[:, 0, 0, 0], range(len(days)))
+    np.testing.assert_array_equal(cube.time.month, np.array(months) % 12 + 1)
+
+
+def test_files_of_one_month_each_stamped_at_two_places_are_no_record(save):
+    paths = [save(f"first{i}.nc", [day]) for i, day in enumerate(FIRSTS)]
+    assert len(open_cube(paths).time) == 12
+    paths += [save(f"middle{i}.nc", [day + 365]) for i, day in enumerate(MIDDLES)]
+    with pytest.raises(
+        InputError, match=r"another time of the month in .*first\d+\.nc.* than in .*middle\d+\.nc"
+    ):
+        open_cube(paths)
 
 
 def test_scalar_members_are_not_joined_unless_all_are_taken(save):

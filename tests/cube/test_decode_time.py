@@ -132,6 +132,9 @@ def test_times_that_an_engine_decoded_are_taken(calendar):
         ([0, 1], "days", "has units 'days', without the date that they count from"),
         ([0, 1], "days since 0000-01-01", "zero not allowed as a reference year"),
         ([0, 1], "days since 2001-02-30", "invalid day number"),
+        ([0, 1], "days since 01-02-2000", "day and month cannot be told apart"),
+        ([0, 1], "hours since 1/2/2000 00:00", "day and month cannot be told apart"),
+        ([-2, -1], "days since 0001-01-01", "before year 1, which calendar 'standard' has not"),
         ([1e10, 2e10], "days since 1850-01-01", "has units 'days since"),
         (
             np.array([2**31 - 9, 9 - 2**31], "i4"),
