@@ -234,7 +234,7 @@ def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
 def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Difference) -> InputError:
     return InputError(
         f"{earlier.field.path} and {later.field.path} hold {name} at {steps} same times, with values that "
-        f"differ by {differ.size:.3g}, as much as those of different times ({differ.varies:.3g})",
+        f"differ by {differ.size:.3g}, where a step differs from the next by {differ.varies:.3g}",
         wanted="the files of a variable are one record; these seem to be of two runs or members",
         do="give one of them, or cut the overlap off where one goes on from the other",
     )

@@ -99,9 +99,36 @@ def test_years_stamped_at_their_beginning_and_middle_are_no_record(save, tmp_pat
 def test_two_runs_that_overlap_are_no_record(save):
     paths = [save("a.nc", DAYS[:200]), save("b.nc", DAYS[150:], seed=1)]
     with pytest.raises(
-        InputError, match=r"a\.nc and .*b\.nc hold x at 50 same times, with values that differ"
+        InputError, match=r"a\.nc and .*b\.nc hold x at 50 same times, with values that differ by 1"
     ):
         open_cube(paths)
+
+
+@pytest.mark.parametrize(("scale", "another"), [(1.1, False), (1.4, False), (2.5, True), (0.4, True)])
+def test_runs_and_editions_are_divided_by_a_third_of_the_change_from_step_to_step(save, scale, another):
+    """Of white noise, which changes by the root of two of its deviation."""
+    paths = [save("a.nc", DAYS[:200]), save("b.nc", DAYS[150:], scale=scale)]
+    if another:
+        with pytest.raises(InputError, match="of two runs or members"):
+            open_cube(paths)
+    else:
+        assert len(open_cube(paths).time) == 365
+
+
+def test_what_persists_is_held_against_its_own_variation(save):
+    """A slow cycle changes by little from day to day, and a tenth of it is an edition all the same."""
+
+    def slow(name, days, extra):
+        path = save(name, days)
+        with xr.open_dataset(path, decode_times=False) as ds:
+            ds = ds.load()
+        ds["x"] = ds.x * 0 + np.sin(2 * np.pi * ds.time / 365) + extra
+        ds.to_netcdf(path)
+        return path
+
+    assert len(open_cube([slow("a.nc", DAYS[:200], 0), slow("b.nc", DAYS[150:], 0.05)]).time) == 365
+    with pytest.raises(InputError, match="of two runs or members"):
+        open_cube([slow("a.nc", DAYS[:200], 0), slow("b.nc", DAYS[150:], 0.3)])
 
 
 def test_a_later_edition_of_the_same_data_goes_on_with_a_note(save):
