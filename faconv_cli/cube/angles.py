@@ -23,6 +23,8 @@ def degrees_in_one(units: str) -> float | None:
     """
     if re.fullmatch(r"rad(ian)?s?", units, re.I):
         return 180 / np.pi
+    if re.fullmatch(r"deg(ree)?s?[ _](w(est)?|s(outh)?)", units, re.I):
+        return -1.0
     unit = parsed(units)
     if unit is None:  # unknown, or no library that knows any
         return None if _LENGTH.fullmatch(units) else 1.0

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.align import aligned
+from faconv_cli.cube.axes import CLOSE, around
 from faconv_cli.cube.coordinates import Coordinates, Refusal, squeezed
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
@@ -18,6 +19,8 @@ from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+
+_MIDWAY = 1e-3  # of an area: bounds that change it by less are taken to lie midway between the points
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,9 @@ class CellAreas:
 
     Args:
         files: their paths and data sets.
+
+    Attributes:
+        used: names of those that some grid is weighted by.
     """
 
     def __init__(self, files: Iterable[tuple[str, xr.Dataset]]) -> None:
@@ -71,21 +77,24 @@ class CellAreas:
             if text_of(variable.attrs, "standard_name") == "cell_area" or str(name).lower().startswith("area")
         ]
         self._weighted: dict[tuple[Grid, str], Grid] = {}
+        self.used = set[str]()
 
     def weigh(self, name: str, grid: Grid, roles: Coordinates) -> Grid:
         """Weight the grid of a variable by the cell areas that the variable names, if some file has them.
 
-        Several files may have areas of that name; those of the variable's own file come first.
+        Several files may have areas of that name; those of the variable's own file come first. Where there
+        are none, by the bounds of latitude and longitude.
 
         Raises:
             InputError: all of them are of other points.
         """
         listed = names_in(roles.variables[name], "cell_measures")
-        named = next((other for kind, other in pairwise(listed) if kind == "area"), None)
-        if named is None or grid.y_name in roles.regriddings:
+        named = next((other for kind, other in pairwise(listed) if kind == "area"), "")
+        if grid.y_name in roles.regriddings:
             return grid
         if (grid, named) not in self._weighted:
-            area = self._find(name, named, grid, roles)
+            area = self._find(name, named, grid, roles) if named else None
+            area = from_bounds(grid, roles) if area is None else area
             self._weighted[grid, named] = grid if area is None else grid.with_area(area)
         return self._weighted[grid, named]
 
@@ -104,6 +113,7 @@ class CellAreas:
             roles.note(f"Cell areas {named!r} hold nothing: points are weighted {otherwise}.")
             return None
         roles.note(f"Points are weighted by the cell areas {named!r}.")
+        self.used.add(named)
         return area
 
 
@@ -113,3 +123,59 @@ def _other_points(name: str, grid: Grid, path: str, field: _Area, found: Floats 
         wanted=f"they must be of the points of {name}: {grid.told()}",
         do="give the areas of this grid, with their latitude and longitude, or leave them out",
     )
+
+
+def from_bounds(grid: Grid, roles: Coordinates) -> Floats | None:
+    """Areas (h, w) of cells between the bounds of latitude and longitude, in canonical order.
+
+    None where the file gives no bounds, where they contradict the coordinates, and where they are as good as
+    midway between the points, so that a record weighs the same with bounds and without.
+    """
+    names = roles.names_of(grid)
+    if names is None or not grid.regular:
+        return None
+    rows, columns = grid.file_index
+    north, east = (
+        _edges(roles, name, centres.astype(np.float64))
+        for name, centres in zip(names, (grid.file_lat, grid.file_lon), strict=True)
+    )
+    heights, widths = grid.cell_heights, grid.cell_widths
+    if north is not None:
+        heights = np.diff(np.sin(np.radians(np.clip(north, -90, 90))))[rows, 0]
+    if east is not None:
+        widths = np.diff(east)[columns, 0]
+    area = np.outer(heights, widths)
+    if np.allclose(area / area.sum(), grid.area, rtol=_MIDWAY, atol=0):
+        return None
+    roles.note("Points are weighted by the areas between the bounds of latitude and longitude.")
+    return area
+
+
+def _edges(roles: Coordinates, name: str, centres: Floats) -> Floats | None:
+    """Edges (n, 2) of the cells along a coordinate (n,); None without bounds, or where they do not fit."""
+    bounds = roles.bounds_of(name)
+    if bounds is None:
+        return None
+    edges = _fitting(bounds, centres) if len(bounds) == len(centres) else None
+    if edges is None:
+        roles.note(f"The bounds of {name!r} contradict it and are not used.")
+    return edges
+
+
+def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
+    """Bounds (n, 2) as edges, lower first, on the turn of their centres (n,); None where they do not fit.
+
+    Each cell holds its point, and neighbours touch.
+    """
+    edges = np.sort(centres[:, None] + (bounds - centres[:, None] + 180) % 360 - 180, axis=1)
+    widths = edges[:, 1] - edges[:, 0]
+    if not np.isfinite(edges).all() or not (widths > 0).all():
+        return None
+    near = CLOSE * float(np.median(widths))
+    inside = (edges[:, 0] <= centres + near) & (centres <= edges[:, 1] + near)
+    lower, upper = (edges[:, end] for end in (0, 1))
+    along = around(centres)
+    ahead = along[-1] > along[0]
+    gaps = (lower[1:] - upper[:-1]) if ahead else (lower[:-1] - upper[1:])
+    touching = np.abs((gaps + 180) % 360 - 180) <= near
+    return edges if inside.all() and touching.all() else None

@@ -294,6 +294,22 @@ class Coordinates:
                 return dim
         return None
 
+    def names_of(self, grid: Grid) -> tuple[str, str] | None:
+        """The latitude and the longitude that a grid was made of."""
+        return next((names for names, made in self._grids.items() if made is grid), None)
+
+    def bounds_of(self, name: str) -> Floats | None:
+        """The bounds (n, 2) of a coordinate along one dimension in degrees; None where it has none."""
+        named = [other for other in names_in(self.variables[name], "bounds") if other in self.variables]
+        if not named:
+            return None
+        bounds = self.once(squeezed(self.variables[named[0]]))
+        if bounds.ndim != 2 or bounds.shape[1] != 2 or bounds.dims[:1] != long_dims(self.variables[name]):
+            return None
+        values = load(bounds, self.path, named[0])
+        # bounds are in the unit of their coordinate
+        return in_degrees(values, text_of(self.variables[name].attrs, "units"))
+
     def role_of_dim(self, dim: str) -> Role | None:
         """What a dimension counts, from its coordinate or, without one, its name."""
         for role in _OF_DIMS:

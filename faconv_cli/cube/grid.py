@@ -15,6 +15,7 @@ from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
+_FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no angle
 _SAME_PLACE_DIGITS = 4  # of degrees: ten metres
 
 
@@ -61,12 +62,16 @@ class Grid:
         north, east = file_lat.astype(np.float64), file_lon.astype(np.float64)
         if (np.abs(north[np.isfinite(north)]) > 90.001).any():
             raise _disorder(f"latitude {y_name!r} goes beyond the poles")
+        if (np.abs(east[np.isfinite(east)]) > _FARTHEST).any():
+            raise _disorder(f"longitude {x_name!r} has values such as {np.nanmax(np.abs(east)):g}")
         if north.ndim == 2:
             return cls(north, east, False, False, 0, y_name, x_name, file_lat, file_lon)
         if not (np.isfinite(north).all() and np.isfinite(east).all()):
             raise _disorder(f"coordinate {y_name!r} or {x_name!r} has missing values")
         y_flip = bool(north[0] > north[-1])
         north = north[::-1] if y_flip else north
+        if (np.diff(np.sort(north)) == 0).any():
+            raise _disorder(f"latitude {y_name!r} is there twice")
         if not (np.diff(north) > 0).all():
             raise _disorder(f"latitude {y_name!r} neither increases nor decreases")
         east, periodic, x_flip, x_roll = _canonical_longitude(east, x_name)
@@ -94,8 +99,7 @@ class Grid:
         if self.cell_area is not None:
             area = self.cell_area
         elif self.regular:
-            north = np.clip(_cell_edges(self.lat), -90, 90)
-            area = np.outer(np.diff(np.sin(np.radians(north))), self._cell_widths())
+            area = np.outer(self.cell_heights, self.cell_widths)
         else:
             area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
         if self.again.any():
@@ -127,7 +131,15 @@ class Grid:
         valid = np.maximum(np.nan_to_num(np.asarray(area, np.float64), posinf=0, neginf=0), 0)
         return replace(self, cell_area=valid)
 
-    def _cell_widths(self) -> Floats:
+    @property
+    def cell_heights(self) -> Floats:
+        """(h,) differences of the sine of latitude across the cells of a regular grid, between midpoints."""
+        north = np.clip(_cell_edges(self.lat), -90, 90)
+        return np.diff(np.sin(np.radians(north)))
+
+    @property
+    def cell_widths(self) -> Floats:
+        """(w,) degrees of longitude of the cells of a regular grid, between midpoints."""
         if not self.periodic:
             return np.diff(_cell_edges(self.lon))
         around = np.concatenate([self.lon[-1:] - 360, self.lon, self.lon[:1] + 360])

@@ -87,6 +87,7 @@ def open_cube(
     chosen = _choose_levels(_choose_variables(offer, variables, sources), levels, offer, sources)
     chosen = _choose_grid(chosen, offer, asked=variables is not None)
     offer.note_refused(chosen)
+    offer.left_out |= dict.fromkeys(areas.used & offer.left_out.keys(), "a cell measure")
     return _build(chosen, offer, sources, numbered=time_index)
 
 

@@ -143,3 +143,81 @@ def test_areas_on_two_dimensional_coordinates_are_found_by_them(tmp_path):
     ).to_netcdf(tmp_path / "a.nc")
     cube = open_cube([tmp_path / "data.nc", tmp_path / "a.nc"])
     np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
+
+
+# --- bounds ---------------------------------------------------------------------------------------
+
+EDGES = np.array([-90.0, -45, -25, 0, 20, 48, 90])
+
+
+def bounded(path, edges, lat=LAT, lon=LON, *, units="degrees_north", lon_edges=None, factor=1.0):
+    """A record whose latitudes, and perhaps longitudes, have bounds."""
+    pairs = np.stack([edges[:-1], edges[1:]], axis=1)
+    variables = {"t2m": (("time", "lat", "lon"), FIELDS), "lat_bnds": (("lat", "two"), pairs * factor)}
+    about = {"lat": {"units": units, "bounds": "lat_bnds"}, "lon": dict(EAST)}
+    if lon_edges is not None:
+        variables["lon_bnds"] = (("lon", "two"), np.stack([lon_edges[:-1], lon_edges[1:]], axis=1))
+        about["lon"]["bounds"] = "lon_bnds"
+    coordinates = {
+        "lat": ("lat", lat * factor, about["lat"]),
+        "lon": ("lon", lon, about["lon"]),
+        "time": ("time", np.arange(4), {"units": "days since 2001-01-01"}),
+    }
+    xr.Dataset(variables, coordinates).to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("units", "factor"), [("degrees_north", 1.0), ("radian", np.pi / 180)])
+def test_bounds_of_latitude_tell_how_high_cells_are(tmp_path, turned, units, factor):
+    order = slice(None, None, -1 if turned else 1)
+    cube = open_cube([bounded(tmp_path / "b.nc", EDGES[order], LAT[order], units=units, factor=factor)])
+    heights = np.diff(np.sin(np.radians(EDGES)))
+    np.testing.assert_allclose(cube.grid.area, np.outer(heights, np.full(12, 1 / 12)) / heights.sum())
+    assert "Points are weighted by the areas between the bounds of latitude and longitude." in cube.notes
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_bounds_of_longitude_tell_how_wide_cells_are(tmp_path, turned):
+    order = slice(None, None, -1 if turned else 1)
+    edges = np.append(LON - 10, 350.0)[order]
+    middles = np.arange(-60, 61, 20.0)
+    lon = (LON - 180)[order]
+    cube = open_cube([bounded(tmp_path / "b.nc", middles, lon=lon, lon_edges=edges - 180)])
+    assert cube.grid.cell_area is None  # all are 30 degrees wide: as without bounds
+    uneven = np.array([-20.0, 20, 40, 80, 110, 130, 160, 190, 230, 250, 280, 310, 340])
+    cube = open_cube([bounded(tmp_path / "u.nc", middles, lon=LON[order], lon_edges=uneven[order])])
+    np.testing.assert_allclose(cube.grid.area[2] / cube.grid.area[2].sum(), np.diff(uneven) / 360)
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        EDGES + 30,  # of other points
+        np.array([-90.0, -45, -25, 0, 20, np.nan, 90]),
+    ],
+)
+def test_bounds_that_contradict_their_coordinate_are_not_used_and_told(tmp_path, edges):
+    cube = open_cube([bounded(tmp_path / "b.nc", edges)])
+    assert cube.grid.cell_area is None
+    assert "The bounds of 'lat' contradict it and are not used." in cube.notes
+
+
+def test_bounds_midway_between_the_points_are_as_none(tmp_path):
+    cube = open_cube([bounded(tmp_path / "b.nc", np.arange(-60.0, 61, 20))])
+    assert cube.grid.cell_area is None
+    assert not cube.notes
+
+
+def test_named_areas_come_before_bounds(tmp_path):
+    path = bounded(tmp_path / "b.nc", EDGES)
+    with xr.open_dataset(path, decode_times=False) as file:
+        both = file.load().assign(areacella=(("lat", "lon"), AREA))
+    both.t2m.attrs["cell_measures"] = "area: areacella"
+    both.to_netcdf(tmp_path / "both.nc")
+    np.testing.assert_allclose(open_cube([tmp_path / "both.nc"]).grid.area, AREA / AREA.sum())
+
+
+def test_areas_that_are_used_are_not_left_out_for_want_of_a_time(data, tmp_path):
+    cube = open_cube([data, areas(tmp_path / "a.nc")])
+    assert cube.left_out == {"areacella": "a cell measure"}

@@ -72,7 +72,8 @@ def test_single_precision_longitudes_close_the_circle():
     ("lat", "lon", "message"),
     [
         ([10, 30, 20], [0, 1, 2], "neither increases nor decreases"),
-        ([10, 20, 20], [0, 1, 2], "neither increases nor decreases"),
+        ([10, 20, 20], [0, 1, 2], "latitude 'lat' is there twice"),
+        ([10, 20, 30], [0, 1, 1e20], r"longitude 'lon' has values such as 1e\+20"),
         ([10, 20, 95], [0, 1, 2], "beyond the poles"),
         ([10, 20, np.nan], [0, 1, 2], "has missing values"),
         ([10, 20, 30], [0, 100, 50], "neither east nor west"),
