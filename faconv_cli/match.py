@@ -130,6 +130,12 @@ def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
         if name == "longitudes":
             difference = np.minimum(difference, np.abs(difference - 360))
         if difference.max() > GRID_TOLERANCE_DEG:
+            if _apart(np.sort(ours, axis=None), np.sort(theirs, axis=None)).max() <= GRID_TOLERANCE_DEG:
+                raise CheckpointError(
+                    f"the data's {name} are those of the checkpoint in another order",
+                    wanted="a grid of 2-D coordinates must have its points in the order of the training",
+                    do="turn the data as they were, or train on these",
+                )
             raise CheckpointError(
                 f"the data's {name} run from {np.nanmin(ours):g} to {np.nanmax(ours):g}",
                 wanted=f"the checkpoint's from {np.nanmin(theirs):g} to {np.nanmax(theirs):g}",

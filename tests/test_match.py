@@ -9,6 +9,7 @@ import xarray as xr
 
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import DataConfig, RunConfig
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import CheckpointError, InputError
@@ -287,6 +288,31 @@ def test_data_of_another_grid_are_refused(checkpoint, dataset, tmp_path):
     path = _write(tmp_path / "data.nc", dataset.isel(lon=slice(None, None, 2)))
     with pytest.raises(CheckpointError, match=r"7 x 4 points.*mask has 7 x 9"):
         open_matching(checkpoint, [path])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("turned", "latitudes are those of the checkpoint in another order"),
+        ("moved", r"latitudes run from .* the checkpoint's from"),
+        ("axes", "grid of the data has 2-D coordinates.*trained on one of two axes"),
+    ],
+)
+def test_data_on_other_points_than_the_checkpoints_are_refused(checkpoint, make_cube, change, message):
+    """Of 2-D coordinates points in another order, of both kinds other places, and one kind for the other."""
+    h, w = checkpoint.grid_shape
+    cube = make_cube(40, len(checkpoint.channels), (h, w))
+    named = replace(cube, channels=checkpoint.channels)
+    lat, lon = np.meshgrid(checkpoint.lat, checkpoint.lon, indexing="ij")
+    lat = lat + lon / 100
+    data, trained = {
+        "turned": ((lat[::-1], lon), (lat, lon)),
+        "moved": ((lat + 1, lon), (lat, lon)),
+        "axes": ((lat, lon), (checkpoint.lat, checkpoint.lon)),
+    }[change]
+    named = replace(named, grid=Grid.from_coordinates(*data))
+    with pytest.raises(CheckpointError, match=message):
+        match_cube(replace(checkpoint, lat=trained[0], lon=trained[1]), named)
 
 
 def test_variables_may_be_named_anew(checkpoint, dataset, embedding, tmp_path):

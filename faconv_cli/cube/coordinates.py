@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +90,7 @@ class Coordinates:
             for lon in self._own_first(name, "longitude"):
                 found = self._grid_along(name, lat, lon)
                 if found is not None:
+                    self._tell_choice(name, {"latitude": lat, "longitude": lon})
                     return found
         return (
             self._rotated_grid(name)
@@ -106,6 +107,16 @@ class Coordinates:
         """Coordinates of a role, those first that the variable names itself, as WRF's staggered ones."""
         own = names_in(self.variables[name], "coordinates")
         return sorted(self.by_role[role], key=lambda other: other not in own)
+
+    def _tell_choice(self, name: str, taken: Mapping[Role, str]) -> None:
+        """Say where a variable does not name the one that is meant of several, as of a staggered grid."""
+        own = names_in(self.variables[name], "coordinates")
+        for role, one in taken.items():
+            dims = long_dims(self.variables[one])
+            alike = [other for other in self.by_role[role] if long_dims(self.variables[other]) == dims]
+            named = [other for other in alike if other in own] or alike
+            if len(named) > 1:
+                self.note(f"{name} has several {role}s, {', '.join(named)}: {one} is taken.")
 
     def _grid_along(self, name: str, lat: str, lon: str) -> Grid | Refusal | None:
         """The grid of a pair of coordinates; None where the variable has other dimensions."""

@@ -200,6 +200,26 @@ def test_a_swath_keeps_its_points_and_those_without_a_place_weigh_nothing(tmp_pa
     np.testing.assert_allclose(cube.grid.area / cube.grid.area[1, 1], np.nan_to_num(cosine / cosine[1, 1]))
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_coordinates_that_are_chosen_among_several_are_told(tmp_path, named):
+    """As of NEMO, whose staggered grids share their dimensions."""
+    lat, lon = curved()
+    places = {
+        "gphit": (("y", "x"), lat, NORTH),
+        "glamt": (("y", "x"), lon, EAST),
+        "gphiu": (("y", "x"), lat + 0.1, NORTH),
+        "glamu": (("y", "x"), lon + 0.1, EAST),
+    }
+    about = {"coordinates": "gphiu glamu"} if named else {}
+    path = save(tmp_path / "n.nc", {"u": (("time", "y", "x"), fields(4, 3, 4))} | places, {})
+    with netCDF4.Dataset(path, "a") as file:
+        file["u"].setncatts(about)
+    cube = open_cube([path])
+    np.testing.assert_allclose(cube.grid.lat, lat + 0.1 * named)
+    told = ["u has several latitudes, gphit, gphiu: gphit is taken."]
+    assert [note for note in cube.notes if "latitude" in note] == ([] if named else told)
+
+
 # --- cell areas -----------------------------------------------------------------------------------
 
 
