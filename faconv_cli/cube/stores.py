@@ -138,7 +138,8 @@ def _decoded(group: Group) -> tuple[xr.Dataset, list[str]]:
             attributes["_FillValue"] = missing
         elif array.metadata.zarr_format == 2 and array.ndim > 2 and array.fill_value == 0:
             zeros.append(name)
-    return xr.decode_cf(raw, decode_times=False), sorted(zeros)
+    # by name, as consolidated metadata are: a folder lists them in any order, and channels follow it
+    return xr.decode_cf(raw[sorted(map(str, raw.variables))], decode_times=False), sorted(zeros)
 
 
 def missing_value(array: Array[Any]) -> Any:

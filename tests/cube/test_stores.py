@@ -203,3 +203,13 @@ def test_a_group_whose_arrays_name_no_dimensions_is_passed_over_and_told(tmp_pat
     cube = open_cube([path])
     assert cube.shape[0] == 4
     assert any(note.startswith("Group labels is passed over") for note in cube.notes)
+
+
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_channels_have_one_order_however_the_folder_lists_them(tmp_path, consolidated):
+    names = [f"v{number}" for number in np.random.default_rng(0).permutation(12)]
+    fields = record(4).x
+    store = to_zarr(
+        xr.Dataset(dict.fromkeys(names, fields)), tmp_path / "a.zarr", 2, consolidated=consolidated
+    )
+    assert [channel.name for channel in open_cube([store]).channels] == sorted(names)
