@@ -87,7 +87,8 @@ def _run(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        app(args=arguments)
+        with console.library_warnings():
+            app(args=arguments)
     except Stopped as stopped:
         console.fail("stopped; nothing half-written is left behind", stopped.exit_code)
         sys.exit(stopped.exit_code)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,13 @@ from rich.table import Table
 from faconv_cli.errors import OutputError
 
 SECONDS_BETWEEN_LINES = 5.0
+_FOR_PROGRAMMERS = (
+    DeprecationWarning,
+    PendingDeprecationWarning,
+    FutureWarning,
+    ImportWarning,
+    ResourceWarning,
+)
 WIDTH_OFF_A_TERMINAL = 120
 
 
@@ -95,6 +104,48 @@ def note(text: str, **fields: Any) -> None:
         sys.stderr.write(json.dumps({"message": text, **fields}, default=str) + "\n")
     else:
         terminal.err.print(text, markup=False)
+
+
+@contextmanager
+def library_warnings() -> Iterator[None]:
+    """Turn what libraries say to their users into sentences of the log, each once; the only place that does.
+
+    Warnings for programmers (of what a library will change or drop) are left out. Whoever knows a warning,
+    and deals with what it is about, leaves it out where it arises.
+    """
+    told, show, handlers = set[str](), warnings.showwarning, logging.root.handlers
+
+    def tell(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+        told_before, text = len(told), f"{_library(filename)} warns: {_sentence(str(message))}"
+        told.add(text)
+        if len(told) > told_before and not issubclass(category, _FOR_PROGRAMMERS):
+            note(text)
+
+    warnings.showwarning, logging.root.handlers = tell, [_LogOfLibraries(logging.WARNING)]
+    try:
+        yield
+    finally:
+        warnings.showwarning, logging.root.handlers = show, handlers
+
+
+class _LogOfLibraries(logging.Handler):
+    """Notes what libraries log, in one line and without a traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"{record.name.partition('.')[0]} warns: {_sentence(record.getMessage())}")
+
+
+def _library(filename: str) -> str:
+    """Name the package of a module by its file."""
+    parts = Path(filename).parts
+    after = next((n for n, part in enumerate(parts, 1) if part in ("site-packages", "dist-packages")), None)
+    return "faconv" if after is None or after == len(parts) else parts[after].removesuffix(".py")
+
+
+def _sentence(text: str) -> str:
+    """Shorten a library's message to its first paragraph, in one line that ends as a sentence."""
+    line = " ".join(text.strip().partition("\n\n")[0].split())
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def fail(text: str, exit_code: int) -> None:

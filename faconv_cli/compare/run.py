@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -123,6 +124,9 @@ def run(job: Job, device: torch.device) -> Iterator[Report | Result]:
         "validation loss": training.best_error,
     }
     numbers |= _scores(job, device)
+    numbers = {
+        name: value if value is None or math.isfinite(value) else None for name, value in numbers.items()
+    }
     result = Result(config.encoder.encoder, config.fit.seed, numbers)
     kept = {"key": job.key, **asdict(result), "config": config.model_dump(mode="json")}
     with atomic_output(job.result, overwrite=True) as temporary:

@@ -205,6 +205,9 @@ class Embedder:
         flag = np.where(np.arange(first, last) < window.warm_from, schema.COLD_START, schema.OK)
         flag[missing] = schema.MISSING_INPUT
         embedding = _numpy(encoding.z[number, rows])
+        astray = np.flatnonzero(~np.isfinite(embedding).all(-1) & ~missing)
+        if len(astray):
+            raise _not_finite(self._cube, first + int(astray[0]))
         embedding[missing] = np.nan
         temporal = None if encoding.temporal is None else _numpy(encoding.temporal[number, rows])
         if temporal is not None:
@@ -236,6 +239,14 @@ class Embedder:
         fields = _numpy(maps[number][torch.from_numpy(kept)][..., :h, :w])
         fields[..., self._domain.area[:h, :w].cpu().numpy() == 0] = np.nan
         return fields.swapaxes(0, 1) if queries_first else fields
+
+
+def _not_finite(cube: Cube, step: int) -> InputError:
+    return InputError(
+        f"{', '.join(cube.sources)}: the embedding of {cube.time.labels[step]} is not finite",
+        wanted="fields must be of the size of those of the training",
+        do="look at the values of that step with faconv inspect --time-range",
+    )
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, write_checkpoint
-from faconv_cli.errors import CheckpointError
+from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.forecasting import ForecastTask
@@ -225,7 +225,8 @@ class Training:
             with self._autocast():
                 loss = self._total(self._losses(self._model, batch.to(self._device), points))
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
+            norm = nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
+            self._check_finite(loss, norm)
             self._optimizer.step()
             self._schedule.step()
             self._average.update_parameters(self._model)
@@ -246,7 +247,27 @@ class Training:
             self._losses(self._model.eval(), batch.to(self._device), points)
             for batch in self._reader.batches(some)
         ]
-        return torch.stack(losses).mean(0).clamp_min(SMALLEST_LOSS)
+        start = torch.stack(losses).mean(0)
+        if not torch.isfinite(start).all():
+            raise _not_finite_at_the_start(self._prepared, self._task, start)
+        return start.clamp_min(SMALLEST_LOSS)
+
+    def _check_finite(self, *numbers: Tensor) -> None:
+        """Stop before anything is changed or saved where a loss or its gradient is no number.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if all(torch.isfinite(number).all() for number in numbers):
+            return
+        kept = (
+            f"{self._path} is of epoch {self._best_epoch}, the best before it" if self.saved else "none was"
+        )
+        raise UsageError(
+            f"{self._path}: the training diverged in epoch {self._epoch} (its loss is not finite)",
+            wanted=f"such a network is not kept; {kept}",
+            do=f"pass an --lr below {self._fit.lr:g}, or look for odd values with faconv inspect",
+        )
 
     def _losses(self, model: nn.Module, batch: Batch, points: torch.Generator) -> Tensor:
         return self._task.losses(model, batch, self._domain, points)
@@ -276,6 +297,8 @@ class Training:
 
     def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
         losses = self._validate()
+        if losses is not None:
+            self._check_finite(losses)
         validation = None if losses is None else float(self._total(losses))
         error = None if losses is None else float((losses * self._task.shares).sum())
         best = validation is None or validation < self._best
@@ -341,6 +364,15 @@ class Training:
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
             "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
         }
+
+
+def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> InputError:
+    told = ", ".join(f"{name} {loss:g}" for name, loss in zip(task.targets, losses.tolist(), strict=True))
+    return InputError(
+        f"{', '.join(prepared.cube.sources)}: the errors of the untrained network are not finite ({told})",
+        wanted="values must lie within single precision of their mean",
+        do="look for values that stand for missing, or are wrong, with faconv inspect",
+    )
 
 
 def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:

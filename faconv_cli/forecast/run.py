@@ -114,11 +114,23 @@ class ForecastRun:
         fields = np.where(batch.valid, batch.x, np.nan)[:count, ..., :h, :w]
         seen, truth = fields[:, self.warm_up - 1], fields[:, self.warm_up :]
         anomalies = forecast[:count, ..., :h, :w].copy()
-        anomalies[:, :, self._never] = np.nan
         share = (np.isfinite(seen) * self.cube.grid.area).sum((-2, -1))
-        anomalies[(share < LEAST_VALID_SHARE * self._expected).any(-1)] = np.nan
+        short = (share < LEAST_VALID_SHARE * self._expected).any(-1)
         starts = np.array([window.stop - 1 for window in batch.windows])
+        finite = (np.isfinite(anomalies) | self._never).all((1, 2, 3, 4)) | short
+        if not finite.all():
+            raise self._not_finite(starts[~finite][0], anomalies[~finite][0])
+        anomalies[:, :, self._never] = np.nan
+        anomalies[short] = np.nan
         return Forecasts(starts, anomalies, seen, truth)
+
+    def _not_finite(self, start: int, anomalies: np.ndarray) -> InputError:
+        lead = int(np.flatnonzero(~np.isfinite(anomalies).all((1, 2, 3)))[0]) + 1
+        return InputError(
+            f"the forecast from {self.cube.time.labels[start]} is not finite from lead {lead} on",
+            wanted="fields must be of the size of those of the training",
+            do="look at the values before it with faconv inspect --time-range, or pass fewer --steps",
+        )
 
     def physical(self, start: int, anomalies: np.ndarray) -> np.ndarray:
         """Give the fields (lead, c, h, w) of normalised anomalies forecast from ``start``, in their units."""

@@ -89,6 +89,14 @@ def test_a_step_without_input_is_flagged_and_holds_fill(checkpoint, cube):
     assert np.isfinite(embedding[42:]).all()
 
 
+def test_an_embedding_that_is_not_finite_is_refused_with_its_time(checkpoint, cube):
+    fields = cube.fields.values.copy()
+    fields[30] = 1e29
+    odd = _with(cube, fields=cube.fields.copy(data=fields), series=None)
+    with pytest.raises(InputError, match=r"the embedding of \S+ is not finite"):
+        _embed(checkpoint, odd)
+
+
 def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cube):
     _, _, parts = _embed(checkpoint, cube, attention=True, queries=[(4, 5)])
     assert np.concatenate([p.attended for p in parts]).tolist() == list(range(0, 80, 4))

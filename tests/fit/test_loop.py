@@ -7,8 +7,9 @@ import torch
 
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
-from faconv_cli.errors import CheckpointError
+from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
+from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.loop import EpochReport, StepReport, Training
 from faconv_cli.fit.prepare import prepare
 
@@ -68,6 +69,32 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(cube, tmp_path):
     assert [e.epoch for e in _epochs(resumed)] == [2, 3]
     assert (tmp_path / "parts.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
     assert last_path(tmp_path / "parts.pt").read_bytes() == last_path(tmp_path / "whole.pt").read_bytes()
+
+
+def test_a_training_that_diverges_keeps_what_was_good_and_saves_nothing_else(cube, tmp_path):
+    path, training = tmp_path / "m.pt", _training(cube, tmp_path / "m.pt", lr=1e30, epochs=2)
+    with pytest.raises(UsageError, match=r"diverged in epoch 1 .*m\.pt is of epoch 0, .*--lr below 1e\+30"):
+        _epochs(training)
+    kept = read_checkpoint(path), read_checkpoint(last_path(path))
+    assert [one.record["epochs"] for one in kept] == [0, 0]
+    assert all(torch.isfinite(weights).all() for weights in kept[1].resume["model"].values())
+
+
+def test_a_validation_loss_that_is_not_finite_is_not_saved(cube, tmp_path, monkeypatch):
+    training = _training(cube, tmp_path / "m.pt")
+    monkeypatch.setattr(training, "_validate", lambda: torch.tensor([1.0, torch.nan]))
+    with pytest.raises(UsageError, match=r"its loss is not finite.*none was"):
+        _epochs(training)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_that_are_not_finite_at_the_start_are_refused(cube, tmp_path, monkeypatch):
+    monkeypatch.setattr(EmbeddingTask, "losses", lambda *_: torch.tensor([1.0, torch.inf]))
+    with pytest.raises(
+        InputError, match=r"made\.nc: .*untrained network are not finite \(now 1, lead 1 inf\)"
+    ):
+        _training(cube, tmp_path / "m.pt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_training_is_not_resumed(cube, make_cube, tmp_path):
