@@ -20,6 +20,7 @@ from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
+_OTHERWISE = "points are weighted by the areas that their coordinates span"
 _MIDWAY = 1e-3  # of an area: bounds that change it by less are taken to lie midway between the points
 
 
@@ -100,17 +101,16 @@ class CellAreas:
 
     def _find(self, name: str, named: str, grid: Grid, roles: Coordinates) -> Floats | None:
         fields = sorted((one for one in self._areas if one.name == named), key=lambda a: a.path != roles.path)
-        otherwise = "from their coordinates" if grid.regular else "by the cosine of latitude"
         if not fields:
             if not grid.regular:
-                roles.note(f"Cell areas {named!r} are in none of the files: points are weighted {otherwise}.")
+                roles.note(f"Cell areas {named!r} are in none of the files: {_OTHERWISE}.")
             return None
         found = [(field, field.on(grid, roles)) for field in fields]
         area = next((area for _, area in found if not isinstance(area, str)), None)
         if area is None:
             raise _other_points(name, grid, roles.path, *found[0])
         if not (np.nan_to_num(area) > 0).any():
-            roles.note(f"Cell areas {named!r} hold nothing: points are weighted {otherwise}.")
+            roles.note(f"Cell areas {named!r} hold nothing: {_OTHERWISE}.")
             return None
         roles.note(f"Points are weighted by the cell areas {named!r}.")
         self.used.add(named)

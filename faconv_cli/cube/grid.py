@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube import curved
 from faconv_cli.cube.axes import CLOSE, spacing
 from faconv_cli.errors import InputError
 
@@ -92,7 +93,7 @@ class Grid:
         """(h, w) share of the area of all points; sums to 1.
 
         As ``cell_area`` where there is one. Regular grids: cells between the midpoints, exact on the sphere
-        (difference of sin latitude). 2-D coordinates: cosine of the latitude, 0 where one is missing; the
+        (difference of sin latitude). 2-D coordinates: what neighbours span, 0 where one is missing; the
         first of points at one place has the largest area of them, the others, as of an overlap, none.
         """
         area: Floats
@@ -101,7 +102,7 @@ class Grid:
         elif self.regular:
             area = np.outer(self.cell_heights, self.cell_widths)
         else:
-            area = np.where(np.isfinite(self.lat + self.lon), np.cos(np.radians(self.lat)), 0)
+            area = np.nan_to_num(curved.areas(self.on_sphere(), self.lat))
         if self.again.any():
             largest = np.zeros(area.size)
             np.maximum.at(largest, self._first_there.ravel(), area.ravel())

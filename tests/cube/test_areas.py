@@ -112,7 +112,10 @@ def test_areas_in_the_file_of_the_data_lose_the_repeated_meridian_with_them(tmp_
 def test_areas_that_hold_nothing_are_told(data, tmp_path):
     cube = open_cube([data, areas(tmp_path / "a.nc", values=AREA * 0)])
     assert cube.grid.cell_area is None
-    assert "Cell areas 'areacella' hold nothing: points are weighted from their coordinates." in cube.notes
+    assert (
+        "Cell areas 'areacella' hold nothing: points are weighted by the areas that their coordinates span."
+        in cube.notes
+    )
 
 
 def test_channels_with_other_areas_than_the_first_are_told(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.rotated import from_rotated_pole
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
@@ -59,6 +60,12 @@ def test_a_rotated_grid_without_latitudes_gets_them_from_its_pole(tmp_path):
     assert "Latitude and longitude are computed from the rotated pole 'pole'." in cube.notes
 
 
+def test_cells_of_a_rotated_grid_have_the_areas_that_they_have_about_its_own_pole(tmp_path):
+    cube = open_cube([rotated(tmp_path / "r.nc")])
+    area = np.cos(np.radians([-1.0, 0, 1]))[:, None] * np.ones(5)
+    np.testing.assert_allclose(cube.grid.area, area / area.sum(), rtol=1e-4)
+
+
 def test_latitudes_of_a_rotated_grid_in_the_file_are_kept(tmp_path):
     lat = np.full((3, 5), 50.0) + np.arange(3)[:, None]
     more = {"lat": (("rlat", "rlon"), lat, NORTH), "lon": (("rlat", "rlon"), lat - 40, EAST)}
@@ -85,6 +92,7 @@ _PROJ = """
 import warnings; warnings.simplefilter("ignore")
 import numpy as np
 from pyproj import CRS, Transformer
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.rotated import from_rotated_pole
 lat, lon = np.linspace(-60, 60, 7), np.linspace(-100, 100, 9)
 for north, east, turn in ((39.25, -162, 0), (39.25, -162, 30), (50, 10, -45), (-30, 100, 0)):
@@ -196,8 +204,8 @@ def test_a_swath_keeps_its_points_and_those_without_a_place_weigh_nothing(tmp_pa
     cube = open_cube([save(tmp_path / "s.nc", {"t": (("time", "scan", "pixel"), fields(4, 3, 4))}, places)])
     assert cube.grid.area[0, 0] == 0
     assert cube.grid.area.sum() == pytest.approx(1)
-    cosine = np.cos(np.radians(lat))
-    np.testing.assert_allclose(cube.grid.area / cube.grid.area[1, 1], np.nan_to_num(cosine / cosine[1, 1]))
+    whole = Grid.from_coordinates(*curved()).area
+    np.testing.assert_allclose(cube.grid.area[1:] / cube.grid.area[1, 1], whole[1:] / whole[1, 1], rtol=0.02)
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -245,8 +253,8 @@ def test_cell_areas_that_a_field_names_are_its_weights(tmp_path, area, dims):
 
 def test_cell_areas_may_be_in_a_file_of_their_own(tmp_path):
     data = measured(tmp_path / "o.nc", inside=False)
-    told = "Cell areas 'areacello' are in none of the files: points are weighted by the cosine of latitude."
-    assert told in open_cube([data]).notes
+    told = "Cell areas 'areacello' are in none of the files: points are weighted by the areas that their "
+    assert told + "coordinates span." in open_cube([data]).notes
     about = {"standard_name": "cell_area", "units": "m2"}
     lat, lon = curved()
     places = {"latitude": (("j", "i"), lat, NORTH), "longitude": (("j", "i"), lon, EAST)}
