@@ -90,7 +90,8 @@ class Likeness:
         axis = self._clock.axis(union)
         if not axis.dated or axis.step_months is None:
             return
-        places = np.array([_places(axis)[np.searchsorted(union, one.keys)].mean() for one in short])
+        every = _places(axis)
+        places = np.array([every[np.searchsorted(union, one.keys)].mean() for one in short])
         order = np.argsort(places)
         gaps = np.diff(places[order])
         at = int(np.argmax(gaps)) if len(gaps) else 0

@@ -86,7 +86,7 @@ def wind(entries: Sequence[Sequence[Layer]], notes: list[str]) -> tuple[Clock, d
             f"Time stamps are rounded to multiples of {_told(result.unit_s)}: they are off by up to "
             f"{_told(result.off_s)}, the noise of their numbers."
         )
-    elif not result.unit_s and spacing_s > 0.01 * step_s:
+    elif not result.unit_s and spacing_s > 0.01 * step_s and _uneven(result.keys):
         notes.append(
             f"Time is stored in single precision, known to {_told(spacing_s)} only: steps may be misjudged."
         )
@@ -124,6 +124,11 @@ def _usual_step(keys: list[Keys]) -> int:
     long = [own for own in keys if len(own) > 1] or [np.concatenate(keys)]
     steps = [np.diff(np.unique(own)) for own in long]
     return min((int(np.sort(own)[(len(own) - 1) // 2]) for own in steps if len(own)), default=0)
+
+
+def _uneven(keys: Sequence[Keys]) -> bool:
+    steps = np.diff(np.unique(np.concatenate(list(keys))))
+    return bool(len(steps) and np.ptp(steps) > 0)
 
 
 def _told(seconds: float) -> str:

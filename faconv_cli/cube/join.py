@@ -202,7 +202,7 @@ def _settle(
         raise _another_run(name, earlier, later, len(pairs), differ)
     values = f"; the values are the same{how}"
     if differ is not None:
-        values = f"; the values differ (by {differ.size:.3g}, where the record varies by {differ.varies:.3g})"
+        values = f"; the values differ ({differ.told})"
     return (
         f"{later.field.path}: {len(pairs)} time steps of {name} are in files named before it and are taken "
         f"from there{values}."

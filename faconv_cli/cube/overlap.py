@@ -20,7 +20,7 @@ class Difference(NamedTuple):
 
     Attributes:
         at: step of the one file that differs from the other's.
-        size: root mean square of the difference.
+        size: root mean square of the difference; NaN where no point has both values.
         varies: the same from a step to the next, or half the standard deviation in time where that is larger:
             what persists from day to day still varies over the year.
     """
@@ -28,6 +28,13 @@ class Difference(NamedTuple):
     at: int
     size: float
     varies: float
+
+    @property
+    def told(self) -> str:
+        """How much they differ, in words."""
+        if np.isnan(self.size):
+            return "one of them misses all"
+        return f"by {self.size:.3g}, where the record varies by {self.varies:.3g}"
 
     @property
     def another_run(self) -> bool:
@@ -46,7 +53,7 @@ def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]
     if at is None:
         return None
     return Difference(
-        at, float(np.sqrt(np.nanmean(squares))), _varies(max(one, other, key=lambda x: x.steps))
+        at, float(np.sqrt(_mean(np.array(squares)))), _varies(max(one, other, key=lambda x: x.steps))
     )
 
 

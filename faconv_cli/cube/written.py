@@ -61,10 +61,15 @@ def _trailing(flags: npt.NDArray[np.bool_]) -> int:
 
 
 def _trailing_zeros(raw: npt.NDArray[Any]) -> int:
-    """How many zeros follow increasing positive numbers; a single one after a single number may be meant."""
+    """How many zeros follow increasing positive numbers, where they cannot be meant.
+
+    A single zero is meant where the numbers go on from it evenly: such a file is out of order.
+    """
     if raw.dtype.kind not in "fiu" or len(raw) < 3:
         return 0
     zeros = _trailing(raw == 0)
     before = raw[: len(raw) - zeros].astype(np.float64)
-    increasing = (np.diff(before) > 0).all() and (before[-1:] > 0).all()
-    return zeros if increasing and (zeros > 1 or len(before) > 1) else 0
+    if (np.diff(before) <= 0).any() or (before[:1] <= 0).any():
+        return 0
+    meant = zeros == 1 and (len(before) < 2 or np.isclose(before[1], 2 * before[0]))
+    return 0 if meant else zeros

@@ -131,6 +131,17 @@ def test_what_persists_is_held_against_its_own_variation(save):
         open_cube([slow("a.nc", DAYS[:200], 0), slow("b.nc", DAYS[150:], 0.3)])
 
 
+def test_an_overlap_that_one_file_has_no_values_for_is_taken_from_the_first_named(save):
+    path = save("b.nc", DAYS[150:])
+    with xr.open_dataset(path, decode_times=False) as ds:
+        ds = ds.load()
+    ds["x"][:50] = np.nan
+    ds.to_netcdf(path)
+    cube = open_cube([save("a.nc", DAYS[:200]), path])
+    assert np.isfinite(cube.read(0, 400)).all()
+    assert any("the values differ (one of them misses all)." in note for note in cube.notes)
+
+
 def test_a_later_edition_of_the_same_data_goes_on_with_a_note(save):
     """Preliminary data differ from final ones by far less than the weather does."""
     paths = [save("final.nc", DAYS[:200]), save("preliminary.nc", DAYS[150:], scale=1.1)]

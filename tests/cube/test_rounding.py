@@ -120,6 +120,13 @@ def test_steps_that_single_precision_cannot_tell_are_said_to_be_doubtful(tmp_pat
     assert any("single precision, known to 5.62 minutes only" in note for note in cube.notes)
 
 
+def test_even_steps_of_no_round_length_are_not_doubted(write):
+    """Eighths of hours fit into single precision, and are told apart."""
+    cube = open_cube([write(units="hours since 1900-01-01", hours=900000 + np.arange(6) / 8)])
+    assert cube.time.step == "450 seconds"
+    assert not any("single precision" in note for note in cube.notes)
+
+
 def test_stamps_that_are_clean_are_not_touched(write):
     cube = open_cube([write(hours=np.arange(6) * 24.0 + 0.5)])
     assert cube.time.labels[0] == "2001-01-01T00:30:00"
