@@ -42,3 +42,11 @@ LEAD: Final = "lead"
 VERIFIED: Final = "verified"
 RMSE: Final = "rmse"
 ACC: Final = "acc"
+
+# dimensions and coordinates of our files, which those of a grid must not be called
+TAKEN: Final = frozenset(
+    {
+        *("lat", "lon", TIME, MODE, LAG, QUERY, TILE, ATTENTION_TIME, CLUSTER, NEXT_CLUSTER, REGIME),
+        *("k", "other_mode", LEAD, FORECAST_REFERENCE_TIME, FORECAST_PERIOD, EMBEDDING, ATTENTION),
+    }
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -263,7 +263,7 @@ class Coordinates:
         return grid
 
     def _curved(self, lat: Floats, lon: Floats, y: str, x: str) -> Grid:
-        grid = Grid.from_coordinates(lat, lon, y, x)
+        grid = replace(Grid.from_coordinates(lat, lon, y, x), along=self._along(y, x))
         again = int(grid.again.sum())
         if again:
             self.note(
@@ -271,6 +271,19 @@ class Coordinates:
                 "once."
             )
         return grid
+
+    def _along(self, y: str, x: str) -> dict[str, xr.Variable]:
+        """What the file has along two dimensions: see `Grid.along`."""
+        own = {dim: self.variables[dim] for dim in (y, x) if dim in self.variables}
+        found = {
+            dim: xr.Variable((dim,), load(variable, self.path, dim), variable.attrs)
+            for dim, variable in own.items()
+            if variable.dims == (dim,) and variable.dtype.kind in "iuf"
+        }
+        mapping = next((n for n, v in self.variables.items() if "grid_mapping_name" in v.attrs), None)
+        if mapping is None or len(found) < 2:
+            return found
+        return found | {mapping: xr.Variable((), np.int32(0), self.variables[mapping].attrs)}
 
     def once(self, variable: xr.Variable) -> xr.Variable:
         """A variable without the columns that repeat a meridian."""

@@ -46,14 +46,12 @@ def define_grid(file: netCDF4.Dataset, grid: Grid) -> tuple[tuple[str, str], dic
     Returns:
         The dimensions of a field, and the attributes it needs to find its coordinates.
     """
+    for dim, size in zip(grid.dims, grid.shape, strict=True):
+        file.createDimension(dim, size)
     for name, coordinate in grid.coordinates().items():
-        dims = tuple(map(str, coordinate.dims))
-        for dim, size in zip(dims, coordinate.shape, strict=True):
-            if dim not in file.dimensions:
-                file.createDimension(dim, size)
-        variable = file.createVariable(name, coordinate.dtype.newbyteorder("="), dims)
+        variable = file.createVariable(
+            name, coordinate.dtype.newbyteorder("="), tuple(map(str, coordinate.dims))
+        )
         variable.setncatts(coordinate.attrs)
-        variable[:] = coordinate.values
-    if grid.regular:
-        return ("lat", "lon"), {}
-    return (grid.y_name, grid.x_name), {"coordinates": "lat lon"}
+        variable[...] = coordinate.values
+    return grid.dims, grid.attributes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli import schema
 from faconv_cli.cube import curved
 from faconv_cli.cube.axes import CLOSE, spacing
 from faconv_cli.errors import InputError
@@ -18,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 
 _FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no angle
 _SAME_PLACE_DIGITS = 4  # of degrees: ten metres
+_NAME = re.compile(r"[A-Za-z]\w*")
+_KEPT = ("standard_name", "long_name", "units", "axis")  # what a coordinate of a dimension says of itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,8 @@ class Grid:
         y_name, x_name: the file's names of the dimensions.
         file_lat, file_lon: the coordinates as in the file.
         cell_area: (h, w) areas of the cells in any unit, where they are known; 0 where missing.
+        along: what the file gives along the dimensions of 2-D coordinates, by name: numbers of the points or
+            coordinates of a projection, and with these its grid mapping, a scalar.
     """
 
     lat: Floats
@@ -49,6 +56,7 @@ class Grid:
     file_lon: npt.NDArray[Any]
     x_flip: bool = False
     cell_area: Floats | None = None
+    along: Mapping[str, xr.Variable] = field(default_factory=dict)
 
     @classmethod
     def from_coordinates(
@@ -214,9 +222,29 @@ class Grid:
         """(h, w, 3) points on the unit sphere; NaN where a coordinate is missing."""
         return on_sphere(*np.broadcast_arrays(*self._mesh()))
 
+    @property
+    def dims(self) -> tuple[str, str]:
+        """Dimensions of a field in our files: ``lat`` and ``lon``, or the file's own of 2-D coordinates.
+
+        ``y`` and ``x`` where those are no names for a file, or are taken by something of ours.
+        """
+        if self.regular:
+            return "lat", "lon"
+        own = (self.y_name, self.x_name)
+        free = own[0] != own[1] and not schema.TAKEN.intersection(own)
+        return own if free and all(map(_NAME.fullmatch, own)) else ("y", "x")
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a field in our files says of its coordinates."""
+        if self.regular:
+            return {}
+        mapping = next((name for name, variable in self._own_axes().items() if not variable.ndim), None)
+        return {"coordinates": "lat lon"} | ({"grid_mapping": mapping} if mapping else {})
+
     def coordinates(self) -> dict[str, xr.DataArray]:
-        """Return CF latitude and longitude in the order of the file: 1-D ``lat``, ``lon``, or on (y, x)."""
-        dims = (("lat",), ("lon",)) if self.regular else (("y", "x"), ("y", "x"))
+        """Return CF coordinates in the order of the file: ``lat``, ``lon``, and what it has along `dims`."""
+        dims = tuple((dim,) for dim in self.dims) if self.regular else (self.dims, self.dims)
         north = {"standard_name": "latitude", "long_name": "latitude", "units": "degrees_north"}
         east = {"standard_name": "longitude", "long_name": "longitude", "units": "degrees_east"}
         if self.regular:
@@ -224,7 +252,20 @@ class Grid:
         return {
             "lat": xr.DataArray(self.file_lat, dims=dims[0], name="lat", attrs=north),
             "lon": xr.DataArray(self.file_lon, dims=dims[1], name="lon", attrs=east),
-        }
+        } | {name: xr.DataArray(variable, name=name) for name, variable in self._own_axes().items()}
+
+    def _own_axes(self) -> dict[str, xr.Variable]:
+        """The variables `along` as they are written; none where the dimensions could not keep their names."""
+        if self.regular or self.dims != (self.y_name, self.x_name):
+            return {}
+        written = {}
+        for name, variable in self.along.items():
+            kept = {key: variable.attrs[key] for key in _KEPT if key in variable.attrs}
+            about = (
+                {"long_name": f"{name} of the file", "units": "1"} | kept if variable.ndim else variable.attrs
+            )
+            written[name] = xr.Variable(variable.dims, variable.values, about)
+        return written
 
     def signature(self) -> dict[str, Any]:
         """Return what tells two grids apart, as JSON."""

@@ -151,7 +151,9 @@ def _sub_grid(grid: Grid, rows: Indices, columns: Indices) -> Grid:
     """The grid of some points; its longitudes are the file's, unless they run across the file's ends."""
     if not grid.regular:
         lat, lon = (c[rows[:, None], columns] for c in (grid.file_lat, grid.file_lon))
-        return Grid.from_coordinates(lat, lon, grid.y_name, grid.x_name)
+        kept = {grid.y_name: rows, grid.x_name: columns}
+        along = {name: one.isel(kept, missing_dims="ignore") for name, one in grid.along.items()}
+        return replace(Grid.from_coordinates(lat, lon, grid.y_name, grid.x_name), along=along)
     in_file = [np.sort(index[kept]) for index, kept in zip(grid.file_index, (rows, columns), strict=True)]
     lat, lon = grid.file_lat[in_file[0]], grid.file_lon[in_file[1]]
     if (np.diff(in_file[1]) != 1).any():

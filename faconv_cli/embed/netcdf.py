@@ -109,7 +109,7 @@ class EmbeddingWriter:
         if rows.attention is not None:
             self._put(schema.ATTENTION, at, cube.grid.to_file_order(rows.attention))
         if rows.teleconnection is not None:
-            self._put(schema.TELECONNECTION, (slice(None), at), cube.grid.to_file_order(rows.teleconnection))
+            self._put(schema.TELECONNECTION, at, cube.grid.to_file_order(rows.teleconnection))
 
     def _put(self, name: str, at: Any, values: np.ndarray | None) -> None:
         if name in self._file.variables and values is not None:
@@ -189,15 +189,16 @@ def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
     )
     if layout.queries:
         _define_places(file, schema.QUERY, layout.queries, "query point")
+        places = f"{schema.QUERY}_lat {schema.QUERY}_lon"
         _variable(
             file,
             schema.TELECONNECTION,
-            (schema.QUERY, schema.ATTENTION_TIME, *dims),
+            (schema.ATTENTION_TIME, schema.QUERY, *dims),
             (1, 1, *cube.grid.shape),
             long_name="where the query point attends, relative to an even spread over the valid area",
             units="1",
             comment="area-weighted mean over valid points is 1",
-            coordinates=" ".join([f"{schema.QUERY}_lat", f"{schema.QUERY}_lon", *extra.values()]),
+            **{**extra, "coordinates": f"{places} {extra.get('coordinates', '')}".strip()},
         )
 
 

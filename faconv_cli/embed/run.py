@@ -34,7 +34,7 @@ class Rows:
         tiles: (n, tile, d) share of each tile, or None for one tile.
         attended: (k,) steps the maps belong to.
         attention: (k, h, w) in canonical order, or None.
-        teleconnection: (q, k, h, w), or None.
+        teleconnection: (k, q, h, w), or None.
     """
 
     start: int
@@ -226,19 +226,17 @@ class Embedder:
             tiles,
             steps[kept],
             self._maps(encoding.received, number, kept),
-            self._maps(encoding.teleconnection, number, kept, queries_first=True),
+            self._maps(encoding.teleconnection, number, kept),
         )
 
-    def _maps(
-        self, maps: Tensor | None, number: int, kept: np.ndarray, *, queries_first: bool = False
-    ) -> np.ndarray | None:
+    def _maps(self, maps: Tensor | None, number: int, kept: np.ndarray) -> np.ndarray | None:
         """Take the maps of a window that are kept, cropped to the grid, NaN where it is never valid."""
         if maps is None:
             return None
         h, w = self._cube.grid.shape
         fields = _numpy(maps[number][torch.from_numpy(kept)][..., :h, :w])
         fields[..., self._domain.area[:h, :w].cpu().numpy() == 0] = np.nan
-        return fields.swapaxes(0, 1) if queries_first else fields
+        return fields
 
 
 def _not_finite(cube: Cube, step: int) -> InputError:

@@ -98,7 +98,8 @@ class ForecastWriter:
         cube = self._run.cube
         self._dims, extra = define_grid(self._file, cube.grid)
         period = [schema.FORECAST_PERIOD] if cube.time.dated else []
-        coordinates = " ".join([schema.TIME, *period, *extra.values()])
+        places = [extra["coordinates"]] if extra else []
+        coordinates = " ".join([schema.TIME, *period, *places])
         for name, channel in zip(self._names, cube.channels, strict=True):
             variable = self._file.createVariable(
                 name,
@@ -114,6 +115,7 @@ class ForecastWriter:
                 "long_name": channel.long_name or channel.name,
                 "units": channel.units,
                 "units_metadata": units_metadata(channel),
+                **extra,
                 "coordinates": coordinates,
             }
             variable.setncatts({key: value for key, value in about.items() if value})

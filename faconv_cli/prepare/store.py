@@ -185,6 +185,8 @@ def _begin(unfinished: Path, cube: Cube, layout: Layout, anomalies: Anomalies, a
     storage = {name: {"chunks": chunks, "_FillValue": np.float32(np.nan)} for name in fields}
     coordinates = {schema.TIME: cube.time.to_variable(), **cube.grid.coordinates()}
     dataset = xr.Dataset({**fields, **_areas(cube, dims)}, coordinates)
+    mapping = cube.grid.attributes.get("grid_mapping")
+    dataset = dataset.reset_coords(mapping) if mapping else dataset
     dataset.attrs = {
         "Conventions": schema.CONVENTIONS,
         "title": f"Record of {', '.join(fields)}, prepared for faconv",
@@ -200,8 +202,7 @@ def _begin(unfinished: Path, cube: Cube, layout: Layout, anomalies: Anomalies, a
 
 
 def _dims(cube: Cube) -> tuple[str, str, str]:
-    grid = cube.grid
-    return (schema.TIME, *(("lat", "lon") if grid.regular else (grid.y_name, grid.x_name)))
+    return (schema.TIME, *cube.grid.dims)
 
 
 def _areas(cube: Cube, dims: tuple[str, str, str]) -> dict[str, Any]:
@@ -221,8 +222,7 @@ def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str,
         named[schema.ANOMALY] = anomalies_told(cube, anomalies)
         channel = replace(channel, difference=True)
     named["units_metadata"] = units_metadata(channel)
-    if not cube.grid.regular:
-        named["coordinates"] = "lat lon"
+    named |= cube.grid.attributes
     if cube.grid.cell_area is not None:
         named["cell_measures"] = f"area: {_AREA}"
     return {key: text for key, text in named.items() if text}

@@ -185,10 +185,9 @@ def _criterion(criterion: Criterion) -> Variables:
 
 
 def _composites(found: Composites) -> Variables:
-    coordinates = found.grid.coordinates()
-    dims = (schema.CLUSTER, *(("lat", "lon") if found.grid.regular else ("y", "x")))
+    coordinates, extra = found.grid.coordinates(), found.grid.attributes
+    dims = (schema.CLUSTER, *found.grid.dims)
     variables: Variables = {name: _plain(values.variable) for name, values in coordinates.items()}
-    extra = {} if found.grid.regular else {"coordinates": "lat lon"}
     for number, channel in enumerate(found.channels):
         name, title = re.sub(r"\W", "_", channel.name), channel.long_name or channel.name
         mean, anomaly, p_value = (

@@ -271,9 +271,8 @@ def _dataset(odd: Odd) -> xr.Dataset:
             {name: made[name].expand_dims("lev", axis=1) for name in QUANTITIES}
         )
     letters = {"t": time, "y": dims[0], "x": dims[1]}
-    return made.transpose(
-        *[d for d in made.dims if d not in letters.values()], *(letters[c] for c in odd.order)
-    )
+    ordered = [letters[letter] for letter in odd.order]
+    return made.assign({name: made[name].transpose(..., *ordered) for name in QUANTITIES})
 
 
 def _horizontal(odd: Odd) -> tuple[dict[str, Any], tuple[str, str], tuple[np.ndarray, np.ndarray]]:
