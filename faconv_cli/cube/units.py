@@ -109,9 +109,11 @@ def is_difference(
 
 
 def units_metadata(channel: Channel) -> str:
-    """Give what CF asks units of temperature to say where they are of differences; else ""."""
-    unit = parsed(channel.units) if channel.difference else None
-    return "temperature: difference" if unit is not None and unit.is_convertible("K") else ""
+    """Give what CF asks units of temperature to say (section 3.1.2); "" for other quantities."""
+    unit = parsed(channel.units)
+    if unit is None or not unit.is_convertible("K"):
+        return ""
+    return f"temperature: {'difference' if channel.difference else 'on_scale'}"
 
 
 def parsed(units: str) -> Any:

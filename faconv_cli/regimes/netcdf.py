@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import xarray as xr
 import faconv_cli
 from faconv_cli import schema
 from faconv_cli.cube.season import Season
+from faconv_cli.cube.units import units_metadata
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
@@ -28,7 +29,6 @@ from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Se
 
 WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
-_TEMPERATURES = {"K", "kelvin", "degC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"}
 _SCORES = {
     "silhouette": "mean silhouette, Euclidean distance",
     "silhouette_cosine": "mean silhouette, cosine distance",
@@ -195,8 +195,8 @@ def _composites(found: Composites) -> Variables:
         )
         units = {"units": channel.units or "1"}
         scale, difference = (
-            {"units_metadata": f"temperature: {kind}"} if channel.units in _TEMPERATURES else {}
-            for kind in ("on_scale", "difference")
+            {"units_metadata": told} if (told := units_metadata(one)) else {}
+            for one in (channel, replace(channel, difference=True))
         )
         if channel.standard_name:
             scale["standard_name"] = channel.standard_name

@@ -86,11 +86,11 @@ def points():
         "lon": ("cell", lon, {"units": "degrees_east"}),
         "time": xr.date_range("2000-01-01", periods=STEPS),
     }
-    return xr.Dataset({"t": (("time", "cell"), values, {"units": "Pa"})}, axes)
+    return xr.Dataset({"t": (("time", "cell"), values, {"units": "K"})}, axes)
 
 
 def record(dims, coordinates, about=None, mapping=None):
-    attrs = {"units": "Pa", "standard_name": "air_pressure_at_mean_sea_level"} | (about or {})
+    attrs = {"units": "K", "standard_name": "air_temperature"} | (about or {})
     made = xr.Dataset(coords={"time": xr.date_range("2000-01-01", periods=STEPS), **coordinates})
     if mapping:
         made[mapping] = ((), np.int32(0), MAPPINGS[mapping])

@@ -52,7 +52,7 @@ def test_the_file_gives_back_what_was_computed(checkpoint, cube, tmp_path):
         (schema.ATTENTION, "attention"),
     ):
         np.testing.assert_array_equal(file[name].values, np.concatenate([getattr(p, part) for p in parts]))
-    expected = np.concatenate([p.teleconnection for p in parts], axis=1)
+    expected = np.concatenate([p.teleconnection for p in parts])
     np.testing.assert_array_equal(file[schema.TELECONNECTION].values, expected)
     np.testing.assert_array_equal(file.time.values, cube.time.values)
     np.testing.assert_array_equal(file.attention_time.values, cube.time.values[::4])

@@ -105,7 +105,7 @@ def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cu
     assert np.isnan(maps[:, land]).all()
     area = np.where(land, 0, cube.grid.area)
     np.testing.assert_allclose((np.nan_to_num(maps) * area).sum((1, 2)) / area.sum(), 1.0, rtol=1e-4)
-    assert parts[0].teleconnection.shape == (1, len(parts[0].attended), 8, 12)
+    assert parts[0].teleconnection.shape == (len(parts[0].attended), 1, 8, 12)
     lags = np.concatenate([p.temporal for p in parts])
     np.testing.assert_allclose(np.nansum(lags, axis=1), 1.0, rtol=1e-5)
 
