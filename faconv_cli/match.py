@@ -17,6 +17,8 @@ from faconv_cli.cube.size import eased
 from faconv_cli.cube.units import in_units
 from faconv_cli.errors import CheckpointError
 
+_DAYS_OF_A_MONTH = 30.4
+_LARGEST_SHIFT = 0.25  # of a month
 GRID_TOLERANCE_DEG = 1e-3  # GRIB keeps microdegrees, NetCDF often float32
 
 
@@ -69,7 +71,21 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
             do="aggregate the data to that step, or train on these",
         )
     _check_grid(checkpoint, cube)
-    return _weighted_as_in_training(checkpoint, cube)
+    return _weighted_as_in_training(checkpoint, cube).noted(*_stamped_elsewhere(checkpoint, cube))
+
+
+def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:
+    """Say where months are stamped at another place than in training: they may be other months."""
+    if cube.time.step_months is None:
+        return []
+    first = checkpoint.climatology.period[0]
+    theirs = (int(first[:10].rpartition("-")[2]) - 1) / _DAYS_OF_A_MONTH
+    if abs(float(cube.time.month_fraction.mean()) - theirs) <= _LARGEST_SHIFT:
+        return []
+    return [
+        f"Steps are stamped at another time of the month ({cube.time.labels[0]}) than in training ({first}): "
+        "if one of them is stamped at the end of its months, the climatology is that of other months."
+    ]
 
 
 def _check_differences(checkpoint: Checkpoint, cube: Cube) -> None:

@@ -370,3 +370,19 @@ def test_channels_are_matched_by_name_and_unit(checkpoint, dataset, tmp_path):
 def test_a_setting_of_the_training_is_replayed_unless_another_is_given():
     data = DataConfig(variables=("t",), region="0:10,0:10", time_range="2001:2002")
     assert data.replayed(variables=("t=x",)) == DataConfig(variables=("t=x",), region="0:10,0:10")
+
+
+def test_months_stamped_elsewhere_than_in_training_are_told(dataset, tmp_path):
+    def monthly(name, days):
+        months = xr.date_range("2000-01-01", periods=60, freq="MS") + np.timedelta64(days, "D")
+        data = dataset[["u10"]].isel(time=slice(60)).assign_coords(time=months)
+        return _write(tmp_path / name, data)
+
+    trained = _train(tmp_path, monthly("a.nc", 0), epochs=0)
+
+    def told(days):
+        cube = open_matching(trained, [monthly("b.nc", days)])
+        return [note for note in cube.notes if "than in training" in note]
+
+    assert told(0) == told(4) == []
+    assert "another time of the month (2000-01-16) than in training (2000-01-01)" in told(15)[0]
