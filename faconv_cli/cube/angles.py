@@ -48,7 +48,12 @@ def radians_told(lat: Floats, lon: Floats) -> str:
     have to do so to a thousandth of a step. Perhaps where no number is larger than radians can be.
     """
     north, east = (one[np.isfinite(one)] for one in (lat, lon))
-    if not len(north) or np.abs(north).max() > np.pi / 2 + 1e-4 or np.abs(east).max() > 2 * np.pi + 1e-4:
+    if (
+        not len(north)
+        or not len(east)
+        or np.abs(north).max() > np.pi / 2 + 1e-4
+        or np.abs(east).max() > 2 * np.pi + 1e-4
+    ):
         return ""
     distinct = np.unique(np.round(east, 6))
     steps = np.diff(distinct)

@@ -167,9 +167,11 @@ def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
 
     Each cell holds its point, and neighbours touch.
     """
+    if not np.isfinite(bounds).all():
+        return None
     edges = np.sort(centres[:, None] + (bounds - centres[:, None] + 180) % 360 - 180, axis=1)
     widths = edges[:, 1] - edges[:, 0]
-    if not np.isfinite(edges).all() or not (widths > 0).all():
+    if not (widths > 0).all():
         return None
     near = CLOSE * float(np.median(widths))
     inside = (edges[:, 0] <= centres + near) & (centres <= edges[:, 1] + near)

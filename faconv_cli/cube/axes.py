@@ -24,7 +24,7 @@ class Axes(NamedTuple):
 
 def axes_of_mesh(lat: Floats, lon: Floats) -> Axes | None:
     """The axes of coordinates (y, x) that vary along one dimension each; None for any other grid."""
-    if lat.ndim != 2 or not np.isfinite(lat + lon).all():
+    if lat.ndim != 2 or not (np.isfinite(lat).all() and np.isfinite(lon).all()):
         return None
     for turned in (False, True):
         north, east = (lat.T, lon.T) if turned else (lat, lon)
@@ -61,6 +61,8 @@ def once_around(lon: Floats, name: str) -> slice:
         InputError: longitudes that go on around the globe, but not over the same meridians.
     """
     count = len(lon)
+    if not np.isfinite(lon).all():
+        return slice(0, count)
     turned = np.abs(around(lon) - lon[0])
     near = CLOSE * spacing(turned)
     again = int((turned >= 360 - near).sum())

@@ -190,6 +190,14 @@ class Coordinates:
 
     def _angles(self, lat: str, lon: str) -> tuple[Floats, Floats] | Refusal:
         """Latitude and longitude in degrees, from any unit of angle."""
+        text = next((name for name in (lat, lon) if self.variables[name].dtype.kind not in "fiu"), None)
+        if text is not None:
+            return Refusal(
+                f"a coordinate {text} of type {self.variables[text].dtype}",
+                "latitude and longitude are numbers",
+                "correct it in the file",
+                stage=2,
+            )
         units = {name: text_of(self.variables[name].attrs, "units") for name in (lat, lon)}
         other = next((name for name, unit in units.items() if degrees_in_one(unit) is None), None)
         if other is not None:
@@ -328,7 +336,8 @@ class Coordinates:
         if not named:
             return None
         bounds = self.once(squeezed(self.variables[named[0]]))
-        if bounds.ndim != 2 or bounds.shape[1] != 2 or bounds.dims[:1] != long_dims(self.variables[name]):
+        along = long_dims(self.variables[name])
+        if bounds.dtype.kind not in "fiu" or bounds.shape[1:] != (2,) or bounds.dims[:1] != along:
             return None
         values = load(bounds, self.path, named[0])
         # bounds are in the unit of their coordinate

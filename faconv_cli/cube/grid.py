@@ -68,11 +68,10 @@ class Grid:
             InputError: latitudes beyond the poles, coordinates that are missing, repeated or in no order.
         """
         file_lat, file_lon = np.asarray(lat), np.asarray(lon)
-        north, east = file_lat.astype(np.float64), file_lon.astype(np.float64)
-        if (np.abs(north[np.isfinite(north)]) > 90.001).any():
-            raise _disorder(f"latitude {y_name!r} goes beyond the poles")
-        if (np.abs(east[np.isfinite(east)]) > _FARTHEST).any():
-            raise _disorder(f"longitude {x_name!r} has values such as {np.nanmax(np.abs(east)):g}")
+        north, east = (
+            np.where(np.isfinite(one), one, np.nan).astype(np.float64) for one in (file_lat, file_lon)
+        )
+        check_degrees(north, east, y_name, x_name)
         if north.ndim == 2:
             return cls(north, east, False, False, 0, y_name, x_name, file_lat, file_lon)
         if not (np.isfinite(north).all() and np.isfinite(east).all()):
@@ -332,6 +331,18 @@ def _from_west(east: Floats, lowest: float) -> Floats:
 def _cell_edges(centres: Floats) -> Floats:
     middles = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def check_degrees(lat: Floats, lon: Floats, lat_name: str, lon_name: str) -> None:
+    """Refuse numbers that are no degrees; missing ones are not looked at.
+
+    Raises:
+        InputError: latitudes beyond the poles, longitudes that are fill values or no angles.
+    """
+    if (np.abs(lat[np.isfinite(lat)]) > 90.001).any():
+        raise _disorder(f"latitude {lat_name!r} goes beyond the poles")
+    if (np.abs(lon[np.isfinite(lon)]) > _FARTHEST).any():
+        raise _disorder(f"longitude {lon_name!r} has values such as {np.nanmax(np.abs(lon)):g}")
 
 
 def on_sphere(lat: Floats, lon: Floats) -> Floats:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.grid import Grid, on_sphere
+from faconv_cli.cube.grid import Grid, check_degrees, on_sphere
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Found, mask_beyond
 from faconv_cli.errors import InputError, UsageError
@@ -100,7 +100,7 @@ def regridding(lat: Floats, lon: Floats, degrees: float, dim: str) -> Regridding
     """Compute how points (n,) go to a regular grid; the same points and degrees are computed once.
 
     Raises:
-        InputError: no point has coordinates, or there would be too many cells.
+        InputError: no point has coordinates that are degrees, or there would be too many cells.
     """
     return _regridding(
         np.asarray(lat, np.float64).tobytes(), np.asarray(lon, np.float64).tobytes(), degrees, dim
@@ -117,6 +117,7 @@ def _regridding(lat_bytes: bytes, lon_bytes: bytes, degrees: float, dim: str) ->
             wanted="regridding needs them",
             do="correct the coordinates in the file",
         )
+    check_degrees(lat[known], lon[known], dim, dim)
     grid = _target(lat[known], lon[known], degrees, dim)
     weights, filled = _weights(grid, lat, lon, np.flatnonzero(known))
     empty = int((np.diff(weights.indptr) == 0).sum())

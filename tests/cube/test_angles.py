@@ -140,6 +140,18 @@ def test_no_region_in_degrees_is_surely_radians(step):
         assert radians_told(lat, np.arange(count) * step) == "perhaps"
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_text_is_no_latitude(tmp_path, which):
+    path = save(tmp_path / "a.nc", np.arange(6.0), np.arange(12.0))
+    with xr.open_dataset(path, decode_times=False) as file:
+        name, other = ("lat", "lon")[which], file.load()
+    named = other.assign_coords({name: (name, [f"{value}N" for value in other[name].values])})
+    named[name].attrs["standard_name"] = {"lat": "latitude", "lon": "longitude"}[name]
+    named.to_netcdf(tmp_path / "text.nc")
+    with pytest.raises(InputError, match=rf"a coordinate {name} of type|no horizontal grid"):
+        open_cube([tmp_path / "text.nc"])
+
+
 def test_distances_on_a_map_are_no_latitudes(tmp_path):
     path = save(tmp_path / "a.nc", np.arange(6.0), np.arange(12.0), ("km", "km"))
     with pytest.raises(InputError, match=r"x has a coordinate lat in km.*are angles"):

@@ -120,3 +120,41 @@ def test_a_meridian_with_two_values_is_told(write, step):
     cube = open_cube([write(variables={"x": fields}, lat=LAT, lon=np.append(LON, 360.0))])
     assert any("x has other values on the meridians that are there again" in note for note in cube.notes)
     np.testing.assert_array_equal(cube.read(0, 4)[:, 0], fields[:, :, :-1])
+
+
+NUMBERS = st.one_of(st.floats(width=32), st.floats(-90, 90), st.sampled_from([0.0, 30.0, 60.0, 90.0, 360.0]))
+SORTED = st.sampled_from([True, True, False])
+
+
+@given(
+    st.data(), st.sampled_from(["j,i", "ji,ji", "i,i"]), st.sampled_from(["", "radian", "degrees"]), SORTED
+)
+def test_coordinates_of_any_numbers_are_read_or_refused(tmp_path_factory, data, dims, unit, in_order):
+    sizes = {"j": data.draw(st.integers(1, 4)), "i": data.draw(st.integers(1, 5))}
+    along = [tuple(own) for own in dims.split(",")]
+    lat, lon = (_numbers(data, [sizes[dim] for dim in own], in_order=in_order) for own in along)
+    about = {"units": unit, "bounds": "edges"}
+    coordinates = {
+        "lat": (along[0], lat, about | {"standard_name": "latitude"}),
+        "lon": (along[1], lon, about | {"standard_name": "longitude"}),
+        "time": ("time", np.arange(4), {"units": "days since 2001-01-01"}),
+    }
+    own = tuple(sorted(set(along[0] + along[1]), reverse=True))
+    fields = np.ones((4, *(sizes[dim] for dim in own)), np.float32)
+    variables = {"t": (("time", *own), fields, {"cell_measures": "area: area"}), "area": (own, fields[0])}
+    if lat.ndim == 1:
+        variables["edges"] = ((along[0][0], "two"), np.stack([lat, lat + 30], axis=1))
+    path = tmp_path_factory.mktemp("any") / "a.nc"
+    xr.Dataset(variables, coordinates).to_netcdf(path)
+    try:
+        cube = open_cube([path], regrid=30.0)
+    except InputError:
+        return
+    assert cube.grid.area.sum() == pytest.approx(1)
+    assert cube.read(0, 4).shape == cube.shape
+
+
+def _numbers(data, shape, *, in_order):
+    size = int(np.prod(shape))
+    numbers = np.array(data.draw(st.lists(NUMBERS, min_size=size, max_size=size)))
+    return np.reshape(np.sort(numbers) if in_order else numbers, shape)

@@ -197,6 +197,7 @@ def test_a_reduced_gaussian_grib_is_regridded(tmp_path, monkeypatch):
     [
         (np.full(9, np.nan), 5.0, "no point along n has a latitude"),
         (np.zeros(9), 0.001, "makes 64800000000 cells"),
+        (np.full(9, 95.0), 5.0, "latitude 'n' goes beyond the poles"),
     ],
 )
 def test_what_cannot_be_regridded_is_refused(lat, degrees, message):
