@@ -20,7 +20,7 @@ from torch import Tensor
 
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
-from faconv_cli.cube.constants import Constants
+from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.units import is_difference
 from faconv_cli.errors import CheckpointError
@@ -102,6 +102,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "static_names": list(constants.static_names),
         "input_units": dict(constants.input_units),
         "level_units": list(constants.level_units),
+        "accumulated": {name: cycle and asdict(cycle) for name, cycle in constants.accumulated.items()},
     }
     arrays = {
         "lat": checkpoint.lat,
@@ -169,6 +170,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 statics=array["statics"],
                 input_units=about["input_units"],
                 level_units=_level_units(about),
+                accumulated={
+                    name: cycle and Cycle(**cycle) for name, cycle in about.get("accumulated", {}).items()
+                },
             ),
             cell_area=array.get("cell_area"),
             sha256=sha256,
@@ -200,9 +204,9 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
             wanted="a checkpoint was wanted",
             do="name one written by faconv train",
         ) from None
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise _damaged(path, "not a checkpoint, or a truncated one")
     try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):  # which may also raise
+            raise _damaged(path, "not a checkpoint, or a truncated one")
         _check_sums(data)
         contents = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

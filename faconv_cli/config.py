@@ -52,6 +52,20 @@ class DataConfig(_Config):
         description="Of files that hold forecasts, the lead to take: hours, or a number with a unit such "
         "as 2d.",
     )
+    stream: str | None = Field(
+        None,
+        description="Of GRIB messages of several streams, the one to take, such as oper or enda.",
+    )
+    data_type: str | None = Field(
+        None,
+        description="Of GRIB messages of several types, the one to take: an (analysis), fc (forecast), em "
+        "(mean of an ensemble), es (its spread) and so on.",
+    )
+    deaccumulate: bool = Field(
+        False,
+        description="Take differences of what is accumulated since the start of a forecast: each step "
+        "then holds what was added in it.",
+    )
     engine: str | None = Field(
         None,
         description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "

@@ -8,7 +8,7 @@ import torch
 from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
-from faconv_cli.cube.constants import Constants
+from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Channel
 from faconv_cli.errors import CheckpointError, OutputError
 from faconv_cli.windows.normalize import Normalizer
@@ -67,6 +67,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
         statics=rng.normal(size=(2, 4, 6)).astype(np.float32),
         input_units={"u10": "m s-1"},
         level_units=("hPa",),
+        accumulated={"tp": Cycle(24.0, 1.0), "sf": None},
     )
     write_checkpoint(tmp_path / "m.pt", replace(checkpoint, constants=constants), overwrite=False)
     read = read_checkpoint(tmp_path / "m.pt")
@@ -75,6 +76,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
     assert read.constants.static_names == ("oro", "lsm")
     assert read.constants.input_units == {"u10": "m s-1"}
     assert read.constants.level_units == ("hPa",)
+    assert read.constants.accumulated == {"tp": Cycle(24.0, 1.0), "sf": None}
     assert describe(read)["static channels"] == ["oro", "lsm"]
     write_checkpoint(tmp_path / "plain.pt", checkpoint, overwrite=False)
     assert read_checkpoint(tmp_path / "plain.pt").constants.mask is None

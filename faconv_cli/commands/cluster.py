@@ -9,10 +9,13 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
+    DataType,
+    Deaccumulate,
     Engine,
     Member,
     Overwrite,
     Step,
+    Stream,
     TimeDim,
     TimeIndex,
     command_line,
@@ -65,6 +68,9 @@ def command(
     time_index: TimeIndex = None,
     member: Member = None,
     step: Step = None,
+    stream: Stream = None,
+    data_type: DataType = None,
+    deaccumulate: Deaccumulate = None,
     engine: Engine = None,
     assign: Annotated[
         Path | None,
@@ -100,7 +106,14 @@ def command(
     found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
     if data:
         settings = DataConfig(
-            time_dim=time_dim, time_index=bool(time_index), member=member, step=step, engine=engine
+            time_dim=time_dim,
+            time_index=bool(time_index),
+            member=member,
+            step=step,
+            stream=stream,
+            data_type=data_type,
+            deaccumulate=bool(deaccumulate),
+            engine=engine,
         )
         found = _with_data(found, data, settings)
     write_regimes(output, found, command=command_line(), overwrite=overwrite)

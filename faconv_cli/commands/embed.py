@@ -9,12 +9,14 @@ import typer
 
 from faconv_cli import console, schema
 from faconv_cli.commands.options import (
+    DataType,
     Device,
     Engine,
     FilesAndOutput,
     Member,
     Overwrite,
     Step,
+    Stream,
     Threads,
     TimeDim,
     TimeIndex,
@@ -46,6 +48,8 @@ def command(
     time_index: TimeIndex = None,
     member: Member = None,
     step: Step = None,
+    stream: Stream = None,
+    data_type: DataType = None,
     engine: Engine = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
@@ -97,15 +101,17 @@ def command(
         time_index=time_index,
         member=member,
         step=step,
+        stream=stream,
+        data_type=data_type,
         engine=engine,
     )
     tell(cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
-    stream = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
+    parts = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
     written = missing = 0
     with console.progress("embedding", rows[1] - rows[0]) as line:
-        for part in stream:
+        for part in parts:
             line.advance(count=len(part.flag))
             written += len(part.flag)
             missing += int((part.flag == schema.MISSING_INPUT).sum())

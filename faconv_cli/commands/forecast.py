@@ -10,12 +10,14 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
+    DataType,
     Device,
     Engine,
     FilesAndOutput,
     Member,
     Overwrite,
     Step,
+    Stream,
     Threads,
     TimeDim,
     TimeIndex,
@@ -66,6 +68,8 @@ def command(
     time_index: TimeIndex = None,
     member: Member = None,
     step: Step = None,
+    stream: Stream = None,
+    data_type: DataType = None,
     engine: Engine = None,
     batch: Annotated[
         int | None,
@@ -100,6 +104,8 @@ def command(
         time_index=time_index,
         member=member,
         step=step,
+        stream=stream,
+        data_type=data_type,
         engine=engine,
     )
     tell(cube)
@@ -109,11 +115,11 @@ def command(
     starts = run.starts(*asked, every)
     console.note(f"{len(starts)} starts from {cube.time.labels[starts[0]]} to {cube.time.labels[starts[-1]]}")
     verification = _verification(run) if verify else None
-    stream = write_forecasts(
+    parts = write_forecasts(
         run, output, starts, command_line(), verification=verification, overwrite=overwrite
     )
     with console.progress("forecasting", len(starts)) as line:
-        for part in stream:
+        for part in parts:
             line.advance(count=len(part.starts))
     for text in cube.masked:
         console.note(text)

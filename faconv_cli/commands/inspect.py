@@ -9,9 +9,12 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
+    DataType,
+    Deaccumulate,
     Engine,
     Member,
     Step,
+    Stream,
     TimeDim,
     TimeIndex,
     setting,
@@ -38,6 +41,9 @@ def command(
     time_index: TimeIndex = None,
     member: Member = None,
     step: Step = None,
+    stream: Stream = None,
+    data_type: DataType = None,
+    deaccumulate: Deaccumulate = None,
     engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.cube.clock import Clock
-from faconv_cli.cube.conventions import Layer
+from faconv_cli.cube.conventions import OPTIONS, Layer
 from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
 from faconv_cli.cube.timestep import days_of, months_of
@@ -216,6 +216,10 @@ def _check_runs(name: str, layers: Sequence[Layer]) -> None:
             if mine != theirs and mine not in others and theirs not in parents:
                 raise InputError(
                     f"{name} is of {what} {mine} in {one.field.path}, and of {theirs} in {other.field.path}",
-                    wanted="the files of a variable are one record of one run",
-                    do="give the files of one of them",
+                    wanted="the steps of a variable are one record of one run",
+                    do=_choose_one(what),
                 )
+
+
+def _choose_one(what: str) -> str:
+    return f"choose one with {OPTIONS[what]}" if what in OPTIONS else "give the files of one of them"

@@ -37,6 +37,7 @@ class Asked:
         member: name or number of an ensemble member, or `ALL`.
         step: lead of forecasts: hours, or a number with a unit such as ``2d``.
         regrid: spacing in degrees of the regular grid that grids without two dimensions go to.
+        stream, data_type: of GRIB messages, those to take.
     """
 
     time_dim: str | None = None
@@ -44,6 +45,8 @@ class Asked:
     member: str | None = None
     step: str | None = None
     regrid: float | None = None
+    stream: str | None = None
+    data_type: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,28 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from faconv_cli.cube.timeaxis import TimeAxis
+
+_EVEN = 0.1  # of a step
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """An accumulation that begins anew at fixed times of the day.
+
+    Attributes:
+        hours: after which it begins anew.
+        first: hour of the day of the step that holds only what was added in it; also every ``hours`` later.
+    """
+
+    hours: float
+    first: float
+
+    def lengths(self, time: TimeAxis) -> npt.NDArray[np.float64]:
+        """(t,) hours that each step reaches back."""
+        step = time.step_days * 24
+        return (time.day_fraction * 24 - self.first + _EVEN * step) % self.hours - _EVEN * step + step
+
 
 @dataclass(frozen=True, eq=False)
 class Constants:
@@ -18,6 +40,8 @@ class Constants:
         static_names: (s,) names of the static channels.
         statics: (s, h, w) float32 on the grid that is worked on, mean 0 and variance 1 over the area, 0 where
             missing.
+        accumulated: channels of which differences were taken, as they were accumulated since the start of a
+            forecast, with the cycle of that; ``None`` where it has none.
         input_units: units of the channels that formulas read, by name.
         level_units: units that levels are counted in.
     """
@@ -27,3 +51,4 @@ class Constants:
     statics: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     input_units: Mapping[str, str] = field(default_factory=dict)
     level_units: tuple[str, ...] = ()
+    accumulated: Mapping[str, Cycle | None] = field(default_factory=dict)

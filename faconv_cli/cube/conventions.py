@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli import schema
@@ -19,6 +20,7 @@ from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Ledger, Screen
+from faconv_cli.cube.opened import ACCUMULATED, DATA_TYPE, STREAM
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
@@ -31,6 +33,9 @@ _RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run t
     "model": (("source_id", "model_id"), ("parent_source_id",)),
     "member": (("variant_label", "member_id", "realization"), ("parent_variant_label",)),
 }
+_KINDS = {"stream": STREAM, "data type": DATA_TYPE}  # of GRIB messages, by their attribute
+OPTIONS = {what: f"--{what.replace(' ', '-')}" for what in _KINDS}
+_MEMBERS = {"cf", "pf"}  # the control and the perturbed forecasts of one ensemble
 _PRESSURE_UNITS = {"pa", "hpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar"}
 
 
@@ -77,6 +82,7 @@ def find_layers(
     asked: Asked,
     close: Callable[[], None] | None = None,
     areas: CellAreas | None = None,
+    refused: Mapping[str, Refusal] | None = None,
 ) -> Found:
     """Find what one data set offers, and why its other variables are not offered.
 
@@ -86,6 +92,7 @@ def find_layers(
         asked: what to take of it.
         close: closes the file until it is read again.
         areas: cell areas in this file and others. Default: in this one.
+        refused: why variables cannot be taken, whatever their coordinates.
 
     Raises:
         InputError: a file that is damaged.
@@ -97,7 +104,12 @@ def find_layers(
     found = Found([], {}, [])
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:
-        offered = chosen.refusal or _offered(name, coordinates, areas, times, asked)
+        offered = (
+            chosen.refusal
+            or _not_asked(coordinates.variables[name], asked)
+            or (refused or {}).get(name)
+            or _offered(name, coordinates, areas, times, asked)
+        )
         if isinstance(offered, Refusal):
             found.refused[name] = offered
         else:
@@ -106,6 +118,17 @@ def find_layers(
         decoded = (layer.stamps.note for layer in found.layers)
         found.notes.extend([*chosen.notes, *coordinates.notes, *(note for note in decoded if note)])
     return found
+
+
+def _not_asked(variable: xr.Variable, asked: Asked) -> Refusal | None:
+    """Why a variable of another stream or data type than the one that is asked for is not taken."""
+    for what, wanted in (("stream", asked.stream), ("data type", asked.data_type)):
+        own = text_of(variable.attrs, _KINDS[what])
+        if wanted is not None and own and own != wanted:
+            option = OPTIONS[what]
+            told = f"{what} {own}, which {option} {wanted} leaves out"
+            return Refusal(told, f"{option} takes one that is there", "name such a one", stage=7)
+    return None
 
 
 def _offered(
@@ -220,10 +243,20 @@ def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims)
                 dims.merged,
                 roles.close,
                 repeated=repeated,
+                accumulated=_accumulated(roles, times),
             )
-            run = _run_of(roles)
+            run = _run_of(roles) | _kinds_of(variable)
             layers.append(Layer(name, channel, one, times.stamps, dims.squeezed, variant, member, run))
     return layers
+
+
+def _accumulated(roles: Coordinates, times: Times) -> npt.NDArray[np.float64] | None:
+    """Over how many hours each step of a series reaches back, where the file says it."""
+    hours = roles.variables.get(ACCUMULATED)
+    if hours is None:
+        return None
+    fixed = {dim: times.fixed.get(str(dim), 0) for dim in hours.dims if dim != times.dim}
+    return np.broadcast_to(hours.isel(fixed).to_numpy(), len(times.stamps.values))
 
 
 def _run_of(roles: Coordinates) -> Run:
@@ -237,6 +270,12 @@ def _run_of(roles: Coordinates) -> Run:
     run = {what: (own[0], parents) for what, (own, parents) in named.items() if own}
     members = _members(None, roles)
     return run | ({"member": (members[0], ())} if len(members) == 1 and members[0] else {})
+
+
+def _kinds_of(variable: xr.Variable) -> Run:
+    """Stream and data type of a variable of GRIB messages; the members of one ensemble are of one type."""
+    told = {what: text_of(variable.attrs, attribute) for what, attribute in _KINDS.items()}
+    return {what: ("cf and pf" if one in _MEMBERS else one, ()) for what, one in told.items() if one}
 
 
 def _members(dim: str | None, roles: Coordinates) -> list[str]:

@@ -122,9 +122,11 @@ def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Fie
     layers: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
     for one in open_datasets(path):
-        found = find_layers(_timeless(one.dataset), path, Asked(regrid=data.regrid), one.close)
+        found = find_layers(
+            _timeless(one.dataset), path, Asked(regrid=data.regrid), one.close, refused=one.refused
+        )
         layers |= {layer.channel.name: layer for layer in found.layers}
-        refused |= {**one.refused, **found.refused}
+        refused |= found.refused
     there = {name: layer for name, layer in layers.items() if layer.field.steps == 1}
     lacking = [name for name in names or refused if name not in there and (names or refused[name].wrong)]
     if not there and not lacking:

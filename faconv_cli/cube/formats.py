@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import netCDF4
-import platformdirs
 import xarray as xr
-from filelock import FileLock, Timeout
 from xarray.backends import CachingFileManager, NetCDF4DataStore
 
 from faconv_cli.cube.foreign import what_is
-from faconv_cli.cube.integrity import classic_size, grib_flaw
+from faconv_cli.cube.integrity import classic_size, grib_count
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import is_store, is_url
@@ -162,80 +156,14 @@ def _open_classic(path: Path) -> list[Opened]:
 
 
 def _open_grib(path: Path) -> list[Opened]:
-    from cfgrib.xarray_store import open_variable_datasets
+    from faconv_cli.cube.grib import open_grib
 
     with path.open("rb") as file:
-        flaw = grib_flaw(file)
-    if flaw:
-        raise _damaged(path, flaw)
-    with _grib_lock(_index_folder()) as folder, _quiet_cfgrib(), warnings.catch_warnings():
-        backend = {"indexpath": _grib_index(path, folder), "errors": "raise", "squeeze": False}
-        warnings.simplefilter("ignore")  # of cfgrib's, about defaults of xarray's to come
-        datasets = open_variable_datasets(
-            str(path.resolve()), backend_kwargs=backend, decode_times=False, cache=False
-        )
-    return [Opened(dataset) for dataset in datasets]
-
-
-def _index_folder() -> Path | None:
-    """Give the folder of GRIB indices in the user's cache; None where none can be written."""
-    folder = platformdirs.user_cache_path("faconv") / "grib"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder if os.access(folder, os.W_OK | os.X_OK) else None
-
-
-@contextmanager
-def _grib_lock(folder: Path | None) -> Iterator[Path | None]:
-    """Let one process at a time make indices: the jobs of an array start together on the same file.
-
-    Yields the folder, or None where the wait was too long: the index is then made in memory.
-    """
-    if folder is None:
-        yield None
-        return
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=LONGEST_WAIT_S)
-    except Timeout:
-        yield None
-        return
-    try:
-        yield folder
-    finally:
-        lock.release()
-
-
-def _grib_index(path: Path, folder: Path | None) -> str:
-    """Name the index of a GRIB file under the user's cache: its own folder may be read-only.
-
-    Keyed by full path, size and time of change, so that a file that changed gets a new one.
-    """
-    if folder is None:
-        return ""  # the index is made anew each time
-    status = path.stat()
-    key = f"{path.resolve()}|{status.st_mtime_ns}|{status.st_size}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    return str(folder).replace("{", "{{").replace("}", "}}") + f"/{name}.{{short_hash}}.idx"
-
-
-@contextmanager
-def _quiet_cfgrib() -> Iterator[None]:
-    """Keep cfgrib from logging tracebacks of what is raised, or handled, anyway."""
-    logger = logging.getLogger("cfgrib")
-    before, logger.disabled = logger.disabled, True
-    children = [logging.getLogger(f"cfgrib.{name}") for name in ("messages", "dataset", "xarray_store")]
-    states = [child.disabled for child in children]
-    for child in children:
-        child.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-        for child, state in zip(children, states, strict=True):
-            child.disabled = state
+        try:
+            count = grib_count(file)
+        except ValueError as error:
+            raise _damaged(path, str(error)) from None
+    return open_grib(path, count)
 
 
 def _damaged(path: Path | str, why: str) -> InputError:

@@ -107,11 +107,14 @@ class _ClassicHeader:
             raise struct.error("the file ends")
 
 
-def grib_flaw(file: BinaryIO) -> str | None:
-    """Walk over the messages of a GRIB file and tell what is wrong with its structure, if anything is.
+def grib_count(file: BinaryIO) -> int:
+    """Count the messages of a GRIB file, walking over their sections.
 
     eccodes passes over a message without its end in silence, and crashes on some that contradict themselves.
     Format: WMO Manual on Codes, FM 92 GRIB, editions 1 and 2.
+
+    Raises:
+        ValueError: there is none, or what is wrong with one.
     """
     offset = number = 0
     while True:
@@ -119,12 +122,14 @@ def grib_flaw(file: BinaryIO) -> str | None:
         gap = file.read(_SEARCHED)
         begin = gap.find(b"GRIB")
         if begin < 0:
-            return None if number else "it has no GRIB message"
+            if not number:
+                raise ValueError("it has no GRIB message")
+            return number
         number += 1
         try:
             length = _check_message(file, offset + begin)
         except (struct.error, ValueError):
-            return f"GRIB message {number} is cut short or contradicts itself"
+            raise ValueError(f"GRIB message {number} is cut short or contradicts itself") from None
         offset += begin + length
 
 

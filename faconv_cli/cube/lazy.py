@@ -41,6 +41,7 @@ class FileField:
         merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
         close: closes the file until it is read again; ``None`` where nothing stays open.
         picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
+        accumulated: (t,) hours that each step reaches back; ``None`` where the file does not say.
         repeated: the variable with the columns that repeat a meridian; ``None`` where it has none.
         factor, offset: what makes of its values those in the units of the record.
     """
@@ -60,6 +61,7 @@ class FileField:
     repeated: xr.Variable | None = None
     factor: float = 1.0
     offset: float = 0.0
+    accumulated: npt.NDArray[np.float64] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,6 +9,9 @@ import xarray as xr
 
 from faconv_cli.cube.coordinates import Refusal
 
+STREAM, DATA_TYPE = "GRIB_stream", "GRIB_dataType"  # attributes
+ACCUMULATED = "hours_accumulated"  # coordinate: over how many hours each step of a GRIB file reaches back
+
 
 class Opened(NamedTuple):
     """A data set of a file.
@@ -17,7 +20,7 @@ class Opened(NamedTuple):
         dataset: opened lazily, times still encoded.
         close: closes its file until it is read again; ``None`` where nothing stays open.
         notes: what was chosen or left out, in sentences.
-        refused: why other variables of the file cannot be taken.
+        refused: why variables of it cannot be taken, whatever their coordinates.
     """
 
     dataset: xr.Dataset

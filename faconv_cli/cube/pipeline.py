@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from faconv_cli.config import DataConfig
+from faconv_cli.cube.accumulation import deaccumulate, find_all, warnings_of
 from faconv_cli.cube.coarsen import coarsen
-from faconv_cli.cube.constants import Constants
+from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.derive import derive, inputs_of, parse_all
 from faconv_cli.cube.expression import Expression
@@ -19,14 +20,16 @@ from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
 from faconv_cli.cube.units import in_units
+from faconv_cli.errors import InputError
 
 
 def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Constants | None = None) -> Cube:
     """Open files and make of them what the settings say; of the record nothing but coordinates is read.
 
-    In this order: region, derived channels, mask, coarsening, running means, season and time range, so that
-    a mean reaches back to steps that are then left out. Anomalies, trend and the hold-out belong to the
-    training period.
+    In this order: region, differences of what is accumulated, derived channels, mask, coarsening, running
+    means, season and time range, so that a mean and a difference reach back to steps that are then left out.
+    Anomalies, trend and the hold-out belong to the training period. Whether a channel is accumulated may be
+    told from values of a bounded number of steps.
 
     Args:
         paths: files of one record.
@@ -42,8 +45,11 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
     cube, inputs = _open(paths, data, expressions, constants.level_units if constants else ())
     if data.region is not None:
         cube, inputs = (cut_region(one, data.region) for one in (cube, inputs))
+    accumulated = {} if constants is None else constants.accumulated
+    cube, inputs, accumulated = _each_step(cube, inputs, data, accumulated)
     if constants is None:
         constants = _read_constants(inputs, inputs_of(expressions), data)
+        constants = replace(constants, accumulated=accumulated)
     if expressions:
         inputs = in_units(inputs, constants.input_units)  # as in training, whatever these files have
         cube = derive(cube, inputs, expressions)
@@ -81,6 +87,8 @@ def _open(
             member=data.member,
             step=data.step,
             regrid=data.regrid,
+            stream=data.stream,
+            data_type=data.data_type,
             engine=data.engine,
             level_units=level_units,
         )
@@ -99,6 +107,28 @@ def _open(
     whole = opened((*asked, *(name for name in names if name not in kept)))
     number = {channel.name: index for index, channel in enumerate(whole.channels)}
     return whole.pick([number[name] for name in kept]), whole
+
+
+def _each_step(
+    cube: Cube, inputs: Cube, data: DataConfig, known: Mapping[str, Cycle | None]
+) -> tuple[Cube, Cube, Mapping[str, Cycle | None]]:
+    """Take differences of what is accumulated where it is asked for; else warn of it.
+
+    Returns:
+        Both cubes, and the cycle of each channel of which differences were taken.
+    """
+    found = find_all(inputs, known if data.deaccumulate else {})
+    if not data.deaccumulate:
+        return cube.noted(*warnings_of(found)), inputs, {}
+    amounts = {name: one.cycle for name, one in found.items() if one.amount}
+    if not amounts and not known:
+        raise InputError(
+            f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast",
+            wanted="GRIB messages say so, or values that grow through the day and begin anew",
+            do="leave out --deaccumulate",
+        )
+    means = {name: one for name, one in found.items() if not one.amount}
+    return deaccumulate(cube, found).noted(*warnings_of(means)), deaccumulate(inputs, found), amounts
 
 
 def _read_constants(cube: Cube, inputs: Sequence[str], data: DataConfig) -> Constants:

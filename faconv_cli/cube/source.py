@@ -24,7 +24,6 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
 from faconv_cli.cube.oneunit import levels_in_one_unit
-from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
 from faconv_cli.errors import InputError, UsageError
@@ -41,6 +40,8 @@ def open_cube(
     member: str | None = None,
     step: str | None = None,
     regrid: float | None = None,
+    stream: str | None = None,
+    data_type: str | None = None,
     engine: str | None = None,
     level_units: Sequence[str] = (),
 ) -> Cube:
@@ -59,6 +60,7 @@ def open_cube(
         member: name or number of the ensemble member to take.
         step: lead of the forecasts to take: hours, or a number with a unit such as ``2d``.
         regrid: spacing in degrees of the regular grid for grids without two dimensions.
+        stream, data_type: of GRIB messages of several, those to take.
         engine: of xarray, to open all of them with (see `formats.open_datasets`).
         level_units: units to count levels in where they can be, those of a training. Default: those of the
             first file.
@@ -73,12 +75,12 @@ def open_cube(
             raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
-    asked = Asked(time_dim, time_index, member, step, regrid)
+    asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type)
     opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, one in opened:
-        offer.take(one)
-        offer.add(find_layers(one.dataset, location, asked, one.close, areas))
+        offer.notes += one.notes
+        offer.add(find_layers(one.dataset, location, asked, one.close, areas, one.refused))
     if time_index:
         offer.leave_out_constants()
     sources = tuple(map(without_credentials, locations))
@@ -99,10 +101,6 @@ class _Offer:
     refused: dict[str, Refusal] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-    def take(self, opened: Opened) -> None:
-        self.refused.update(opened.refused)
-        self.notes += opened.notes
 
     def add(self, found: Found) -> None:
         self.layers += found.layers

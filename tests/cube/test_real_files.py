@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from faconv_cli.cube.formats import _grib_index
+from faconv_cli.cube.gribindex import grib_index
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
@@ -113,12 +113,12 @@ def test_the_grib_index_lies_in_the_cache_and_follows_the_file(sample_data, tmp_
     folder.mkdir()
     path = folder / "data.grib"
     shutil.copy(sample_data / "ostia_monthly.grib", path)
-    first = _grib_index(path, cache)
+    first = grib_index(path, cache)
     open_cube([path])
     assert [p.name for p in folder.iterdir()] == ["data.grib"]
     assert len(list((cache / "faconv" / "grib").glob("*.idx"))) == 1
     os.utime(path, (1, 1))
-    assert _grib_index(path, cache) != first
+    assert grib_index(path, cache) != first
 
 
 def test_a_damaged_index_is_made_anew(sample_data, cache):
@@ -135,7 +135,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(sample_data, monkeypatch
 
 
 def test_one_process_at_a_time_makes_indices(sample_data, cache, monkeypatch):
-    monkeypatch.setattr("faconv_cli.cube.formats.LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr("faconv_cli.cube.gribindex.LONGEST_WAIT_S", 0.05)
     folder = cache / "faconv" / "grib"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):  # another job's: the index is then kept in memory
