@@ -13,7 +13,7 @@ import xarray as xr
 from faconv_cli.cube.coordinates import Refusal
 from faconv_cli.cube.lazy import load
 from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, role_of_name, text_of
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import InputError, UsageError
 
 ALL = "all"  # members, as samples
 VALID_TIME = "valid_time"
@@ -62,17 +62,20 @@ def choose(dataset: xr.Dataset, asked: Asked, path: str) -> Chosen:
     """Take the member and the lead that are asked for, and add the times forecasts are valid at.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or counts starts and leads in months.
         UsageError: a lead that is no length of time.
     """
     dataset = _loaded(dataset, path)
     member = _one_member(dataset, asked.member)
     if member.refusal:
         return member
-    lead = _one_lead(member.dataset, asked.step)
-    if lead.refusal:
-        return lead
-    return Chosen(_with_valid_time(lead.dataset), (*member.notes, *lead.notes))
+    try:
+        lead = _one_lead(member.dataset, asked.step)
+        if lead.refusal:
+            return lead
+        return Chosen(_with_valid_time(lead.dataset), (*member.notes, *lead.notes))
+    except InputError as error:
+        raise InputError(f"{path}: {error.found}", wanted=error.wanted, do=error.do) from None
 
 
 def _loaded(dataset: xr.Dataset, path: str) -> xr.Dataset:
@@ -145,11 +148,26 @@ def leads_told(dataset: xr.Dataset, dim: str) -> str:
 
 
 def lead_seconds(lead: xr.Variable) -> npt.NDArray[np.float64]:
-    """Leads in seconds; without units they count as hours."""
+    """Leads in seconds; without units they count as hours.
+
+    Raises:
+        InputError: units that are no fixed length of time, as months.
+    """
     values = np.asarray(lead.to_numpy())
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "s")
-    return values.astype(np.float64) * _seconds(text_of(lead.attrs, "units") or "hours")
+    return values.astype(np.float64) * _fixed_length(text_of(lead.attrs, "units") or "hours")
+
+
+def _fixed_length(unit: str) -> float:
+    try:
+        return _seconds(unit)
+    except ValueError:
+        raise InputError(
+            f"forecasts count their times in {unit!r}",
+            wanted="start and step must be in units of a fixed length, such as hours or days",
+            do="convert them in the file",
+        ) from None
 
 
 def _told(seconds: npt.NDArray[np.float64]) -> str:
@@ -203,7 +221,7 @@ def _sum(start: xr.Variable, after: xr.Variable, dims: tuple[str, ...]) -> xr.Va
     attributes: Mapping[str, object] = {"standard_name": "time"}
     if start.dtype.kind == "M":
         return xr.Variable(dims, begin + (lead * 1e9).astype("timedelta64[ns]"), attributes)
-    unit = _seconds(text_of(start.attrs, "units").split()[0])
+    unit = _fixed_length(text_of(start.attrs, "units").split()[0])
     kept = {key: start.attrs[key] for key in ("units", "calendar") if key in start.attrs}
     return xr.Variable(dims, begin + lead / unit, {**attributes, **kept})
 

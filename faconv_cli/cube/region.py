@@ -83,7 +83,7 @@ def plan_cut(grid: Grid, text: str) -> Cut:
 
     Raises:
         UsageError: not a region.
-        InputError: it holds fewer than two points along a side of the grid.
+        InputError: it holds fewer than two points along a side of the grid, or cells without area alone.
     """
     region = Region.parse(text)
     rows, columns, inside = _points_inside(grid, region)
@@ -98,8 +98,19 @@ def plan_cut(grid: Grid, text: str) -> Cut:
     if part.regular:
         columns = _nearest(grid.lon, part.lon)
     if grid.cell_area is not None:
-        part = replace(part, cell_area=grid.cell_area[rows[:, None], columns])
+        part = replace(part, cell_area=_some(grid.cell_area[rows[:, None], columns], text))
     return Cut(part, rows, columns, inside)
+
+
+def _some(area: npt.NDArray[np.float64], text: str) -> npt.NDArray[np.float64]:
+    """Cell areas that are not 0 everywhere, as those of the sea are on land."""
+    if area.any():
+        return area
+    raise InputError(
+        f"all points in --region {text} have a cell area of 0",
+        wanted="points are weighted by their areas",
+        do="choose another region, or data without cell areas",
+    )
 
 
 def cut_region(cube: Cube, text: str) -> Cube:

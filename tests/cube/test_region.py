@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,6 +106,15 @@ def test_what_is_no_region_is_refused(write, text):
 def test_a_region_without_points_is_refused_with_what_there_is(write):
     with pytest.raises(InputError, match=r"holds 0 x 12 points.*latitudes run from -80 to 80"):
         cut_region(_world(write), "1:9,0:360")
+
+
+def test_a_region_whose_cells_have_no_area_is_refused(write):
+    world = _world(write)
+    area = np.where(world.grid.lat[:, None] > 0, 1.0, 0.0) * np.ones(world.grid.shape)
+    weighted = replace(world, grid=replace(world.grid, cell_area=area))
+    assert cut_region(weighted, "-20:40,0:90").grid.area.sum() == pytest.approx(1)
+    with pytest.raises(InputError, match="all points in --region -60:-20,0:90 have a cell area of 0"):
+        cut_region(weighted, "-60:-20,0:90")
 
 
 def test_a_region_can_be_cut_twice(write):

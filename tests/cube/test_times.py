@@ -237,6 +237,19 @@ def test_leads_in_days_are_added_in_the_units_of_the_start(save):
     assert cube.time.calendar == "noleap"
 
 
+@pytest.mark.parametrize(
+    ("start", "lead"), [("months since 2001-01-01", "hours"), ("hours since 2001-01-01", "months")]
+)
+def test_starts_and_leads_in_months_are_refused(save, start, lead):
+    """As of seasonal forecasts: a month has no fixed length to add."""
+    coordinates = {
+        "S": ("S", np.arange(4.0), {"units": start, "standard_name": "forecast_reference_time"}),
+        "L": ("L", [0.5, 1.5], {"units": lead, "standard_name": "forecast_period"}),
+    }
+    with pytest.raises(InputError, match=r"data\.nc: forecasts count their times in 'months'"):
+        open_cube([save({"S": 4, "L": 2}, coordinates)])
+
+
 def test_leads_without_a_start_are_steps_without_dates(save):
     cube = open_cube([save({"lead": 3}, {"lead": ("lead", [6.0, 12.0, 18.0], LEAD)})])
     assert (cube.time.labels, cube.time.step) == (["6", "12", "18"], "6 steps")
