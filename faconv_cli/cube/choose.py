@@ -17,6 +17,8 @@ from faconv_cli.errors import InputError, UsageError
 
 ALL = "all"  # members, as samples
 VALID_TIME = "valid_time"
+VERSION = "expver"  # of ERA5's final (1) and preliminary (5) data: a dimension, or a number for each step
+_PRELIMINARY = 5
 _LENGTHS = {
     "ns|nanosec(ond)?s?": 1e-9,
     "s|sec(ond)?s?": 1.0,
@@ -69,13 +71,24 @@ def choose(dataset: xr.Dataset, asked: Asked, path: str) -> Chosen:
     member = _one_member(dataset, asked.member)
     if member.refusal:
         return member
+    early = _preliminary(dataset, path)
     try:
         lead = _one_lead(member.dataset, asked.step)
         if lead.refusal:
             return lead
-        return Chosen(_with_valid_time(lead.dataset), (*member.notes, *lead.notes))
+        return Chosen(_with_valid_time(lead.dataset), (*member.notes, *lead.notes, *early))
     except InputError as error:
         raise InputError(f"{path}: {error.found}", wanted=error.wanted, do=error.do) from None
+
+
+def _preliminary(dataset: xr.Dataset, path: str) -> tuple[str, ...]:
+    """Say how many steps are of preliminary data, where each step has its version."""
+    version = dataset.variables.get(VERSION)
+    if version is None or version.ndim != 1 or VERSION in version.dims:
+        return ()
+    told = [one.decode() if isinstance(one, bytes) else str(one) for one in load(version, path, VERSION)]
+    early = sum(one.isdigit() and int(one) == _PRELIMINARY for one in told)
+    return (f"{early} of {len(told)} steps are preliminary data (expver 0005).",) if early else ()
 
 
 def _loaded(dataset: xr.Dataset, path: str) -> xr.Dataset:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from faconv_cli import schema
 from faconv_cli.cube.areas import CellAreas
-from faconv_cli.cube.choose import ALL, Asked, choose, leads_told, member_labels
+from faconv_cli.cube.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import Stamps
@@ -27,7 +27,6 @@ from faconv_cli.cube.times import TimeFinder, Times
 from faconv_cli.cube.units import is_difference
 from faconv_cli.errors import InputError
 
-_VERSION = "expver"  # ERA5's final and preliminary data, of which each step has one
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
 _RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run that it goes on from
     "model": (("source_id", "model_id"), ("parent_source_id",)),
@@ -104,6 +103,8 @@ def find_layers(
     found = Found([], {}, [])
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:
+        if name == ACCUMULATED:
+            continue  # ours, not the file's
         offered = (
             chosen.refusal
             or _not_asked(coordinates.variables[name], asked)
@@ -204,7 +205,7 @@ class _Dims:
 def _dims_of(name: str, roles: Coordinates, grid: Grid, times: Times, asked: Asked) -> _Dims | Refusal:
     horizontal = (times.dim, grid.y_name, grid.x_name, *times.fixed)
     others = [str(d) for d in roles.variables[name].dims if d not in horizontal]
-    merged = next((dim for dim in others if dim == _VERSION), None)
+    merged = next((dim for dim in others if dim == VERSION), None)
     others = [dim for dim in others if dim != merged]
     long = [dim for dim in others if roles.dataset.sizes[dim] > 1]
     member = next((dim for dim in others if roles.role_of_dim(dim) == "member"), None)

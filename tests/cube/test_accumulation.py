@@ -240,6 +240,7 @@ def test_steps_since_the_start_of_forecasts_are_told_by_their_messages(tmp_path)
     np.testing.assert_allclose(whole(cube)[:, 0, 0], np.repeat([1, 2, 3], 24), atol=1e-4)
     assert cube.constants.accumulated == {"tp": Cycle(24, 1)}
     assert cube.channels[0].units == "m"
+    assert not cube.left_out
 
 
 def test_a_cut_out_region_of_messages_is_taken_apart(tmp_path):

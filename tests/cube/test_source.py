@@ -251,6 +251,15 @@ def test_final_and_preliminary_data_are_merged_and_told(write):
     assert any("expver is merged" in note for note in cube.notes)
 
 
+@pytest.mark.parametrize("versions", [["0001"] * 4 + ["0005"] * 2, np.array([1, 1, 1, 1, 5, 5], "i4")])
+def test_steps_of_preliminary_data_are_told(write, versions):
+    def edit(file):
+        kind = str if isinstance(versions, list) else "i4"
+        file.createVariable("expver", kind, ("time",))[:] = np.array(versions)
+
+    assert "2 of 6 steps are preliminary data (expver 0005)." in open_cube([write(edit=edit)]).notes
+
+
 def test_variables_on_another_grid_are_left_out(write):
     def edit(file):
         file.createDimension("lat2", 2)
