@@ -71,6 +71,11 @@ class DataConfig(_Config):
         description="xarray's engine to open the files with, unchecked, whatever they hold; an escape. "
         "Default: NetCDF, GRIB or Zarr by content.",
     )
+    missing_value: tuple[float, ...] = Field(
+        (),
+        description="Values that stand for missing data where the files do not say so: -9999, or several "
+        "with commas. Default: what the files declare, and what certainly is none.",
+    )
     regrid: Annotated[float, Field(gt=0, le=45)] | None = Field(
         None,
         description="Spacing in degrees of the regular grid that reduced Gaussian, HEALPix and unstructured "

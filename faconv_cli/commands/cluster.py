@@ -13,12 +13,14 @@ from faconv_cli.commands.options import (
     Deaccumulate,
     Engine,
     Member,
+    MissingValue,
     Overwrite,
     Step,
     Stream,
     TimeDim,
     TimeIndex,
     command_line,
+    split_numbers,
     tell,
 )
 from faconv_cli.config import DataConfig
@@ -71,6 +73,7 @@ def command(
     stream: Stream = None,
     data_type: DataType = None,
     deaccumulate: Deaccumulate = None,
+    missing_value: MissingValue = None,
     engine: Engine = None,
     assign: Annotated[
         Path | None,
@@ -113,6 +116,7 @@ def command(
             stream=stream,
             data_type=data_type,
             deaccumulate=bool(deaccumulate),
+            missing_value=split_numbers(missing_value, "--missing-value") or (),
             engine=engine,
         )
         found = _with_data(found, data, settings)

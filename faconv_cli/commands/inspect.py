@@ -13,6 +13,7 @@ from faconv_cli.commands.options import (
     Deaccumulate,
     Engine,
     Member,
+    MissingValue,
     Step,
     Stream,
     TimeDim,
@@ -44,6 +45,7 @@ def command(
     stream: Stream = None,
     data_type: DataType = None,
     deaccumulate: Deaccumulate = None,
+    missing_value: MissingValue = None,
     engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
@@ -73,6 +75,7 @@ def command(
     else:
         given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
         given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
+        given["missing_value"] = split_numbers(missing_value, "--missing-value")
         shown, show = _describe_data(files, RunConfig.build(None, given)), _show_data
     if as_json:
         console.result_json(shown)

@@ -65,6 +65,7 @@ Stream = Annotated[str | None, setting(DataConfig, "stream")]
 DataType = Annotated[str | None, setting(DataConfig, "data_type", metavar="TYPE")]
 Deaccumulate = Annotated[bool | None, setting(DataConfig, "deaccumulate", "--deaccumulate/--no-deaccumulate")]
 Engine = Annotated[str | None, setting(DataConfig, "engine")]
+MissingValue = Annotated[list[str] | None, setting(DataConfig, "missing_value", metavar="NUMBERS")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
 Threads = Annotated[
     int | None,

@@ -14,6 +14,7 @@ from faconv_cli.commands.options import (
     Deaccumulate,
     Engine,
     Member,
+    MissingValue,
     Overwrite,
     Step,
     Stream,
@@ -49,6 +50,7 @@ def command(
     stream: Stream = None,
     data_type: DataType = None,
     deaccumulate: Deaccumulate = None,
+    missing_value: MissingValue = None,
     engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
@@ -78,6 +80,7 @@ def command(
     """
     given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
     given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
+    given["missing_value"] = split_numbers(missing_value, "--missing-value")
     settings = RunConfig.build(None, given).data
     data, output = data_and_output(files)
     stored = _prepare(data, output, settings, round(memory * 2**30), overwrite=overwrite)

@@ -17,6 +17,7 @@ from faconv_cli.commands.options import (
     Device,
     Engine,
     Member,
+    MissingValue,
     Overwrite,
     Step,
     Stream,
@@ -53,6 +54,7 @@ def command(
     stream: Stream = None,
     data_type: DataType = None,
     deaccumulate: Deaccumulate = None,
+    missing_value: MissingValue = None,
     engine: Engine = None,
     regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
     region: Annotated[str | None, setting(DataConfig, "region")] = None,
@@ -122,6 +124,7 @@ def command(
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
     given["levels"] = split_numbers(levels, "--levels")
+    given["missing_value"] = split_numbers(missing_value, "--missing-value")
     settings = RunConfig.build(config, given)
     path = output or beside(data[0], ".pt")
     if resume and overwrite:

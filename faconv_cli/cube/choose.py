@@ -40,6 +40,7 @@ class Asked:
         step: lead of forecasts: hours, or a number with a unit such as ``2d``.
         regrid: spacing in degrees of the regular grid that grids without two dimensions go to.
         stream, data_type: of GRIB messages, those to take.
+        missing_value: values that stand for missing data, whatever the files declare.
     """
 
     time_dim: str | None = None
@@ -49,6 +50,7 @@ class Asked:
     regrid: float | None = None
     stream: str | None = None
     data_type: str | None = None
+    missing_value: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

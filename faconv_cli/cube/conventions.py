@@ -16,6 +16,7 @@ from faconv_cli.cube.areas import CellAreas
 from faconv_cli.cube.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal
 from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.declared import REFUSED
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import FileField, load
@@ -160,7 +161,7 @@ def _layers_of(
         dims = _dims_of(name, roles, grid, one, asked)
         if isinstance(dims, Refusal):
             return dims
-        layers += _along(name, roles, grid, one, dims)
+        layers += _along(name, roles, grid, one, dims, Screen.of(roles.variables[name], asked.missing_value))
     return layers
 
 
@@ -173,6 +174,9 @@ def _no_field(name: str, roles: Coordinates) -> Refusal | None:
         return Refusal("an auxiliary coordinate", "a channel is a field of its own", "leave it out")
     if variable.dtype.kind not in "fiub":
         return Refusal(f"not numeric ({variable.dtype})", "a channel holds numbers", "leave it out")
+    if variable.encoding.get(REFUSED):
+        reason = str(variable.encoding[REFUSED])
+        return Refusal(reason, "packed values are stored times scale plus offset", "correct the attribute")
     if 0 in variable.shape:
         empty = variable.dims[variable.shape.index(0)]
         return Refusal(
@@ -219,13 +223,14 @@ def _dims_of(name: str, roles: Coordinates, grid: Grid, times: Times, asked: Ask
     return _Dims(dict.fromkeys(others, 0) | times.fixed, level, member, members, merged, squeezed)
 
 
-def _along(name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims) -> list[Layer]:
+def _along(
+    name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims, screen: Screen
+) -> list[Layer]:
     """One layer for each level and member."""
     variable, steps = roles.once(roles.variables[name]), len(times.stamps.values)
     repeated = roles.variables[name] if variable.shape != roles.variables[name].shape else None
     regridding = roles.regriddings.get(grid.y_name)
     make = FileField if regridding is None else partial(PointField, regridding=regridding)
-    screen = Screen.of(variable)
     layers = []
     for number, channel in enumerate(_channels(name, variable, dims.level, roles)):
         variant = (*(text_of(variable.attrs, key) for key in _GRIB_KINDS), channel.level_units)

@@ -123,7 +123,11 @@ def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Fie
     refused: dict[str, Refusal] = {}
     for one in open_datasets(path):
         found = find_layers(
-            _timeless(one.dataset), path, Asked(regrid=data.regrid), one.close, refused=one.refused
+            _timeless(one.dataset),
+            path,
+            Asked(regrid=data.regrid, missing_value=data.missing_value),
+            one.close,
+            refused=one.refused,
         )
         layers |= {layer.channel.name: layer for layer in found.layers}
         refused |= found.refused

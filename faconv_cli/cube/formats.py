@@ -11,6 +11,7 @@ import netCDF4
 import xarray as xr
 from xarray.backends import CachingFileManager, NetCDF4DataStore
 
+from faconv_cli.cube.declared import decoded
 from faconv_cli.cube.foreign import what_is
 from faconv_cli.cube.integrity import classic_size, grib_count
 from faconv_cli.cube.lazy import first_line
@@ -60,8 +61,8 @@ def _open_with_engine(location: str, engine: str) -> list[Opened]:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = xr.open_dataset(location, engine=engine, decode_times=False, cache=False)
-    return [Opened(dataset)]
+        raw = xr.open_dataset(location, engine=engine, decode_cf=False, cache=False)
+        return [Opened(decoded(raw, location))]
 
 
 def _open_path(path: Path) -> list[Opened]:
@@ -114,7 +115,7 @@ def _open_netcdf(path: Path) -> list[Opened]:
     with warnings.catch_warnings():
         # attributes that contradict each other or name what is not there: conventions.py judges them
         warnings.simplefilter("ignore")
-        datasets = [_open_group(manager, group) for group in groups or ["/"]]
+        datasets = [_open_group(manager, group, path) for group in groups or ["/"]]
     return [Opened(dataset, manager.close) for dataset in datasets]
 
 
@@ -125,12 +126,12 @@ def _groups(group: netCDF4.Dataset) -> Iterator[netCDF4.Dataset]:
         yield from _groups(inner)
 
 
-def _open_group(manager: Any, group: str) -> xr.Dataset:
+def _open_group(manager: Any, group: str, path: Path) -> xr.Dataset:
     """Open a group with the coordinates of those it lies in, whose dimensions it may use."""
     store = NetCDF4DataStore(manager, group=group, lock=netcdf_lock())  # type: ignore[no-untyped-call]
-    dataset = xr.open_dataset(store, decode_times=False, cache=False)
+    dataset = decoded(xr.open_dataset(store, decode_cf=False, cache=False), str(path))
     for outer in PurePosixPath(group).parents:
-        dataset = with_coordinates_of(dataset, _open_group(manager, str(outer)))
+        dataset = with_coordinates_of(dataset, _open_group(manager, str(outer), path))
     return dataset
 
 

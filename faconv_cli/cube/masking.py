@@ -5,13 +5,17 @@ What ``_FillValue`` and ``missing_value`` declare, the library has made NaN alre
 - the fill that NetCDF writes where nobody wrote or declared anything: 9.97e36 in floats, -32767 in shorts,
   and so on (not in bytes, where each value is likely meant: NetCDF User's Guide, "Fill Values");
 - values outside ``valid_min``, ``valid_max`` or ``valid_range`` (CF conventions, section 2.5.1);
-- infinities, and whatever else lies beyond 1e30.
+- infinities, and whatever else is 1e30 or more;
+- 1e20 and 9.999e20, which CMIP and GrADS write and no quantity is to the last digit;
+- what ``--missing-value`` names.
+
+Other values that may be fill are told of, and remain: see `suspects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import netCDF4
@@ -19,10 +23,16 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.declared import FLAWS
+from faconv_cli.cube.suspects import Extremes, extremes, suspicions
+
 LARGEST = 1e30
-Reason = Literal["missing", "undeclared", "infinite", "invalid"]
+_CERTAIN = (np.float32(1e20), np.float32(9.999e20))  # of either sign
+_LEAST_CERTAIN = np.float32(9.99e19)
+Reason = Literal["missing", "undeclared", "named", "infinite", "invalid"]
 _WORDS: dict[Reason, str] = {
     "undeclared": "fill that the file does not declare as such",
+    "named": "what --missing-value names",
     "infinite": "infinite",
     "invalid": "outside the valid range that the file gives",
 }
@@ -35,21 +45,29 @@ class Screen:
 
     Attributes:
         fill: fill that nobody declared, in decoded values; None where the variable cannot have any.
+        named: what the user takes as missing, in decoded values.
         low, high: what lies below or above is invalid.
         tolerance: how far decoded values may lie off, by the rounding of packing.
-        flaw: why the variable's own valid range is not heeded, if so.
+        flaws: what of the variable's own attributes is not heeded, or not as it stands.
     """
 
     fill: float | None = None
+    named: tuple[float, ...] = ()
     low: float = -np.inf
     high: float = np.inf
     tolerance: float = 0.0
-    flaw: str = ""
+    flaws: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, variable: xr.Variable) -> Screen:
-        """Read the screen off the attributes and the encoding of a decoded variable."""
+    def of(cls, variable: xr.Variable, named: Sequence[float] = ()) -> Screen:
+        """Read the screen off the attributes and the encoding of a decoded variable.
+
+        Args:
+            variable: decoded.
+            named: what the user takes as missing.
+        """
         encoding, packed = variable.encoding, _Packing.of(variable)
+        plain = cls(named=tuple(named), tolerance=packed.tolerance, flaws=tuple(encoding.get(FLAWS, ())))
         declared = [encoding[key] for key in ("_FillValue", "missing_value") if encoding.get(key) is not None]
         kind = packed.stored.str[1:]
         fill = next((number for number in map(_number_in_text, declared) if number is not None), None)
@@ -61,14 +79,11 @@ class Screen:
             (packed.stored_bound(bound) for bound in bounds) if len(bounds) == 2 else (np.inf, -np.inf)
         )
         if not low <= high:
-            return cls(
-                fill,
-                tolerance=packed.tolerance,
-                flaw="its valid range is not two numbers in order, and not heeded",
-            )
+            flaw = "its valid range is not two numbers in order, and not heeded"
+            return replace(plain, fill=fill, flaws=(*plain.flaws, flaw))
         if packed.packs and all(np.asarray(bound).dtype.kind != "f" for bound in bounds):
             low, high = sorted(map(packed.decoded, (low, high)))
-        return cls(fill, low, high, packed.tolerance)
+        return replace(plain, fill=fill, low=low, high=high)
 
     def masked(self, fields: npt.NDArray[Any], found: Found) -> npt.NDArray[Any]:
         """Return decoded fields (..., t, y, x) with NaN for what is no value; themselves where all are.
@@ -89,6 +104,8 @@ class Screen:
             exact = not self.tolerance
             filled = fields == self.fill if exact else np.abs(fields - self.fill) <= self._slack(self.fill)
             yield "undeclared", filled
+        for value in self.named:
+            yield "named", np.abs(fields - value) <= self._slack(value)
         if self.low > -np.inf or self.high < np.inf:
             outside = (fields < self.low - self._slack(self.low)) | (
                 fields > self.high + self._slack(self.high)
@@ -159,6 +176,7 @@ class Found:
 
     def __init__(self) -> None:
         self.counts: dict[Reason, npt.NDArray[np.int64]] = {}
+        self.extremes: Extremes = np.zeros((0, 6))
 
     def add(self, reason: Reason, flawed: npt.NDArray[np.bool_]) -> None:
         """Add values (..., t, y, x) that are none for one reason."""
@@ -172,18 +190,29 @@ class Found:
 
 
 def mask_beyond(fields: npt.NDArray[np.float32], found: Found) -> None:
-    """Make NaN, in place, what of fields (t, y, x) is infinite or beyond 1e30; count all that is NaN."""
+    """Make NaN, in place, what of fields (t, y, x) is certainly no value; count all that is NaN."""
     missing = np.zeros(len(fields), np.int64)
     for step, field in enumerate(fields):  # one step at a time stays in the processor's cache
         with np.errstate(invalid="ignore"):
-            beyond = np.abs(field) > LARGEST
+            beyond = np.abs(field) >= _LEAST_CERTAIN
         if beyond.any():
+            size = np.abs(field)
+            beyond &= (size >= LARGEST) | np.isin(size, _CERTAIN)
             infinite = np.isinf(field)
             found.add_at(step, len(fields), "infinite", infinite.sum())
             found.add_at(step, len(fields), "undeclared", (beyond & ~infinite).sum())
             field[beyond] = np.nan
         missing[step] = np.count_nonzero(np.isnan(field))
     found.counts["missing"] = missing
+    found.extremes = np.array([extremes(*each) for each in zip(fields, missing.tolist(), strict=True)])
+
+
+def percent(part: int, whole: int) -> str:
+    """Give a share in per cent, to two digits, and to as many as tell it from all."""
+    share = 100 * part / whole
+    if 99 < share < 100:
+        return f"{np.floor(100 * share) / 100:g} %"
+    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
 
 
 class Ledger:
@@ -200,6 +229,7 @@ class Ledger:
         self.name, self._points = name, 0
         self._read = np.zeros(steps, bool)
         self._counts: dict[Reason, npt.NDArray[np.int64]] = {}
+        self._extremes: Extremes = np.zeros((steps, 6))
 
     def enter(self, start: int, fields: npt.NDArray[np.float32], found: Found) -> None:
         """Note what was found in the steps from ``start`` on, of which ``fields`` (t, y, x) were read."""
@@ -208,11 +238,17 @@ class Ledger:
         for reason in {*self._counts, *found.counts}:
             counts = self._counts.setdefault(reason, np.zeros(len(self._read), np.int64))
             counts[steps] = found.counts.get(reason, 0)
+        self._extremes[steps] = found.extremes if len(found.extremes) else 0
 
     @property
     def values(self) -> int:
         """How many values were read."""
         return int(self._read.sum()) * self._points
+
+    @property
+    def extremes(self) -> Extremes:
+        """Extremes of the fields that were read (n, 6), as of `suspects.extremes`."""
+        return self._extremes[self._read]
 
     def total(self, reason: Reason) -> tuple[int, int]:
         """How many of them were none for one reason, and in how many steps."""
@@ -235,5 +271,6 @@ def sentences(ledgers: Iterable[Ledger]) -> list[str]:
                 told.append(f"{name}: {values} values in {steps} fields are {words} and count as missing.")
         missing, read = sum(one.total("missing")[0] for one in group), sum(one.values for one in group)
         if missing:
-            told.append(f"{name}: {100 * missing / read:.2g} % of the values are missing.")
+            told.append(f"{name}: {percent(missing, read)} of the values are missing.")
+        told += suspicions(name, np.concatenate([one.extremes for one in group]), read)
     return told

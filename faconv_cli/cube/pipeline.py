@@ -91,6 +91,7 @@ def _open(
             data_type=data.data_type,
             engine=data.engine,
             level_units=level_units,
+            missing_value=data.missing_value,
         )
 
     names = inputs_of(expressions)

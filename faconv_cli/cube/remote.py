@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from faconv_cli.cube.declared import decoded
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import STORE_MARKERS
@@ -79,7 +80,7 @@ def _open_hdf5(url: str, file: Any) -> xr.Dataset:
     need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in formats.py
-        return xr.open_dataset(file, engine="h5netcdf", decode_times=False, cache=False)
+        return decoded(xr.open_dataset(file, engine="h5netcdf", decode_cf=False, cache=False), url)
 
 
 def need(package: str, location: str, what: str, extra: str = "zarr") -> None:

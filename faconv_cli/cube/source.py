@@ -44,6 +44,7 @@ def open_cube(
     data_type: str | None = None,
     engine: str | None = None,
     level_units: Sequence[str] = (),
+    missing_value: Sequence[float] = (),
 ) -> Cube:
     """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
 
@@ -64,6 +65,7 @@ def open_cube(
         engine: of xarray, to open all of them with (see `formats.open_datasets`).
         level_units: units to count levels in where they can be, those of a training. Default: those of the
             first file.
+        missing_value: values that stand for missing data, besides what the files declare.
 
     Raises:
         InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
@@ -75,7 +77,7 @@ def open_cube(
             raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
-    asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type)
+    asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type, tuple(missing_value))
     opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, one in opened:
@@ -306,7 +308,7 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
     if time.irregular_steps:
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     parts = [part for one in series for part in one.parts]
-    offer.notes += [f"{part.path}: {part.name}: {part.screen.flaw}." for part in parts if part.screen.flaw]
+    offer.notes += [f"{part.path}: {part.name}: {flaw}." for part in parts for flaw in part.screen.flaws]
     anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
     offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]
     offer.notes += _repeats_told([one.file for one in series])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from faconv_cli.cube.declared import decoded
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import is_url
@@ -139,7 +140,7 @@ def _decoded(group: Group) -> tuple[xr.Dataset, list[str]]:
         elif array.metadata.zarr_format == 2 and array.ndim > 2 and array.fill_value == 0:
             zeros.append(name)
     # by name, as consolidated metadata are: a folder lists them in any order, and channels follow it
-    return xr.decode_cf(raw[sorted(map(str, raw.variables))], decode_times=False), sorted(zeros)
+    return decoded(raw[sorted(map(str, raw.variables))], group.basename or str(group.store)), sorted(zeros)
 
 
 def missing_value(array: Array[Any]) -> Any:

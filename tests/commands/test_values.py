@@ -5,6 +5,7 @@ import json
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from faconv_cli.app import main
 from faconv_cli.checkpoint import read_checkpoint
@@ -128,3 +129,50 @@ def test_a_regridded_record_is_trained_on_and_embedded_as_it_was(capsys, tmp_pat
     with netCDF4.Dataset(tmp_path / "e.nc") as file:
         assert np.isfinite(file["embedding"][:].filled(np.nan)).all()
         assert (len(file.dimensions["lat"]), len(file.dimensions["lon"])) == (6, 12)
+
+
+def _write_filled(path, fill):
+    """Temperatures with land in one corner that holds ``fill``."""
+    rng = np.random.default_rng(1)
+    waves = np.sin(np.arange(STEPS)[:, None, None] / 3 + np.arange(48).reshape(SHAPE) / 5)
+    values = (280 + waves + 0.1 * rng.normal(size=(STEPS, *SHAPE))).astype(np.float32)
+    values[:, :2, :3] = fill
+    axes = {
+        "time": ("time", np.arange(STEPS), {"units": "days since 2001-01-01"}),
+        "lat": ("lat", np.linspace(-25, 25, 6), {"units": "degrees_north"}),
+        "lon": ("lon", np.linspace(0, 70, 8), {"units": "degrees_east"}),
+    }
+    data = xr.Dataset({"t": (("time", "lat", "lon"), values, {"units": "K"})}, axes)
+    data.to_netcdf(path, encoding={"t": {"_FillValue": np.float32(np.nan) if np.isnan(fill) else None}})
+    return path
+
+
+@pytest.mark.parametrize(("fill", "option"), [(1e20, []), (-9999, ["--missing-value", "-9999"])])
+def test_fill_that_is_known_or_named_gives_what_missing_data_give(capsys, tmp_path, fill, option):
+    embedded = []
+    for name, value, options in (("plain", np.nan, []), ("filled", fill, option)):
+        data = _write_filled(tmp_path / f"{name}.nc", value)
+        paths = [tmp_path / f"{name}{suffix}" for suffix in (".pt", ".z.nc", ".r.nc")]
+        run(capsys, "train", data, "-o", paths[0], *QUICK, *options)
+        run(capsys, "embed", "--checkpoint", paths[0], data, paths[1], "--threads", "1")
+        run(capsys, "cluster", paths[1], "-o", paths[2], "-k", "2", "--data", data, *options)
+        run(capsys, "prepare", data, tmp_path / f"{name}.zarr", *options)
+        with (
+            xr.open_dataset(paths[1]) as z,
+            xr.open_dataset(paths[2]) as regimes,
+            xr.open_dataset(tmp_path / f"{name}.zarr", consolidated=True) as store,
+        ):
+            embedded.append((z.embedding.values, regimes.composite_t.values, store.t.values))
+    for plain, filled in zip(*embedded, strict=True):
+        np.testing.assert_array_equal(filled, plain)
+
+
+def test_fill_that_nothing_declares_is_told_of_by_inspect_and_in_the_log(capsys, tmp_path):
+    data = _write_filled(tmp_path / "data.nc", -9999)
+    notes = json.loads(run(capsys, "inspect", "--json", data).out)["notes"]
+    assert any(note.startswith("t: -9999 is the lowest value, of 12% of the values") for note in notes)
+    told = run(capsys, "train", data, "-o", tmp_path / "m.pt", *QUICK).err
+    assert "pass --missing-value -9999, or declare it in the file." in told
+    assert "Warning" not in told
+    named = json.loads(run(capsys, "inspect", "--json", data, "--missing-value", "-9999").out)
+    assert named["variables"][0]["missing_share"] == 0.125
