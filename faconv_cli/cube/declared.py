@@ -44,7 +44,10 @@ def decoded(raw: xr.Dataset, where: str) -> xr.Dataset:
         variable.attrs = attributes
         variable.encoding |= {FLAWS: flaws} if flaws else {}
         variable.encoding |= {REFUSED: refused} if refused else {}
-    return xr.decode_cf(raw, decode_times=False)
+    dataset = xr.decode_cf(raw, decode_times=False)
+    # as xarray orders what it decodes at once; of equal evidence the first coordinate counts
+    indices = [name for name in dataset.coords if name in dataset.dims]
+    return dataset[[*dataset.data_vars, *indices, *(name for name in dataset.coords if name not in indices)]]
 
 
 def _heeded(attributes: Mapping[Any, Any], stored: np.dtype[Any]) -> tuple[dict[Any, Any], list[str], str]:
