@@ -15,6 +15,7 @@ from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.encode import define_grid, define_time, encode_time
+from faconv_cli.cube.grid import Grid
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import global_attributes, history, notes
@@ -60,7 +61,7 @@ def create_embedding_file(
     with netcdf_output(path, overwrite=overwrite) as file:
         with netcdf_lock():
             _define(file, checkpoint, cube, layout, command)
-        yield EmbeddingWriter(file)
+        yield EmbeddingWriter(file, cube.grid)
         with netcdf_lock():
             file.setncatts(notes(cube))
 
@@ -75,16 +76,29 @@ def append_embedding_file(path: Path, cube: Cube, *, command: str) -> Iterator[E
     with netcdf_output(path, overwrite=True, copy_of=path) as file:
         with netcdf_lock():
             file.history = f"{history(command)}\n{file.history}"
-        yield EmbeddingWriter(file)
+            grid = _grid_of(file, cube.grid)
+        yield EmbeddingWriter(file, grid)
         with netcdf_lock():
             file.setncatts(notes(cube))
 
 
-class EmbeddingWriter:
-    """Appends rows to an open file."""
+def _grid_of(file: netCDF4.Dataset, grid: Grid) -> Grid:
+    """The grid in the order of a file that holds maps on it: the data may have been turned since."""
+    if not grid.regular or not {"lat", "lon"} <= file.variables.keys():
+        return grid
+    return Grid.from_coordinates(np.asarray(file["lat"][:]), np.asarray(file["lon"][:]))
 
-    def __init__(self, file: netCDF4.Dataset) -> None:
-        self._file = file
+
+class EmbeddingWriter:
+    """Appends rows to an open file.
+
+    Args:
+        file: that they go to.
+        grid: in the order of points that its maps have.
+    """
+
+    def __init__(self, file: netCDF4.Dataset, grid: Grid) -> None:
+        self._file, self._grid = file, grid
         self._units: str = file[schema.TIME].units
 
     def write(self, rows: Rows, cube: Cube) -> None:
@@ -107,9 +121,9 @@ class EmbeddingWriter:
             [encode_time(cube.time.slice(step, step + 1), self._units) for step in rows.attended.tolist()]
         )
         if rows.attention is not None:
-            self._put(schema.ATTENTION, at, cube.grid.to_file_order(rows.attention))
+            self._put(schema.ATTENTION, at, self._grid.to_file_order(rows.attention))
         if rows.teleconnection is not None:
-            self._put(schema.TELECONNECTION, at, cube.grid.to_file_order(rows.teleconnection))
+            self._put(schema.TELECONNECTION, at, self._grid.to_file_order(rows.teleconnection))
 
     def _put(self, name: str, at: Any, values: np.ndarray | None) -> None:
         if name in self._file.variables and values is not None:

@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 from faconv_cli import schema
+from faconv_cli.cube.grid import Grid
 from faconv_cli.embed import run as run_module
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
@@ -131,6 +132,18 @@ def test_appending_is_bit_for_bit_writing_at_once(checkpoint, cube, tmp_path):
     xr.testing.assert_identical(whole.drop_attrs(), grown.drop_attrs())
     assert grown.attrs["history"].count("faconv embed") == 3
     assert _write(checkpoint, cube, tmp_path / "grown.nc", append=True) == 0
+
+
+def test_maps_that_are_appended_lie_as_those_before_them_though_the_data_are_turned(
+    checkpoint, cube, tmp_path
+):
+    _write(checkpoint, cube, tmp_path / "whole.nc")
+    turned = replace(cube, grid=Grid.from_coordinates(cube.grid.lat[::-1], cube.grid.lon[::-1] - 360))
+    _write(checkpoint, cube.slice(0, 61), tmp_path / "grown.nc")
+    _write(checkpoint, turned, tmp_path / "grown.nc", append=True)
+    whole, grown = _all(tmp_path / "whole.nc"), _all(tmp_path / "grown.nc")
+    for name in (schema.ATTENTION, schema.TELECONNECTION):
+        np.testing.assert_array_equal(grown[name].values, whole[name].values)
 
 
 def test_appending_computes_the_new_steps_only(checkpoint, cube, tmp_path, monkeypatch):
