@@ -9,18 +9,30 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import faconv_cli
 from faconv_cli import console
 from faconv_cli.commands import cluster, compare, embed, forecast, inspect, prepare, sample, train
-from faconv_cli.errors import FaconvError, Stopped
-from faconv_cli.guard import guarded
+from faconv_cli.errors import DEBUG, FaconvError, Stopped, explained
+from faconv_cli.guard import guarded, stopping_signals
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, context: Any) -> Any:
+        """Run a command; Typer would take an `EOFError` of a library for the end of its own input."""
+        try:
+            return super().invoke(context)
+        except EOFError as error:
+            raise explained(error) from error
+
 
 app = typer.Typer(
     name="faconv",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -72,9 +84,12 @@ def main(arguments: list[str] | None = None) -> None:
             guarded(_run)
         else:
             _run(arguments)
-    except FaconvError as error:
-        console.fail(str(error), error.exit_code)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        told = error if isinstance(error, FaconvError) else explained(error)
+        console.fail(str(told), told.exit_code)
+        sys.exit(told.exit_code)
 
 
 def _wants_json_log() -> bool:
@@ -84,7 +99,7 @@ def _wants_json_log() -> bool:
 
 
 def _run(arguments: list[str] | None = None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping_signals():
         signal.signal(number, _stop)
     try:
         with console.library_warnings():
@@ -98,6 +113,6 @@ def _run(arguments: list[str] | None = None) -> None:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in stopping_signals():
         signal.signal(each, signal.SIG_IGN)  # a second one must not cut the cleaning up short
     raise Stopped(number)

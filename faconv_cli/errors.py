@@ -3,6 +3,8 @@
 A message says three things: what was found, what was wanted, what to do.
 """
 
+import traceback
+
 
 class FaconvError(Exception):
     """Base of all errors shown to a user as one message, without a traceback.
@@ -54,6 +56,34 @@ class InterruptedRunError(FaconvError):
     """A run that was stopped from outside and can be taken up again."""
 
     exit_code = 75
+
+
+DEBUG = "FACONV_DEBUG"  # environment variable that asks for tracebacks
+
+
+def explained(error: Exception) -> FaconvError:
+    """Tell in a sentence what nobody expected: no memory, no room, or a fault of ours or of a library."""
+    text = str(error).strip().partition("\n")[0][:200]
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in text:
+        return FaconvError(
+            f"memory ran out ({text or type(error).__name__})",
+            wanted="the work needs more than there is",
+            do="ask for more memory, or for less at once with --batch",
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return OutputError(
+            f"{error.filename or 'a file'}: {error.strerror}",
+            wanted="it must be possible to read and write it",
+            do="make room, or check the path and its permissions",
+        )
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame.f_globals.get("__name__", "").startswith("faconv_cli")]
+    place = f" in {own[-1].f_globals['__name__']}, line {own[-1].f_lineno}" if own else ""
+    return FaconvError(
+        f"{type(error).__name__}{place}: {text or 'nothing more is known'}",
+        wanted="this is a fault of faconv or of a library, not of yours",
+        do=f"report it with the command, what pip freeze lists, and the traceback that {DEBUG}=1 gives",
+    )
 
 
 class Stopped(BaseException):

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -34,15 +34,13 @@ def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
         _check_place(path, overwrite, inputs)
     except OSError as error:  # a name that is too long, a folder that may not be searched
         raise OutputError(
-            f"{path}: {error.strerror}", wanted="the output must be writable", do="choose another"
+            f"{path}: {error.strerror or error}",
+            wanted="it cannot be written there",
+            do="choose another place",
         ) from None
 
 
-def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
-    if not is_utf8(path):
-        raise OutputError(
-            f"the name {str(path)!r} is not UTF-8", wanted="NetCDF files have such names", do="choose another"
-        )
+def _check_free(path: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder", wanted="the output must be a file", do="add a file name")
     if path.exists() and not overwrite:
@@ -51,6 +49,14 @@ def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
             wanted="faconv never replaces a file unasked",
             do="choose another name or pass --overwrite",
         )
+
+
+def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
+    if not is_utf8(path):
+        raise OutputError(
+            f"the name {str(path)!r} is not UTF-8", wanted="NetCDF files have such names", do="choose another"
+        )
+    _check_free(path, overwrite=overwrite)
     if any(path.exists() and one.exists() and one.samefile(path) for one in inputs):
         raise OutputError(
             f"{path} is read and would be replaced",
@@ -66,6 +72,15 @@ def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
             wanted=f"{path.name} must be created there",
             do="choose another folder or change its permissions",
         )
+    # permissions do not tell of quotas, of systems like /proc, and of names too long for the file system
+    temporary = _temporary(path)
+    temporary.touch()
+    temporary.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """Name what becomes an output when it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 @contextmanager
@@ -80,23 +95,19 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
             disk is full.
     """
     check_output(path, overwrite=overwrite)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _temporary(path)
     try:
         with writing(temporary):
             yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        check_output(path, overwrite=overwrite)
+        _check_free(path, overwrite=overwrite)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         # netCDF4 tells of a full disk as a RuntimeError
         if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF:"):
             raise
-        raise OutputError(
-            f"{path}: {getattr(error, 'strerror', None) or error}",
-            wanted="the file could not be written",
-            do="make room or choose another folder",
-        ) from error
+        raise _unwritten(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,22 +141,51 @@ def last_path(path: Path) -> Path:
 
 
 @contextmanager
-def log_file(path: Path, *, append: bool) -> Iterator[TextIO]:
-    """Open a file for lines that one process at a time writes.
+def log_file(path: Path, *, append: bool) -> Iterator[Callable[[str], None]]:
+    """Give what adds a line to a file that one process at a time writes.
+
+    Lines that were there stay until the first new one; a file that got none does not stay.
 
     Raises:
-        OutputError: another process is writing it.
+        OutputError: another process is writing it, or it cannot be written.
     """
-    with path.open("a", encoding="utf-8") as file:
+    try:
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    anew = not append
+
+    def add(line: str) -> None:
+        nonlocal anew
+        try:
+            if anew:
+                file.truncate(0)
+            anew = False
+            file.write(f"{line}\n")
+            file.flush()
+        except OSError as error:
+            raise _unwritten(path, error) from error
+
+    with file:
         if not _locked(file):
             raise OutputError(
                 f"{path} is being written by another process",
                 wanted="one training at a time writes a checkpoint",
                 do="wait for it, or choose another output",
             )
-        if not append:
-            file.truncate(0)
-        yield file
+        try:
+            yield add
+        finally:
+            if not path.stat().st_size:
+                path.unlink()
+
+
+def _unwritten(path: Path, error: Exception) -> OutputError:
+    return OutputError(
+        f"{path}: {getattr(error, 'strerror', None) or error}",
+        wanted="the file could not be written",
+        do="make room or choose another folder",
+    )
 
 
 def _locked(file: TextIO) -> bool:

@@ -30,6 +30,7 @@ POLL_S = 1.0
 _SLOTS, _SLOT_BYTES = 16, 4352  # a path has at most 4096 bytes
 _HEAD = struct.Struct("=BqQH")  # kind, thread, how often the slot was taken, bytes of the path
 _FREE, _READING, _WRITING = range(3)
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
@@ -122,8 +123,11 @@ def guarded(work: Callable[[], None], stalled_s: float = STALLED_S) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     ended, alive = os.pipe()
+    # a signal that comes before it can be passed on waits until then
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, stopping_signals())
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         os.close(ended)
         _page = page
         _die_with(parent)
@@ -131,6 +135,7 @@ def guarded(work: Callable[[], None], stalled_s: float = STALLED_S) -> None:
         return
     os.close(alive)
     _pass_signals_to(child)
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
     status, stalled = _wait(child, ended, page, stalled_s)
     for note in page.notes(_WRITING):
         with suppress(OSError):
@@ -149,12 +154,21 @@ def _die_with(parent: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def stopping_signals() -> list[int]:
+    """List the signals that end a job: those of users, of shells that close, and of batch systems.
+
+    Without those that were ignored when it started, as nohup has it.
+    """
+    found = (getattr(signal, name) for name in STOPPING if hasattr(signal, name))
+    return [number for number in found if signal.getsignal(number) != signal.SIG_IGN]
+
+
 def _pass_signals_to(child: int) -> None:
     def pass_on(number: int, _: FrameType | None) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping_signals():
         signal.signal(number, pass_on)
 
 

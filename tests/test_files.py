@@ -93,7 +93,7 @@ def test_a_name_that_the_system_cannot_have_is_refused(tmp_path):
 def test_one_process_at_a_time_writes_a_log(tmp_path):
     path = tmp_path / "log"
     with log_file(path, append=False) as one:
-        one.write("first\n")
+        one("first")
         with (
             pytest.raises(OutputError, match="being written by another process"),
             log_file(path, append=False),
@@ -101,11 +101,18 @@ def test_one_process_at_a_time_writes_a_log(tmp_path):
             pass
     assert path.read_text() == "first\n"
     with log_file(path, append=True) as more:
-        more.write("second\n")
+        more("second")
     assert path.read_text() == "first\nsecond\n"
     with log_file(path, append=False) as anew:
-        anew.write("third\n")
+        assert path.read_text() == "first\nsecond\n"  # until there is something new
+        anew("third")
     assert path.read_text() == "third\n"
+
+
+def test_a_log_that_got_no_line_does_not_stay(tmp_path):
+    with pytest.raises(ValueError, match="failed"), log_file(tmp_path / "log", append=False):
+        raise ValueError("failed")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_credentials_stay_out_of_what_is_written():

@@ -14,7 +14,7 @@ PRELUDE = """
 import os, signal, sys, time
 from faconv_cli.errors import FaconvError
 from faconv_cli.files import atomic_output
-from faconv_cli.guard import guarded, reading
+from faconv_cli.guard import guarded, reading, stopping_signals
 from pathlib import Path
 def main(work):
     try:
@@ -27,7 +27,7 @@ def crash(number):
 """
 
 
-def run(work, cwd, timeout=30):
+def run(work, cwd, timeout=30, *, nohup=False):
     """Run statements as the guarded work of a process; its exit code (or -signal) and stderr."""
     done = subprocess.run(
         [sys.executable, "-c", f"{PRELUDE}\ndef work():\n    {work}\nmain(work)"],
@@ -36,6 +36,7 @@ def run(work, cwd, timeout=30):
         capture_output=True,
         text=True,
         timeout=timeout,
+        preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if nohup else None,
     )
     return done.returncode, done.stdout, done.stderr.strip()
 
@@ -87,7 +88,7 @@ def test_a_crash_leaves_no_half_written_output(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [getattr(signal, name) for name in guard.STOPPING])
 def test_signals_reach_the_work_and_its_exit_code_comes_back(tmp_path, number):
     script = tmp_path / "work.py"
     script.write_text(
@@ -99,6 +100,11 @@ def test_signals_reach_the_work_and_its_exit_code_comes_back(tmp_path, number):
     started.send_signal(number)
     assert started.wait(timeout=10) == 42
     started.stdout.close()
+
+
+def test_nohup_is_heeded(tmp_path):
+    work = "print(signal.SIGHUP in stopping_signals(), flush=True)\n    os.kill(os.getppid(), signal.SIGHUP)"
+    assert run(f"{work}\n    time.sleep(0.3)", tmp_path, nohup=True) == (0, "False\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")

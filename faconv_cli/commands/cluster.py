@@ -120,9 +120,15 @@ def command(
             engine=engine,
         )
         found = _with_data(found, data, settings)
+    fresh = not output.exists()
     write_regimes(output, found, command=command_line(), overwrite=overwrite)
     if figure:
-        save_figure(figure, found, overwrite=overwrite)
+        try:
+            save_figure(figure, found, overwrite=overwrite)
+        except BaseException:
+            if fresh:  # both or neither, so that the same command may be given again
+                output.unlink(missing_ok=True)
+            raise
     report = {"output": str(output), **summary(found)}
     console.result_json(report) if json else _show(report)
 

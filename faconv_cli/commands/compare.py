@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -92,20 +94,22 @@ def command(
     given = {"task": task, "validation": validation, **_settings(settings)}
     configs = [encoder_config(config, given, name) for name in names]
     chosen = choose_device(device)
-    console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    opened = _open(data, configs[0].data, time_range, test, labels)
-    prepared = prepare_all(opened, configs, equal_parameters=budget == "parameters", parameters=parameters)
-    if budget == "time":
-        prepared = [spend_time(one, 60 * minutes, chosen) for one in prepared]
-    folder = _folder(output or beside(data[0], ".compare"))
-    jobs = plan_jobs(opened, prepared, seeds, lead, folder)
-    try:
-        results = [_run(job, number, len(jobs), chosen) for number, job in enumerate(jobs, start=1)]
-    except Stopped:
-        raise InterruptedRunError(
-            "stopped", wanted=f"finished runs are kept in {folder}", do="run the same command to go on"
-        ) from None
-    written = write_tables(folder, results)
+    with _folder(output or beside(data[0], ".compare")) as folder:
+        console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
+        opened = _open(data, configs[0].data, time_range, test, labels)
+        prepared = prepare_all(
+            opened, configs, equal_parameters=budget == "parameters", parameters=parameters
+        )
+        if budget == "time":
+            prepared = [spend_time(one, 60 * minutes, chosen) for one in prepared]
+        jobs = plan_jobs(opened, prepared, seeds, lead, folder)
+        try:
+            results = [_run(job, number, len(jobs), chosen) for number, job in enumerate(jobs, start=1)]
+        except Stopped:
+            raise InterruptedRunError(
+                "stopped", wanted=f"finished runs are kept in {folder}", do="run the same command to go on"
+            ) from None
+        written = write_tables(folder, results)
     _show(results)
     console.result(f"{' and '.join(map(str, written))}: {len(names)} encoders, {seeds} seeds")
 
@@ -140,14 +144,26 @@ def _open(
     return Data(record, training, tested, read_labels(labels, time) if labels else {})
 
 
-def _folder(path: Path) -> Path:
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """Make the folder of results; it does not stay where nothing came into it."""
+    from faconv_cli.compare.table import TABLES
+    from faconv_cli.files import check_output
+
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"{path}: {error.strerror}", wanted="results need a folder", do="choose another --output"
         ) from None
-    return path
+    try:
+        for name in TABLES:
+            check_output(path / name, overwrite=True)
+        yield path
+    except BaseException:
+        with suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def _run(job: Job, number: int, count: int, device: torch.device) -> Result:

@@ -230,15 +230,14 @@ def _follow(training: Training, path: Path, *, resume: bool) -> None:
     from faconv_cli.fit.loop import StepReport
 
     with (
-        log_file(path.with_suffix(METRICS), append=resume) as metrics,
+        log_file(path.with_suffix(METRICS), append=resume) as keep,
         console.progress("training step", training.steps_left) as line,
     ):
         for report in training.run():
             if isinstance(report, StepReport):
                 line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
             else:
-                metrics.write(json.dumps(asdict(report)) + "\n")
-                metrics.flush()
+                keep(json.dumps(asdict(report)))
                 _tell_epoch(report, training.start)
     console.result(f"{path}: {_told(training)}")
 

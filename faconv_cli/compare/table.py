@@ -14,6 +14,7 @@ import numpy as np
 from faconv_cli.compare.run import Result
 from faconv_cli.files import atomic_output
 
+TABLES = ("compare.csv", "compare.json")
 Row = dict[str, float | int | None]
 
 
@@ -44,7 +45,7 @@ def write_tables(folder: Path, results: Sequence[Result]) -> tuple[Path, Path]:
     writer.writerow(["encoder", *names])
     writer.writerows([encoder, *(row.get(name) for name in names)] for encoder, row in rows.items())
     runs = [{"encoder": result.encoder, "seed": result.seed, **result.numbers} for result in results]
-    written = folder / "compare.csv", folder / "compare.json"
+    written = folder / TABLES[0], folder / TABLES[1]
     contents = text.getvalue(), json.dumps({"encoders": rows, "runs": runs}, indent=1)
     for path, content in zip(written, contents, strict=True):
         with atomic_output(path, overwrite=True) as temporary:

@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 
 from faconv_cli.app import main
+from faconv_cli.guard import stopping_signals
 
 QUICK = [
     *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
@@ -72,7 +73,7 @@ def folder(tmp_path_factory):
 
 
 def _call(arguments):
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in stopping_signals()}
     try:
         with pytest.raises(SystemExit) as stopped:
             main(list(map(str, arguments)))
@@ -241,12 +242,15 @@ def test_appending_twice_adds_nothing_the_second_time(run, folder, tmp_path):
     assert (tmp_path / "e.nc").read_bytes() == before
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
+)
 def test_a_signal_ends_a_command_whole_and_a_second_one_waits(
     folder, tmp_path, monkeypatch, capfd, number, code
 ):
     """Slurm and terminals send more than one: the cleaning up must not be cut short."""
-    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {each: signal.getsignal(each) for each in stopping_signals()}
     cleaned = []
 
     def interrupted(*_):

@@ -117,14 +117,16 @@ def test_what_holds_differences_says_so_by_its_attributes_or_names(attributes, d
     assert is_difference(**{"name": "t", "long_name": "", "standard_name": ""} | attributes) == difference
 
 
-def test_only_differences_of_temperatures_say_so_in_files():
+def test_temperatures_say_in_files_whether_they_are_differences():
     told = {
         (units, difference): units_metadata(Channel("x", units, difference=difference))
         for units in ("degC", "Pa", "")
         for difference in (True, False)
     }
-    assert {key for key, text in told.items() if text} == {("degC", True)}
-    assert told["degC", True] == "temperature: difference"
+    assert {key: text for key, text in told.items() if text} == {
+        ("degC", True): "temperature: difference",
+        ("degC", False): "temperature: on_scale",
+    }
 
 
 @pytest.mark.parametrize(
