@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -17,8 +19,6 @@ from faconv_cli.errors import InputError
 
 if TYPE_CHECKING:
     from zarr import Array, Group
-
-_MOST_COUNTED = 200_000  # chunks; more are not looked for one by one
 
 
 def open_store(location: str) -> list[Opened]:
@@ -37,7 +37,7 @@ def open_store(location: str) -> list[Opened]:
         root, notes = _open_root(location)
         opened = [one for group in _groups(root) for one in _open_group(root, group)]
         if not is_url(location):
-            notes += [note for group in _groups(root) for note in _unwritten(group)]
+            notes += [note for group in _groups(root) for note in _unwritten(location, group)]
     first = opened[0]
     return [first._replace(notes=(*notes, *first.notes)), *opened[1:]]
 
@@ -168,13 +168,18 @@ def _number(text: str, array: Array[Any]) -> float:
         return float(FillValueCoder.decode(text, array.dtype))
 
 
-def _unwritten(group: Group) -> Iterator[str]:
+def _unwritten(location: str, group: Group) -> Iterator[str]:
     """Say of which fields there are chunks that were never written, and read as 0 though nobody wrote it."""
     for name, array in group.arrays():
-        fields = array.ndim > 2 and array.nchunks <= _MOST_COUNTED
-        if not fields or array.fill_value != 0 or missing_value(array) == 0:
+        if array.ndim < 3 or array.fill_value != 0 or missing_value(array) == 0:
             continue
-        written = array.nchunks_initialized
-        if written < array.nchunks:
-            missing = array.nchunks - written
-            yield f"{name}: {missing} of {array.nchunks} chunks were never written: they are 0."
+        stored = array.shards or array.chunks
+        count = math.prod(-(-size // of) for size, of in zip(array.shape, stored, strict=True))
+        missing = count - _files_in(Path(location) / array.path)
+        if missing > 0:
+            yield f"{name}: {missing} of {count} chunks were never written: they are 0."
+
+
+def _files_in(folder: Path) -> int:
+    """Count the chunks of an array, which are all files in its folder but its metadata."""
+    return sum(not name.startswith((".z", "zarr.json")) for _, _, names in os.walk(folder) for name in names)
