@@ -102,7 +102,7 @@ def _parts(found: Sequence[_Message], keys: _Keys) -> list[list[_Message]]:
     parts: dict[Header, list[_Message]] = {}
     for message in found:
         parts.setdefault((*keys.of(message, _COMMON), _code(message, keys)), []).append(message)
-    return sorted(parts.values(), key=lambda part: int(keys.one(part[0], "paramId")))
+    return sorted(parts.values(), key=lambda part: str(keys.one(part[0], "paramId")).zfill(9))
 
 
 def _code(message: _Message, keys: _Keys) -> str:
