@@ -102,6 +102,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "static_names": list(constants.static_names),
         "input_units": dict(constants.input_units),
         "level_units": list(constants.level_units),
+        "input_differences": None
+        if constants.input_differences is None
+        else sorted(constants.input_differences),
         "accumulated": {name: cycle and asdict(cycle) for name, cycle in constants.accumulated.items()},
     }
     arrays = {
@@ -170,6 +173,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 statics=array["statics"],
                 input_units=about["input_units"],
                 level_units=_level_units(about),
+                input_differences=_set_or_none(about.get("input_differences")),
                 accumulated={
                     name: cycle and Cycle(**cycle) for name, cycle in about.get("accumulated", {}).items()
                 },
@@ -193,6 +197,10 @@ def _channel(saved: Mapping[str, Any]) -> Channel:
 def _level_units(about: Mapping[str, Any]) -> tuple[str, ...]:
     own = [channel["level_units"] for channel in about["channels"] if channel["level_units"]]
     return tuple(about.get("level_units", dict.fromkeys(own)))
+
+
+def _set_or_none(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _load(path: Path) -> tuple[dict[str, Any], str]:

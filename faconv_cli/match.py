@@ -14,7 +14,7 @@ from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.size import eased
-from faconv_cli.cube.units import in_units
+from faconv_cli.cube.units import in_units, same_kind
 from faconv_cli.errors import CheckpointError
 
 _DAYS_OF_A_MONTH = 30.4
@@ -62,7 +62,9 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
                 wanted=f"the checkpoint was trained on {_as_it_is(theirs)}",
                 do="embed data prepared in the same run as those of the training",
             )
-    _check_differences(checkpoint, cube)
+    derived = {expression.name for expression in parse_all(checkpoint.config.data.derive)}
+    differences = {channel.name for channel in checkpoint.channels if channel.difference}
+    same_kind(cube, differences, among={*names} - derived)  # derived channels are as the formula makes them
     cube = in_units(cube, {channel.name: channel.units for channel in checkpoint.channels})
     if cube.time.step != checkpoint.time_step:
         raise CheckpointError(
@@ -86,22 +88,6 @@ def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:
         f"Steps are stamped at another time of the month ({cube.time.labels[0]}) than in training ({first}): "
         "if one of them is stamped at the end of its months, the climatology is that of other months."
     ]
-
-
-def _check_differences(checkpoint: Checkpoint, cube: Cube) -> None:
-    """Refuse anomalies where the training had the quantity itself, and the other way round."""
-    derived = {expression.name for expression in parse_all(checkpoint.config.data.derive)}
-    for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
-        if ours.difference != theirs.difference and ours.name not in derived:
-            raise CheckpointError(
-                f"{ours.name} holds {_kind(ours)}",
-                wanted=f"the checkpoint was trained on {_kind(theirs)}",
-                do="give data of that kind, or correct their standard_name or units_metadata",
-            )
-
-
-def _kind(channel: Channel) -> str:
-    return "anomalies or differences" if channel.difference else "the quantity itself"
 
 
 def _weighted_as_in_training(checkpoint: Checkpoint, cube: Cube) -> Cube:

@@ -67,6 +67,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
         statics=rng.normal(size=(2, 4, 6)).astype(np.float32),
         input_units={"u10": "m s-1"},
         level_units=("hPa",),
+        input_differences=frozenset({"u10"}),
         accumulated={"tp": Cycle(24.0, 1.0), "sf": None},
     )
     write_checkpoint(tmp_path / "m.pt", replace(checkpoint, constants=constants), overwrite=False)
@@ -76,6 +77,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
     assert read.constants.static_names == ("oro", "lsm")
     assert read.constants.input_units == {"u10": "m s-1"}
     assert read.constants.level_units == ("hPa",)
+    assert read.constants.input_differences == {"u10"}
     assert read.constants.accumulated == {"tp": Cycle(24.0, 1.0), "sf": None}
     assert describe(read)["static channels"] == ["oro", "lsm"]
     write_checkpoint(tmp_path / "plain.pt", checkpoint, overwrite=False)
@@ -95,13 +97,14 @@ def test_a_checkpoint_that_does_not_say_what_is_a_difference_is_read_by_its_name
     write_checkpoint(tmp_path / "new.pt", replace(checkpoint, channels=channels), overwrite=False)
     monkeypatch.undo()
     about = json.loads(written[0]["about"])
-    del about["level_units"]
+    del about["level_units"], about["input_differences"]
     for channel in about["channels"]:
         del channel["difference"]
     torch.save(written[0] | {"about": json.dumps(about)}, tmp_path / "old.pt")
     read = read_checkpoint(tmp_path / "old.pt")
     assert [channel.difference for channel in read.channels] == [False, True, True]
     assert read.constants.level_units == ("hPa",)
+    assert read.constants.input_differences is None
 
 
 def test_the_same_contents_give_the_same_bytes(checkpoint, tmp_path):

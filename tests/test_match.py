@@ -251,10 +251,23 @@ def test_anomalies_are_another_quantity_than_what_they_are_of(checkpoint, datase
     with pytest.raises(CheckpointError, match=r"t2m holds anomalies .*trained on the quantity itself"):
         open_matching(checkpoint, [path])
     channels = tuple(replace(one, difference=one.name == "t2m") for one in checkpoint.channels)
+    constants = replace(checkpoint.constants, input_differences=frozenset({"t2m"}))
+    of_anomalies = replace(checkpoint, channels=channels, constants=constants)
     anomalies["t2m"].attrs["units"] = "degC"
-    cube = open_matching(replace(checkpoint, channels=channels), [_write(tmp_path / "c.nc", anomalies)])
+    cube = open_matching(of_anomalies, [_write(tmp_path / "c.nc", anomalies)])
     unchanged = open_matching(checkpoint, [_write(tmp_path / "k.nc", dataset)])
     np.testing.assert_array_equal(cube.read(0, 30)[:, 0], unchanged.read(0, 30)[:, 0])
+
+
+def test_formulas_read_the_kind_of_data_they_read_in_training(checkpoint, dataset, tmp_path):
+    assert checkpoint.constants.input_differences == frozenset()
+    anomalies = dataset.copy()
+    anomalies["u10"].attrs["long_name"] = "anomaly of the wind"
+    path = _write(tmp_path / "data.nc", anomalies)
+    with pytest.raises(CheckpointError, match=r"u10 holds anomalies .*trained on the quantity itself"):
+        open_matching(checkpoint, [path])
+    unsaid = replace(checkpoint, constants=replace(checkpoint.constants, input_differences=None))
+    assert len(open_matching(unsaid, [path]).channels) == 3
 
 
 @pytest.mark.parametrize("kept", [{}, {"levels": (500.0,)}, {"variables": ("z500", "z850")}])

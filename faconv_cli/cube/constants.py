@@ -44,6 +44,8 @@ class Constants:
             forecast, with the cycle of that; ``None`` where it has none.
         input_units: units of the channels that formulas read, by name.
         level_units: units that levels are counted in.
+        input_differences: which of the channels that formulas read hold differences; ``None`` where a
+            checkpoint does not say.
     """
 
     mask: npt.NDArray[np.bool_] | None = None
@@ -51,4 +53,5 @@ class Constants:
     statics: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     input_units: Mapping[str, str] = field(default_factory=dict)
     level_units: tuple[str, ...] = ()
+    input_differences: frozenset[str] | None = None
     accumulated: Mapping[str, Cycle | None] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from faconv_cli.cube.opened import ACCUMULATED, DATA_TYPE, STREAM
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
-from faconv_cli.cube.units import is_difference
+from faconv_cli.cube.units import conversion, is_difference
 from faconv_cli.errors import InputError
 
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
@@ -36,7 +36,7 @@ _RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run t
 _KINDS = {"stream": STREAM, "data type": DATA_TYPE}  # of GRIB messages, by their attribute
 OPTIONS = {what: f"--{what.replace(' ', '-')}" for what in _KINDS}
 _MEMBERS = {"cf", "pf"}  # the control and the perturbed forecasts of one ensemble
-_PRESSURE_UNITS = {"pa", "hpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar"}
+_PRESSURE_UNITS = {"pa", "hpa", "mbar", "mb", "millibar", "millibars", "bar", "dbar"}  # without udunits
 
 
 Run = dict[str, tuple[str, tuple[str, ...]]]
@@ -330,7 +330,7 @@ def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: Co
         coordinate = xr.Variable((level_dim,), np.arange(count), {"units": ""})
     level_units = text_of(coordinate.attrs, "units")
     levels = np.atleast_1d(load(coordinate, roles.path, level_dim or name)).astype(np.float64)
-    if len(levels) == 1 and level_units.lower() not in _PRESSURE_UNITS:
+    if len(levels) == 1 and not _is_pressure(level_units):
         return [whole]
     return [
         replace(whole, name=f"{name}{level:g}", level=float(level), level_units=level_units)
@@ -356,10 +356,14 @@ def _scalar_pressure(name: str, roles: Coordinates) -> xr.Variable | None:
         if (
             coordinate is not None
             and coordinate.ndim == 0
-            and text_of(coordinate.attrs, "units").lower() in _PRESSURE_UNITS
+            and _is_pressure(text_of(coordinate.attrs, "units"))
         ):
             return coordinate
     return None
+
+
+def _is_pressure(units: str) -> bool:
+    return units.lower() in _PRESSURE_UNITS or conversion(units, "Pa") is not None
 
 
 def joined(names: Iterable[str]) -> str:

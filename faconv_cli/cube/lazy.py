@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.masking import Found, Ledger, Screen, mask_beyond
+from faconv_cli.cube.masking import Found, Ledger, Screen, first_valid, mask_beyond
 from faconv_cli.errors import InputError
 from faconv_cli.guard import reading
 
@@ -100,7 +100,7 @@ class FileField:
         self._used()
         raw = self.screen.masked(raw if time is not None else raw[..., None, :, :], found)
         if self.merged is not None:
-            raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
+            raw = first_valid(raw)
         return raw
 
     def repeats_differ(self, step: int) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Literal
 
 import netCDF4
@@ -189,15 +190,28 @@ class Found:
         self.counts.setdefault(reason, np.zeros(steps, np.int64))[step] += count
 
 
+def certainly_none(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Mark what is infinite, 1e30 or more, or fill to the last digit of single precision."""
+    with np.errstate(invalid="ignore"):
+        beyond: npt.NDArray[np.bool_] = np.abs(values) >= _LEAST_CERTAIN
+    if beyond.any():
+        with np.errstate(over="ignore"):
+            size = np.abs(values).astype(np.float32)
+        beyond &= (size >= LARGEST) | np.isin(size, _CERTAIN)
+    return beyond
+
+
+def first_valid(versions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Take of (version, ...) at each point the first that is a value, else the last."""
+    return reduce(lambda kept, more: np.where(np.isnan(kept) | certainly_none(kept), more, kept), versions)
+
+
 def mask_beyond(fields: npt.NDArray[np.float32], found: Found) -> None:
     """Make NaN, in place, what of fields (t, y, x) is certainly no value; count all that is NaN."""
     missing = np.zeros(len(fields), np.int64)
     for step, field in enumerate(fields):  # one step at a time stays in the processor's cache
-        with np.errstate(invalid="ignore"):
-            beyond = np.abs(field) >= _LEAST_CERTAIN
+        beyond = certainly_none(field)
         if beyond.any():
-            size = np.abs(field)
-            beyond &= (size >= LARGEST) | np.isin(size, _CERTAIN)
             infinite = np.isinf(field)
             found.add_at(step, len(fields), "infinite", infinite.sum())
             found.add_at(step, len(fields), "undeclared", (beyond & ~infinite).sum())

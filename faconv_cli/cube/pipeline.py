@@ -19,7 +19,7 @@ from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.units import in_units
+from faconv_cli.cube.units import in_units, same_kind
 from faconv_cli.errors import InputError
 
 
@@ -51,6 +51,7 @@ def open_record(paths: Sequence[str | Path], data: DataConfig, constants: Consta
         constants = _read_constants(inputs, inputs_of(expressions), data)
         constants = replace(constants, accumulated=accumulated)
     if expressions:
+        same_kind(inputs, constants.input_differences, among=constants.input_units)
         inputs = in_units(inputs, constants.input_units)  # as in training, whatever these files have
         cube = derive(cube, inputs, expressions)
     if constants.mask is not None:
@@ -135,9 +136,10 @@ def _each_step(
 def _read_constants(cube: Cube, inputs: Sequence[str], data: DataConfig) -> Constants:
     """Read mask and static fields from their files, and note the units of what formulas read."""
     units = {channel.name: channel.units for channel in cube.channels if channel.name in inputs}
+    differences = frozenset(one.name for one in cube.channels if one.name in units and one.difference)
     levels = tuple(dict.fromkeys(one.level_units for one in cube.channels if one.level_units))
     mask = None if data.mask is None else read_mask(data.mask, cube.grid, data)
     if not data.static:
-        return Constants(mask, input_units=units, level_units=levels)
+        return Constants(mask, input_units=units, level_units=levels, input_differences=differences)
     names, statics = read_statics(data.static, cube.grid, data)
-    return Constants(mask, names, statics, units, levels)
+    return Constants(mask, names, statics, units, levels, differences)

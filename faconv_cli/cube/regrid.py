@@ -8,7 +8,7 @@ Missing values take no part; a cell is missing where less than half of its weigh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from faconv_cli.cube.grid import Grid, check_degrees, on_sphere
 from faconv_cli.cube.lazy import FileField, load
-from faconv_cli.cube.masking import Found, mask_beyond
+from faconv_cli.cube.masking import Found, first_valid, mask_beyond
 from faconv_cli.errors import InputError, UsageError
 
 MOST_CELLS = 2**26
@@ -89,7 +89,7 @@ class PointField(FileField):
         raw = raw if time is not None else raw[..., None, :]
         raw = self.screen.masked(raw[..., None, :], found)
         if self.merged is not None:
-            raw = reduce(lambda kept, more: np.where(np.isnan(kept), more, kept), raw)
+            raw = first_valid(raw)
         with np.errstate(over="ignore"):
             points = raw.astype(np.float32)
         mask_beyond(points, found)

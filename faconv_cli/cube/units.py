@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -230,6 +230,30 @@ def plain(a: Unit) -> Unit:
 def angle(a: Unit, b: Unit) -> Unit:
     """Give the unit of the angle of two parts in one unit."""
     return Unit(parsed("radian"), spelt="radian") if common(a, b) != UNKNOWN else UNKNOWN
+
+
+def same_kind(cube: Cube, differences: Collection[str] | None, among: Collection[str]) -> None:
+    """Refuse anomalies where a training had the quantity itself, and the other way round.
+
+    Args:
+        cube: the channels.
+        differences: names of those that held differences in training; ``None`` where that is not known.
+        among: names of those that count.
+
+    Raises:
+        CheckpointError: a channel is of another kind.
+    """
+    if differences is None:
+        return
+    for channel in cube.channels:
+        if channel.name in among and channel.difference != (channel.name in differences):
+            kinds = ("anomalies or differences", "the quantity itself")
+            ours, theirs = kinds if channel.difference else kinds[::-1]
+            raise CheckpointError(
+                f"{channel.name} holds {ours}",
+                wanted=f"the checkpoint was trained on {theirs}",
+                do="give data of that kind, or correct their standard_name or units_metadata",
+            )
 
 
 def in_units(cube: Cube, wanted: Mapping[str, str]) -> Cube:

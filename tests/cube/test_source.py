@@ -251,6 +251,20 @@ def test_final_and_preliminary_data_are_merged_and_told(write):
     assert any("expver is merged" in note for note in cube.notes)
 
 
+def test_fill_that_nothing_declares_does_not_hide_preliminary_data(write):
+    def change(ds):
+        first = ds["x"].where(ds["time"] < 80, 1e20)
+        both = xr.concat([first, ds["x"]], "expver").transpose("time", "expver", "lat", "lon")
+        return ds.assign(x=both.assign_attrs(units="K")).assign_coords(expver=[1, 5])
+
+    np.testing.assert_array_equal(whole(open_cube([rewrite(write(), change)]))[:, 0], ramp(6, 3, 4))
+
+
+@pytest.mark.parametrize("units", ["kPa", "hectopascals", "mb"])
+def test_a_single_level_in_any_unit_of_pressure_is_named(write, units):
+    assert names(open_cube([on_levels(write, "a.nc", [500], units)], variables=["z"])) == ["z500"]
+
+
 @pytest.mark.parametrize("versions", [["0001"] * 4 + ["0005"] * 2, np.array([1, 1, 1, 1, 5, 5], "i4")])
 def test_steps_of_preliminary_data_are_told(write, versions):
     def edit(file):
