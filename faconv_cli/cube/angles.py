@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,29 @@ def in_degrees(values: npt.ArrayLike, units: str) -> Floats:
     assert factor is not None
     angles = np.asarray(values, np.float64)
     return angles if factor == 1 else np.round(angles * factor, _DIGITS)
+
+
+def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple[Floats, Floats, list[str]]:
+    """Latitudes and longitudes of any shape in degrees, with what was converted, in sentences.
+
+    Args:
+        lat, lon: as in the file.
+        units: of latitude and longitude, by name, each of angle or none.
+    """
+    names, given = [repr(name) for name in units], any(unit not in ("", "1") for unit in units.values())
+    north, east = (in_degrees(one, unit) for one, unit in zip((lat, lon), units.values(), strict=True))
+    notes = [
+        f"{name!r} is converted from {unit} to degrees."
+        for name, unit in units.items()
+        if degrees_in_one(unit) != 1
+    ]
+    radians = radians_told(north, east)
+    if radians == "surely" and not given:
+        north, east = (in_degrees(one, "radian") for one in (north, east))
+        notes.append(f"{' and '.join(names)} have no units and go around the circle in radians: converted.")
+    elif radians and (radians == "surely" or not given):
+        notes.append(f"{' and '.join(names)} are taken as degrees, but may be radians: set their units.")
+    return north, east, notes
 
 
 def radians_told(lat: Floats, lon: Floats) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.angles import degrees_in_one, in_degrees, radians_told
-from faconv_cli.cube.axes import Axes, axes_of_mesh, once_around
+from faconv_cli.cube.angles import degrees_in_one, in_degrees, pair_in_degrees
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.horizontal import make_grid
 from faconv_cli.cube.lazy import load
 from faconv_cli.cube.regrid import Regridding, healpix_points, regridding
 from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
@@ -207,16 +207,9 @@ class Coordinates:
                 "add latitude and longitude to the file, or correct their units",
                 stage=2,
             )
-        north, east = (in_degrees(self._horizontal(name), unit) for name, unit in units.items())
-        radians = radians_told(north, east)
-        if radians == "surely" and not any(units.values()):
-            north, east = (in_degrees(one, "radian") for one in (north, east))
-            self.note(f"{lat!r} and {lon!r} have no units and go around the circle in radians: converted.")
-        elif radians and (radians == "surely" or not any(units.values())):
-            self.note(f"{lat!r} and {lon!r} are taken as degrees, but may be radians: set their units.")
-        for name, unit in units.items():
-            if degrees_in_one(unit) != 1:
-                self.note(f"{name!r} is converted from {unit} to degrees.")
+        north, east, notes = pair_in_degrees(self._horizontal(lat), self._horizontal(lon), units)
+        for note in notes:
+            self.note(note)
         return north, east
 
     def note(self, note: str) -> None:
@@ -233,52 +226,16 @@ class Coordinates:
         return self._grids[lat, lon]
 
     def _checked(self, lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -> Grid:
-        """The grid of coordinates in degrees, of two axes where they are a mesh."""
+        """The grid of coordinates in degrees."""
         try:
-            mesh = axes_of_mesh(lat, lon)
-            grid = None if mesh is None else self._mesh(mesh, y, x, names)
-            if grid is not None:
-                return grid
-            return self._axes(lat, lon, y, x) if lat.ndim == 1 else self._curved(lat, lon, y, x)
+            made = make_grid(lat, lon, y, x, names)
         except InputError as error:
             raise InputError(f"{self.path}: {error.found}", wanted=error.wanted, do=error.do) from None
-
-    def _mesh(self, mesh: Axes, y: str, x: str, names: tuple[str, str]) -> Grid | None:
-        """The regular grid of a mesh; None where its axes are in no order."""
-        y, x = (x, y) if mesh.turned else (y, x)
-        try:
-            grid = self._axes(mesh.lat, mesh.lon, y, x)
-        except InputError:
-            return None
-        self.note(
-            f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes: the grid is taken as "
-            "regular."
-        )
-        return grid
-
-    def _axes(self, lat: Floats, lon: Floats, y: str, x: str) -> Grid:
-        """A regular grid, each meridian once."""
-        once = once_around(lon, x)
-        grid = Grid.from_coordinates(lat, lon[once], y, x)
-        left = len(lon) - len(lon[once])
-        if left:
-            self._once[x] = once
-            self.note(
-                f"{left} of {len(lon)} columns along {x} are there again at the other end (longitude "
-                f"{lon[0]:g} to {lon[-1]:g}): each meridian is taken once, {lon[once][0]:g} to "
-                f"{lon[once][-1]:g}."
-            )
-        return grid
-
-    def _curved(self, lat: Floats, lon: Floats, y: str, x: str) -> Grid:
-        grid = replace(Grid.from_coordinates(lat, lon, y, x), along=self._along(y, x))
-        again = int(grid.again.sum())
-        if again:
-            self.note(
-                f"{again} of {lat.size} points on ({y}, {x}) are at the places of others: each place weighs "
-                "once."
-            )
-        return grid
+        for note in made.notes:
+            self.note(note)
+        if made.once is not None:
+            self._once[made.grid.x_name] = made.once
+        return made.grid if made.grid.regular else replace(made.grid, along=self._along(y, x))
 
     def _along(self, y: str, x: str) -> dict[str, xr.Variable]:
         """What the file has along two dimensions: see `Grid.along`."""
