@@ -18,7 +18,7 @@ from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.units import conversion
 
 _CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew
-_FEWEST, _FEWEST_UNTOLD = 4, 8  # steps of a cycle that can be told by its values; without a word of the file
+_FEWEST, _FEWEST_UNTOLD = 6, 8  # steps of a cycle that can be told by its values; without a word of the file
 _SPANS, _CYCLES_A_SPAN = 3, 2  # of steps that are read
 _BLOCK, _SMALL = 8, 1024  # points along a side of a block; points of a grid that is read whole
 _FEWEST_FALLS = 8  # values that a conclusion needs
@@ -57,7 +57,7 @@ class Sawtooth:
 def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
     """Tell whether a channel is accumulated since the start of a forecast; None where it is not.
 
-    From the lengths that GRIB messages say; else, of amounts in steps of three hours or less (six where the
+    From the lengths that GRIB messages say; else, of amounts in steps of three hours or less (four where the
     file speaks of a sum), from the values of some steps: they fall at one time of the day only.
     """
     reader, channel = cube.readers[number], cube.channels[number]

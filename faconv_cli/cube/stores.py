@@ -48,15 +48,7 @@ def _open_root(location: str) -> tuple[Group, list[str]]:
     kept = zarr.open_group(location, mode="r")
     if kept.metadata.consolidated_metadata is None:
         return kept, []
-    try:
-        stale = [_outgrown(kept, array) for array in _own_dimensions(kept)]
-    except FileNotFoundError as error:  # an array that the copy names is gone
-        raise InputError(
-            f"{location}: consolidated metadata do not match the arrays ({first_line(error)})",
-            wanted="they name the arrays that are there",
-            do="consolidate them again, with zarr.consolidate_metadata",
-        ) from None
-    told = [text for text in stale if text]
+    told = [text for text in (_outgrown(kept, array) for array in _own_dimensions(kept)) if text]
     if not told:
         return (kept if is_url(location) else zarr.open_group(location, mode="r", use_consolidated=False)), []
     return _listed(location, told[0]), [
@@ -73,7 +65,10 @@ def _outgrown(root: Group, array: Array[Any]) -> str:
     """Say how an array differs from what consolidated metadata say of it; "" where it does not."""
     import zarr
 
-    own = zarr.open_array(array.store_path, mode="r", zarr_format=root.metadata.zarr_format)
+    try:
+        own = zarr.open_array(array.store_path, mode="r", zarr_format=root.metadata.zarr_format)
+    except FileNotFoundError:
+        return f"there is no {array.basename}"
     if own.shape == array.shape:
         return ""
     return f"{array.basename} has {own.shape[0]} values, and they say {array.shape[0]}"

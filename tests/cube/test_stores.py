@@ -1,6 +1,7 @@
 """Zarr stores that say one thing and hold another."""
 
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -77,6 +78,16 @@ def test_a_store_at_a_url_that_has_grown_is_read_whole(tmp_path, zarr_format):
     cube = open_cube([url])
     assert cube.shape[0] == 6
     assert any("stale" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_that_consolidated_metadata_name_and_is_gone_is_no_matter(tmp_path, zarr_format):
+    location = tmp_path / "x.zarr"
+    to_zarr(record(4).assign(heights=("n", np.arange(3.0))), location, zarr_format, consolidated=True)
+    shutil.rmtree(location / "heights")
+    cube = open_cube([location])
+    assert cube.shape[0] == 4
+    assert any("stale (there is no heights)" in note for note in cube.notes)
 
 
 def test_a_store_that_has_grown_where_arrays_cannot_be_listed_is_refused(tmp_path, monkeypatch):
