@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from faconv_cli.cube.constants import Cycle
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.masking import Ledger
 from faconv_cli.cube.readers import Masked, Picked, Reader
 from faconv_cli.cube.roles import text_of
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -80,21 +81,20 @@ def of_cycle(time: TimeAxis, cycle: Cycle) -> Sawtooth:
 
 def known_lengths(reader: Reader) -> Floats | None:
     """(t,) hours that each step reaches back, where all files say it."""
-    while isinstance(reader, Masked | Picked):
-        reader = reader.inner
-    if not isinstance(reader, Series):
+    series = _series_of(reader)
+    if series is None:
         return None
-    parts = [part.accumulated for part in reader.parts]
+    parts = [part.accumulated for part in series.parts]
     if any(own is None for own in parts):
         return None
-    return np.array([parts[part][step] for part, step in zip(reader.part, reader.step, strict=True)])
+    return np.array([parts[part][step] for part, step in zip(series.part, series.step, strict=True)])
 
 
 def _of_lengths(time: TimeAxis, lengths: Floats, *, amount: bool) -> Sawtooth | None:
     continues = _continues(time, lengths)
     if not continues.any():
         return None
-    return Sawtooth(lengths, continues, _cycle_of(time, lengths, continues), amount)
+    return Sawtooth(lengths, continues, _cycle_of(time, lengths), amount)
 
 
 def _continues(time: TimeAxis, lengths: Floats) -> npt.NDArray[np.bool_]:
@@ -104,7 +104,7 @@ def _continues(time: TimeAxis, lengths: Floats) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _cycle_of(time: TimeAxis, lengths: Floats, continues: npt.NDArray[np.bool_]) -> Cycle | None:
+def _cycle_of(time: TimeAxis, lengths: Floats) -> Cycle | None:
     """The times of the day at which accumulations begin, where they are the same throughout."""
     hours = next((hours for hours in sorted(_CYCLES) if lengths.max() <= hours * (1 + 1e-6)), None)
     if hours is None:
@@ -117,7 +117,7 @@ def _cycle_of(time: TimeAxis, lengths: Floats, continues: npt.NDArray[np.bool_])
 def _from_values(time: TimeAxis, reader: Reader, channel: Channel) -> Cycle | None:
     kind = _kind(reader, channel)
     step = time.step_days * 24
-    if kind is None or 24 / step < (_FEWEST if kind else _FEWEST_UNTOLD):
+    if kind is None or _series_of(reader) is None or 24 / step < (_FEWEST if kind else _FEWEST_UNTOLD):
         return None
     before, after, hour = _changes(time, reader, step)
     if not np.isfinite(after).any():
@@ -169,15 +169,24 @@ def _changes(time: TimeAxis, reader: Reader, step: float) -> tuple[Floats, Float
     return before, after, hour
 
 
-def _some_points(reader: Reader) -> list[Reader]:
-    """Blocks of points in the quarters of the grid; all points of a small one."""
-    _, h, w = reader.shape
+def _some_points(reader: Reader) -> list[Series]:
+    """Blocks of points in the quarters of the grid, or all points of a small one; not entered in ledgers."""
+    series = _series_of(reader)
+    if series is None:
+        return []
+    parts = [replace(part, ledger=Ledger(part.name, part.steps)) for part in series.parts]
+    series, (_, h, w) = replace(series, parts=tuple(parts)), series.shape
     if h * w <= _SMALL:
-        return [reader]
+        return [series]
     blocks = product(*([_block(size, share) for share in (0.25, 0.75)] for size in (h, w)))
-    if isinstance(reader, Series):
-        return [reader.pick(rows, columns) for rows, columns in blocks]
-    return [Picked(reader, rows, columns) for rows, columns in blocks]
+    return [series.pick(rows, columns) for rows, columns in blocks]
+
+
+def _series_of(reader: Reader) -> Series | None:
+    """The steps of files behind a reader that only leaves out points."""
+    while isinstance(reader, Masked | Picked):
+        reader = reader.inner
+    return reader if isinstance(reader, Series) else None
 
 
 def _block(size: int, share: float) -> npt.NDArray[np.int64]:
@@ -206,6 +215,8 @@ def _first_phase(before: Floats, after: Floats, phase: Any, count: int, least_ju
 
 def contradicts(time: TimeAxis, reader: Reader, cycle: Cycle) -> bool:
     """Whether values fall within a cycle, though in an accumulation they would not."""
+    if _series_of(reader) is None:
+        return False
     step = time.step_days * 24
     before, after, hour = _changes(time, reader, step)
     if not np.isfinite(after).any() or _of_both_signs(after):

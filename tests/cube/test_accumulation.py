@@ -114,6 +114,15 @@ def test_what_is_no_accumulation_is_not_taken_for_one(tmp_path, fields, attribut
         open_record([path], EACH_STEP)
 
 
+def test_values_read_to_tell_count_in_no_ledger(tmp_path):
+    fields = accumulated(rain(shape=(40, 50)))
+    fields[:, 5:15] = np.nan
+    cube = open_record([record(tmp_path / "x.nc", fields)], DataConfig())
+    assert any("accumulated" in note for note in cube.notes)
+    assert not cube.masked
+    assert not any(ledger.values for ledger in cube.ledgers)
+
+
 def test_daily_values_are_left_alone(tmp_path):
     path = record(tmp_path / "x.nc", rain(20), freq="1D", GRIB_stepType="accum")
     assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
