@@ -25,7 +25,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.declared import FLAWS
-from faconv_cli.cube.suspects import Extremes, extremes, suspicions
+from faconv_cli.cube.suspects import Extremes, extremes, percent, suspicions
 
 LARGEST = 1e30
 _CERTAIN = (np.float32(1e20), np.float32(9.999e20))  # of either sign
@@ -219,14 +219,6 @@ def mask_beyond(fields: npt.NDArray[np.float32], found: Found) -> None:
         missing[step] = np.count_nonzero(np.isnan(field))
     found.counts["missing"] = missing
     found.extremes = np.array([extremes(*each) for each in zip(fields, missing.tolist(), strict=True)])
-
-
-def percent(part: int, whole: int) -> str:
-    """Give a share in per cent, to two digits, and to as many as tell it from all."""
-    share = 100 * part / whole
-    if 99 < share < 100:
-        return f"{np.floor(100 * share) / 100:g} %"
-    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
 
 
 class Ledger:

@@ -43,6 +43,14 @@ def extremes(field: npt.NDArray[np.float32], missing: int) -> tuple[float, ...]:
     return (low, lowest, above, high, highest, below)
 
 
+def percent(part: int, whole: int) -> str:
+    """Give a share in per cent, to two digits, and to as many as tell it from all."""
+    share = 100 * part / whole
+    if 99 < share < 100:
+        return f"{np.floor(100 * share) / 100:g} %"
+    return f"{share:.0f} %" if share >= 10 else f"{share:.2g} %"
+
+
 def suspicions(name: str, found: Extremes, values: int) -> list[str]:
     """Tell which extremes of a variable may stand for missing data, and what to do about it.
 
@@ -84,7 +92,7 @@ def _told(
     beyond = f", apart from all others ({low:.6g} to {high:.6g})" if np.isfinite(others).all() else ""
     which, told = "lowest" if sign > 0 else "highest", f"{sign * value:.6g}"
     return (
-        f"{name}: {told} is the {which} value, of {count / values:.0%} of the values, in {fields} fields"
+        f"{name}: {told} is the {which} value, of {percent(count, values)} of the values, in {fields} fields"
         f"{beyond}. It is taken as a value; if it stands for missing data, pass --missing-value {told}, or "
         "declare it in the file."
     )

@@ -66,6 +66,14 @@ def test_forecasts_are_scored_by_lead(data, tmp_path):
         assert "RMSE +4" not in numbers
 
 
+def test_a_score_that_is_not_finite_is_none(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("faconv_cli.compare.run._scores", lambda *_: {"ACC +1": float("nan"), "RMSE +1": 0.5})
+    (job,) = _jobs(data, tmp_path, ("eof",))
+    numbers = _result(job).numbers
+    assert (numbers["ACC +1"], numbers["RMSE +1"]) == (None, 0.5)
+    assert finished(job).numbers == numbers
+
+
 def test_a_finished_run_is_not_repeated_unless_it_differs(data, tmp_path):
     (job,) = _jobs(data, tmp_path, ["minconvgru"])
     assert finished(job) is None

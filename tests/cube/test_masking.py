@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.masking import Found, Ledger, Screen, percent, sentences
+from faconv_cli.cube.masking import Found, Ledger, Screen, sentences
 from faconv_cli.cube.source import open_cube
 
 SHAPE = (6, 3, 4)
@@ -95,15 +95,6 @@ def test_fill_that_no_quantity_can_be_counts_as_missing_where_it_is_not_declared
 def test_numbers_as_large_as_fill_are_values_where_they_are_not_its_digits(write):
     cube = opened(write, stored("f8", 1.7e20, ordinary=1.2e20))  # molecules in a column
     assert np.isfinite(cube.read(0, 6)).all()
-
-
-@pytest.mark.parametrize(
-    ("part", "told"),
-    [(1, "0.1 %"), (14, "1.4 %"), (123, "12 %"), (995, "99.5 %"), (999, "99.9 %"), (1000, "100 %")],
-)
-def test_shares_are_told_in_plain_numbers_and_all_is_only_all(part, told):
-    assert percent(part, 1000) == told
-    assert percent(999_999, 1_000_000) == "99.99 %"
 
 
 @pytest.mark.parametrize(

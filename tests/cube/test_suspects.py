@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.suspects import extremes, suspicions
+from faconv_cli.cube.suspects import extremes, percent, suspicions
 
 RNG = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def test_customary_fill_is_told_even_where_the_quantity_reaches_as_far():
     fields = RNG.uniform(-500, 60000, (20, 8, 10))
     fields[:, 3, :4] = -999
     (told,) = told_of(fields)
-    assert told.startswith("x: -999 is the lowest value, of 5% of the values, in 20 fields")
+    assert told.startswith("x: -999 is the lowest value, of 5 % of the values, in 20 fields")
 
 
 def test_a_single_outlier_is_no_fill():
@@ -106,3 +106,12 @@ def test_a_named_value_of_packed_data_is_the_unpacked_one(write):
 
     cube = open_cube([write("a.nc", {"x": values}, edit=edit)], missing_value=[173.16])
     assert np.argwhere(np.isnan(cube.read(0, 6)[:, 0])).tolist() == [[2, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [(1, "0.1 %"), (14, "1.4 %"), (123, "12 %"), (995, "99.5 %"), (999, "99.9 %"), (1000, "100 %")],
+)
+def test_shares_are_told_in_plain_numbers_and_all_is_only_all(part, told):
+    assert percent(part, 1000) == told
+    assert percent(999_999, 1_000_000) == "99.99 %"
