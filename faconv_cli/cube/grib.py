@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,7 +76,7 @@ def open_grib(path: Path, count: int) -> list[Opened]:
         stream = messages.FileStream(str(path.resolve()), errors="raise")
         where = grib_index(path, folder)
         index = dataset.open_fileindex(stream, where, _INDEX_KEYS, computed_keys=_COMPUTED)
-        keys = _Keys(tuple(index.index_keys))
+        keys = _Keys({key: place for place, key in enumerate(index.index_keys)})
         found = [_Message(header, place) for header, places in index.iter_index() for place in places]
         read = {m.place[0] if isinstance(m.place, tuple) else m.place for m in found}
         if len(read) < count:
@@ -88,13 +88,13 @@ def open_grib(path: Path, count: int) -> list[Opened]:
 class _Keys:
     """Finds keys in the headers of an index."""
 
-    names: tuple[str, ...]
+    places: Mapping[str, int]
 
     def of(self, message: _Message, keys: Sequence[str]) -> Header:
-        return tuple(message.header[self.names.index(key)] for key in keys)
+        return tuple(message.header[self.places[key]] for key in keys)
 
     def one(self, message: _Message, key: str) -> Any:
-        return message.header[self.names.index(key)]
+        return message.header[self.places[key]]
 
 
 def _parts(found: Sequence[_Message], keys: _Keys) -> list[list[_Message]]:
