@@ -153,9 +153,10 @@ class TilingConfig(_Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.burn_in >= self.window:
+        given = self.model_fields_set
+        if self.burn_in >= self.window and ("burn_in" in given or "window" not in given):
             raise ValueError(f"burn_in {self.burn_in} leaves nothing of a window of {self.window} steps")
-        if self.stride is not None and self.stride > self.window - self.burn_in:
+        if self.stride is not None and self.stride > max(self.window - self.burn_in, 0):
             raise ValueError(
                 f"stride {self.stride} would skip steps: a window of {self.window} with burn_in "
                 f"{self.burn_in} gives at most {self.window - self.burn_in}"
@@ -275,7 +276,11 @@ class FitConfig(_Config):
         3e-3, description="Highest learning rate of the cosine schedule."
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's weight decay.")
-    points: PositiveInt = Field(512, description="Grid points decoded per frame and step of training.")
+    points: PositiveInt = Field(
+        512,
+        description="Grid points decoded per window and step of training, drawn by area; all, where the grid "
+        "has no more. Fewer by default where one window would need over 4 GiB.",
+    )
     patience: PositiveInt = Field(5, description="Epochs without a better validation loss before stopping.")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."
@@ -318,6 +323,20 @@ class RunConfig(_Config):
     def teacher_forced(self) -> int:
         """Steps of a window that are given in training to forecast."""
         return self.fit.teacher_forced or self.tiling.window - self.tiling.window // 3
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Leads that an embedding must give back, in steps; 0 is the field now."""
+        now = () if self.fit.objective == "forecast" else (0,)
+        later = () if self.fit.objective == "reconstruct" else self.fit.lead
+        return (*now, *later)
+
+    @property
+    def steps_read(self) -> int:
+        """Steps that training reads for one window: with the targets beyond it, or the window itself."""
+        if self.fit.task == "forecast":
+            return self.tiling.window
+        return self.tiling.window + max(self.targets)
 
     @property
     def lags(self) -> int:

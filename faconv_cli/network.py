@@ -20,9 +20,8 @@ from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
-from faconv_cli.windows.resolve import tiles_of
+from faconv_cli.windows.layout import nodes_of, tiles_of
 
-MOST_NODES = (64, 128)
 COORDINATE_FEATURES = 5
 
 # by name, because importing all of them takes longer than a small job
@@ -135,30 +134,7 @@ def _season_features(sub_daily: bool) -> int:
 def build_decoder(config: RunConfig, channels: int, shape: tuple[int, int]) -> PointDecoder:
     """Build the decoder of a configuration for a grid of ``shape``."""
     nodes = nodes_of(config, shape)
-    return PointDecoder(
-        config.encoder.embedding, channels, len(targets_of(config)), nodes, COORDINATE_FEATURES
-    )
-
-
-def targets_of(config: RunConfig) -> tuple[int, ...]:
-    """Leads that z must give back, in steps; 0 is the field now."""
-    now = () if config.fit.objective == "forecast" else (0,)
-    later = () if config.fit.objective == "reconstruct" else config.fit.lead
-    return (*now, *later)
-
-
-def steps_read(config: RunConfig) -> int:
-    """Steps that training reads for one window: with the targets beyond it, or the window itself."""
-    if config.fit.task == "forecast":
-        return config.tiling.window
-    return config.tiling.window + max(targets_of(config))
-
-
-def nodes_of(config: RunConfig, shape: tuple[int, int]) -> tuple[int, int]:
-    """Nodes of the spatial patterns: the grid itself for EOFs, or where it is small enough."""
-    if config.encoder.encoder == EOF:
-        return shape
-    return min(shape[0], MOST_NODES[0]), min(shape[1], MOST_NODES[1])
+    return PointDecoder(config.encoder.embedding, channels, len(config.targets), nodes, COORDINATE_FEATURES)
 
 
 def build_domain(

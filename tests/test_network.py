@@ -3,7 +3,7 @@ import torch
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import UsageError
-from faconv_cli.network import build_encoder, build_forecaster, steps_read
+from faconv_cli.network import build_encoder, build_forecaster
 from faconv_cli.windows.resolve import resolve
 
 SHAPE = (8, 12)
@@ -15,9 +15,9 @@ def _resolved(**options):
 
 
 def test_training_reads_the_targets_beyond_a_window():
-    assert steps_read(_resolved(lead=(1, 5))) == 13
-    assert steps_read(_resolved(objective="reconstruct")) == 8
-    assert steps_read(_resolved(task="forecast")) == 8
+    assert _resolved(lead=(1, 5)).steps_read == 13
+    assert _resolved(objective="reconstruct").steps_read == 8
+    assert _resolved(task="forecast").steps_read == 8
 
 
 @pytest.mark.parametrize(

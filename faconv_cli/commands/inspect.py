@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,12 @@ from faconv_cli.commands.options import (
     split_numbers,
 )
 from faconv_cli.config import DataConfig, RunConfig
-from faconv_cli.errors import UsageError
+from faconv_cli.errors import FaconvError, UsageError
+
+if TYPE_CHECKING:
+    from faconv_cli.cube.cube import Cube
+
+REFUSED = "train would refuse this"
 
 
 def command(
@@ -93,11 +98,27 @@ def _describe_data(files: list[str], settings: RunConfig) -> dict[str, Any]:
     from faconv_cli.cube.overview import overview
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.cube.size import estimate
-    from faconv_cli.windows.resolve import plan_summary
 
     cube = open_record(files, settings.data)
     console.note(estimate(cube))
-    return overview(cube) | {"plan": plan_summary(cube, settings)}
+    return overview(cube) | {"plan": _plan(cube, settings)}
+
+
+def _plan(cube: Cube, settings: RunConfig) -> dict[str, Any]:
+    """Say what `faconv train` would do with a record by default, or how it would refuse it."""
+    from faconv_cli.cube.overview import EXACT_BYTES
+    from faconv_cli.fit.prepare import plan_training, prepare
+    from faconv_cli.windows.resolve import plan_summary
+
+    try:
+        if cube.nbytes > EXACT_BYTES:
+            plan = plan_training(cube, settings)
+            return plan_summary(cube, plan.config) | {"notes": list(plan.notes)}
+        prepared = prepare(cube.cached(), settings)  # the values decide, too
+    except FaconvError as refusal:
+        return {REFUSED: str(refusal)}
+    notes = prepared.cube.notes[len(cube.notes) :]
+    return plan_summary(prepared.cube, prepared.config) | {"notes": list(notes)}
 
 
 def _show_checkpoint(seen: dict[str, Any]) -> None:
@@ -135,7 +156,17 @@ def _show_data(seen: dict[str, Any]) -> None:
     console.table("Record", ["", "value"], _record(seen))
     for note in seen["notes"]:
         console.result(f"Note: {note}")
-    console.table("Plan with default options", ["", "value"], seen["plan"].items())
+    _show_plan(seen["plan"])
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    if REFUSED in plan:
+        console.result(f"No plan: train would refuse this record. {plan[REFUSED]}")
+        return
+    rows = [(label, value) for label, value in plan.items() if label != "notes"]
+    console.table("Plan with default options", ["", "value"], rows)
+    for note in plan["notes"]:
+        console.result(f"Note: {note}")
 
 
 def _record(seen: dict[str, Any]) -> list[tuple[str, str]]:

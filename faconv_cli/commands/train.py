@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,6 +121,7 @@ def command(
     NAME.metrics.jsonl beside it.
     """
     from faconv_cli.cube.paths import beside
+    from faconv_cli.files import last_path
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
@@ -131,9 +133,12 @@ def command(
         raise UsageError(
             "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
         )
-    _check_outputs(path, data, settings.data, overwrite=overwrite or resume)
+    written = (path, last_path(path), path.with_suffix(METRICS))
+    _check_outputs(written, data, settings.data, overwrite=overwrite or resume or dry_run)
     if dry_run:
-        _show_plan(data, settings, device)
+        if not resume and not overwrite:
+            _tell_existing(written)
+        _show_plan(data, settings, device, last_path(path) if resume else None)
         return
     training = _start(data, settings, path, device, threads, resume=resume)
     try:
@@ -154,26 +159,37 @@ _SETTINGS = {
 }
 
 
-def _check_outputs(path: Path, data: list[str], settings: DataConfig, *, overwrite: bool) -> None:
+def _check_outputs(paths: Sequence[Path], data: list[str], settings: DataConfig, *, overwrite: bool) -> None:
     from faconv_cli.cube.fixed import file_of
     from faconv_cli.cube.paths import expand, local_files
-    from faconv_cli.files import check_output, last_path
+    from faconv_cli.files import check_output
 
     fixed = [file_of(text) for text in (settings.mask, *settings.static) if text]
     inputs = local_files([*expand(data)[0], *fixed])
-    for written in (path, last_path(path), path.with_suffix(METRICS)):
-        check_output(written, overwrite=overwrite, inputs=inputs)
+    for path in paths:
+        check_output(path, overwrite=overwrite, inputs=inputs)
 
 
-def _show_plan(data: list[str], settings: RunConfig, device: str) -> None:
+def _tell_existing(paths: Sequence[Path]) -> None:
+    existing = [str(path) for path in paths if path.exists()]
+    if existing:
+        console.note(f"there already: {', '.join(existing)}; training would need --overwrite")
+
+
+def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path | None) -> None:
+    from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.device import choose_device
-    from faconv_cli.fit.prepare import plan_split
+    from faconv_cli.fit.prepare import plan_training
     from faconv_cli.windows.resolve import plan_summary
 
+    if resumed:
+        read_checkpoint(resumed)
     choose_device(device)
     cube = _open(data, settings)
-    plan_split(cube, settings)
-    console.table("plan", ("", "value"), plan_summary(cube, settings).items())
+    plan = plan_training(cube, settings)
+    for text in plan.notes:
+        console.note(text)
+    console.table("plan", ("", "value"), plan_summary(cube, plan.config).items())
 
 
 def _open(data: list[str], settings: RunConfig) -> Cube:

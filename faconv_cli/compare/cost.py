@@ -14,7 +14,7 @@ from faconv_cli.compare.budget import build_network
 from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.nn.layer import RecurrentLayer2d
-from faconv_cli.windows.resolve import padded
+from faconv_cli.windows.layout import padded
 
 MEBIBYTE = 2**20
 _RESET_PEAK = "5"  # proc(5): resets VmHWM

@@ -16,8 +16,9 @@ from faconv_cli.errors import CheckpointError, InputError
 from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.layout import tiles_of
+from faconv_cli.windows.memory import embedding_batch
 from faconv_cli.windows.plan import Window, plan_windows
-from faconv_cli.windows.resolve import embedding_batch, tiles_of
 
 LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel
 
@@ -84,13 +85,15 @@ class Embedder:
             config, grid, checkpoint.normalizer.valid, checkpoint.constants.statics
         ).to(device)
         self._tiling = config.tiling
+        tiles = tiles_of(config, grid.shape, periodic=grid.periodic)
+        maps = 1 + len(self.queries) if self.has_maps else 0
         self._reader = WindowReader(
             cube,
             checkpoint.climatology,
             checkpoint.normalizer,
-            tiles_of(config, grid.shape, periodic=grid.periodic).shape,
+            tiles.shape,
             config.tiling.window,
-            batch or embedding_batch(config, len(cube.channels), grid.shape, periodic=grid.periodic),
+            batch or embedding_batch(config, len(cube.channels), tiles, config.tiling.window, maps),
         )
         self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
         self._check_queries()

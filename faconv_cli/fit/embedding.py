@@ -11,12 +11,13 @@ from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import fit_eofs, start_from_eofs
 from faconv_cli.fit.objective import Objective
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_decoder, build_encoder, nodes_of, targets_of
+from faconv_cli.network import build_decoder, build_encoder
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.eofs import EofEncoder
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window
 
 
@@ -40,7 +41,7 @@ class EmbeddingTask:
     def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
         config, cube = prepared.config, prepared.cube
         self._prepared = prepared
-        self._objective = Objective(targets_of(config), config.fit.points, config.tiling.window)
+        self._objective = Objective(config.targets, config.fit.points, config.tiling.window)
         shape, channels = cube.grid.shape, cube.shape[1]
         encoder = build_encoder(
             config,

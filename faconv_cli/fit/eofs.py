@@ -10,11 +10,11 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.decomposition import PCA, IncrementalPCA
 
-from faconv_cli.errors import InputError
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain, patch_bases
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
+from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.plan import Segments
 
@@ -105,12 +105,7 @@ def fit_eofs(
     steps = np.concatenate([np.arange(begin + lags - 1, end) for begin, end in segments])
     channels = reader.cube.shape[1]
     features = lags * channels * int(used.sum())
-    if count > min(len(steps), features):
-        raise InputError(
-            f"{len(steps)} training steps of {features} valid numbers each",
-            wanted=f"an embedding of {count} numbers needs at least as many",
-            do="pass a smaller --embedding",
-        )
+    need_room(count, len(steps), features)
     pca, components = _decompose(blocks, len(steps) * features, count, seed)
     patterns = np.zeros((lags, count, channels, *nodes))
     mean = np.zeros((channels, *nodes))

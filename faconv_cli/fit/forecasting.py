@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from faconv_cli.fit.eofs import fit_eofs, fit_inverse_model
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_forecaster, nodes_of
+from faconv_cli.network import build_forecaster
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.eofs import LinearInverseModel
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window
 
 

@@ -24,10 +24,10 @@ from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.task import Task
-from faconv_cli.network import build_domain, steps_read
+from faconv_cli.network import build_domain
 from faconv_cli.nn.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
-from faconv_cli.windows.resolve import tiles_of
+from faconv_cli.windows.layout import tiles_of
 
 LEAST_STEPS_PER_EPOCH = 8
 SMALLEST_LOSS = 1e-6
@@ -107,7 +107,7 @@ class Training:
             prepared.climatology,
             prepared.normalizer,
             tiles_of(config, grid.shape, periodic=grid.periodic).shape,
-            steps_read(config),
+            config.steps_read,
             self._batch,
         )
         self._task = make_task(prepared, self._reader, domain)

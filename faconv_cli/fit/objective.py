@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from faconv_cli.fit.points import draw_points
 from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
@@ -18,13 +19,12 @@ from faconv_cli.windows.dataset import Batch
 class Objective:
     """Mean squared error of the decoded field, in variances of each channel.
 
-    Points are drawn with a probability in proportion to the area they stand for, so the plain mean over
-    them is area-weighted, and its cost does not grow with the grid. Missing values carry no weight;
-    channels and targets carry the same.
+    It is taken at points drawn for each window (`draw_points`), weighted by the area they stand for, so that
+    its cost does not grow with the grid. Missing values carry no weight; channels and targets carry the same.
 
     Attributes:
         targets: leads in steps, 0 for the field now.
-        points: grid points drawn per frame.
+        points: grid points drawn for each window; all where the grid has no more.
         window: steps of a window; a batch holds the steps of the longest lead beside them.
     """
 
@@ -49,21 +49,17 @@ class Objective:
             batch.day_fraction[:, seen],
             domain,
         ).z
-        points = self._draw(domain, z.shape[0], generator)
-        decoded = decoder(z, points, domain)
-        counted = _counted_rows(batch, self.window).to(z.device)
+        sample = draw_points(domain, self.points, z.shape[0], generator)
+        points = sample.points[:, None].expand(z.shape[0], self.window, -1)
+        decoded = decoder(z, sample.points, domain)
+        counted = _counted_rows(batch, self.window).to(z.device)[..., None] * sample.weights[:, None]
         losses = []
         for number, lead in enumerate(self.targets):
             truth = _gather(batch.x[:, lead : lead + self.window], points)
-            weight = _gather(batch.valid[:, lead : lead + self.window], points) * counted[..., None, None]
+            weight = _gather(batch.valid[:, lead : lead + self.window], points) * counted[:, :, None]
             squares = ((decoded[:, :, number] - truth) ** 2 * weight).sum((0, 1, 3))
-            losses.append((squares / weight.sum((0, 1, 3)).clamp_min(1.0)).mean())
+            losses.append((squares / weight.sum((0, 1, 3)).clamp_min(1e-12)).mean())
         return torch.stack(losses)
-
-    def _draw(self, domain: Domain, windows: int, generator: torch.Generator) -> Tensor:
-        count = windows * self.window * self.points
-        drawn = torch.multinomial(domain.area.flatten().cpu(), count, replacement=True, generator=generator)
-        return drawn.view(windows, self.window, self.points).to(domain.area.device)
 
 
 def _gather(field: Tensor, points: Tensor) -> Tensor:

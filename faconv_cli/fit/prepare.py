@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +13,13 @@ from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology, reso
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
+from faconv_cli.windows.adapt import Sizes, adapt
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
+
+FEWEST_TRAINING = 8  # steps; a record that leaves fewer is not split unasked
+FEWEST_HELD_OUT = 6  # steps of a window of frames to validate forecasts on
 
 Segment = tuple[int, int]
 
@@ -164,25 +170,76 @@ class Prepared:
         return [windows[i] for i in generator.permutation(len(windows))]
 
 
-def plan_split(cube: Cube, config: RunConfig) -> tuple[RunConfig, Split]:
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained, before anything is read.
+
+    Attributes:
+        config: with every default resolved.
+        split: steps to train on and steps held out.
+        notes: what was chosen instead of a default, and what is left out.
+    """
+
+    config: RunConfig
+    split: Split
+    notes: tuple[str, ...]
+
+
+def plan_training(cube: Cube, config: RunConfig, values: int | None = None) -> Plan:
     """Resolve settings on a cube and split its time, refusing what cannot be trained before anything is read.
+
+    Args:
+        cube: the record.
+        config: as asked for; its defaults give way on a small record.
+        values: valid numbers of a field, where they are known; else all count as valid.
 
     Raises:
         UsageError: options that contradict the data.
-        InputError: a record shorter than a window, or too short for a lead.
+        InputError: a record too short to be trained on, or for what was asked for.
     """
+    config, split, notes = _hold_out(cube.time, config)
+    runs = [end - begin for begin, end in split.training]
+    held_out = [end - begin for begin, end in _held_out(cube.time, split)]
+    most = cube.shape[1] * math.prod(cube.grid.shape)
+    config, adapted = adapt(config, Sizes(runs, held_out, most if values is None else values))
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
-    split = split_time(cube.time, config.data.validation)
     tiling = config.tiling
     if not fits_any_record(config):
         training_windows(
             split.training, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
         )
+        notes += _left_out(runs, tiling.window)
     if config.fit.task == "embed":
         _check_leads(split, config)
     else:
-        _check_validation(cube.time, split, tiling.window)
-    return config, split
+        _check_forecast(held_out, config)
+    return Plan(config, split, (*notes, *adapted))
+
+
+def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list[str]]:
+    """Split the time as asked for; unasked, hold nothing out of a record that is too short to be split."""
+    data = config.data
+    split = split_time(time, data.validation)
+    if "validation" in data.model_fields_set or not split.validation_count:
+        return config, split, []
+    least = FEWEST_HELD_OUT if config.fit.task == "forecast" else 1
+    longest = max(end - begin for begin, end in _held_out(time, split))
+    if len(split.training_steps) >= FEWEST_TRAINING and longest >= least:
+        return config, split, []
+    config = config.model_copy(update={"data": data.model_copy(update={"validation": "0"})})
+    note = f"Nothing is held out for validation: {len(time)} steps are too few, so the last epoch is kept."
+    return config, split_time(time, "0"), [note]
+
+
+def _left_out(runs: Sequence[int], window: int) -> list[str]:
+    """Tell of runs that are never trained on."""
+    short = sum(run for run in runs if run < window)
+    if not short:
+        return []
+    return [
+        f"{short} of {sum(runs)} training steps lie in runs shorter than a window of {window} steps and are "
+        "not trained on."
+    ]
 
 
 def prepare(cube: Cube, config: RunConfig) -> Prepared:
@@ -192,13 +249,11 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
 
     Raises:
         UsageError: options that contradict the data.
-        InputError: a record shorter than a window, or too short for a lead; no channel has values that vary,
-            or one that was asked for has none.
+        InputError: see `plan_training`; no channel has values that vary, or one that was asked for has none.
     """
-    config, split = plan_split(cube, config)
+    split = plan_training(cube, config).split
     training = cube.take(split.training_steps)
     anomaly = _cycle(training, config.data)
-    config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     climatology = fit_climatology(training, anomaly, config.data.detrend)
     normalizer, flaws = fit_normalizer(training, climatology)
     kept = [number for number in range(len(cube.channels)) if number not in flaws]
@@ -207,7 +262,10 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
             raise next(iter(flaws.values()))
         cube = cube.pick(kept).noted(*(f"{flaw.found}; it is left out." for flaw in flaws.values()))
         climatology, normalizer = climatology.pick(kept), normalizer.pick(kept)
-    return Prepared(cube, split, config, climatology, normalizer)
+    plan = plan_training(cube, config, values=int(np.count_nonzero(normalizer.valid)))
+    config = plan.config
+    config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
+    return Prepared(cube.noted(*plan.notes), split, config, climatology, normalizer)
 
 
 def training_anomalies(time: TimeAxis, settings: DataConfig) -> tuple[Kind, np.ndarray]:
@@ -244,8 +302,14 @@ def _held_out(time: TimeAxis, split: Split) -> list[Segment]:
     return [part for one in split.validation for part in clip_segments(time.segments, *one)]
 
 
-def _check_validation(time: TimeAxis, split: Split, window: int) -> None:
-    held_out = [end - begin for begin, end in _held_out(time, split)]
+def _check_forecast(held_out: Sequence[int], config: RunConfig) -> None:
+    window, given = config.tiling.window, config.teacher_forced
+    if given >= window:
+        raise UsageError(
+            f"--teacher-forced {given} of a window of {window} steps",
+            wanted="some must be left to forecast",
+            do="give fewer, or leave it out",
+        )
     if held_out and max(held_out) < window:
         raise InputError(
             f"the longest run of validation steps without a gap has {max(held_out)}",

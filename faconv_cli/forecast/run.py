@@ -13,8 +13,9 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import InputError
 from faconv_cli.network import build_domain, load_forecaster
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.layout import tiles_of
+from faconv_cli.windows.memory import embedding_batch
 from faconv_cli.windows.plan import Window
-from faconv_cli.windows.resolve import embedding_batch, tiles_of
 
 LEAST_VALID_SHARE = 0.5  # of the area that was valid in training, in each channel, at the start
 
@@ -68,13 +69,15 @@ class ForecastRun:
         self._network = load_forecaster(checkpoint).to(device)
         valid = checkpoint.normalizer.valid
         self._domain = build_domain(config, grid, valid, checkpoint.constants.statics).to(device)
+        tiles = tiles_of(config, grid.shape, periodic=grid.periodic)
+        steps_read = self.warm_up + (steps if truth else 0)
         self._reader = WindowReader(
             cube,
             checkpoint.climatology,
             checkpoint.normalizer,
-            tiles_of(config, grid.shape, periodic=grid.periodic).shape,
-            self.warm_up + (steps if truth else 0),
-            batch or embedding_batch(config, len(cube.channels), grid.shape, periodic=grid.periodic),
+            tiles.shape,
+            steps_read,
+            batch or embedding_batch(config, len(cube.channels), tiles, self.warm_up + steps),
         )
         self._never = valid == 0
         self._expected = (valid * grid.area).sum((-2, -1))

@@ -47,17 +47,20 @@ class PointDecoder(nn.Module):
         self.patterns.copy_(patterns)
 
     def forward(
-        self, z: Float[Tensor, "b t d"], points: Int[Tensor, "b t p"], domain: Domain
+        self, z: Float[Tensor, "b t d"], points: Int[Tensor, "w p"], domain: Domain
     ) -> Float[Tensor, "b t s c p"]:
-        """Decode each frame at its own points (flat indices into the grid)."""
-        b, t, _ = points.shape
-        q = rearrange(
-            at_points(self.patterns, domain, points.flatten()), "... (b t p) -> ... b t p", b=b, t=t
-        )
-        one = torch.cat([z, z.new_ones(b, t, 1)], dim=-1)
-        linear = torch.einsum("btm,scmbtp->btscp", one, q)
+        """Decode all frames of a window at the same points (flat indices into the grid).
+
+        Args:
+            z: embeddings.
+            points: those of each window, or one row for all of them (w is b or 1).
+            domain: constants of the grid.
+        """
+        targets = self.patterns.shape[0]
+        # (w, m, p s c): patterns are brought to the points once for a window, not for each of its frames
+        q = rearrange(at_points(self.patterns, domain, points), "w p s c m -> w m (p s c)")
+        linear = torch.cat([z, z.new_ones(*z.shape[:2], 1)], dim=-1) @ q
         place = self.from_point(domain.coordinates.flatten(0, 1)[points])
-        correction = self.out(torch.relu(self.from_z(z)[:, :, None] + place))
-        targets = linear.shape[2]
-        decoded: Tensor = linear + rearrange(correction, "b t p (s c) -> b t s c p", s=targets)
-        return decoded
+        correction = self.out(torch.relu(self.from_z(z)[:, :, None] + place[:, None]))
+        decoded: Tensor = linear.view(*correction.shape) + correction
+        return rearrange(decoded, "b t p (s c) -> b t s c p", s=targets)

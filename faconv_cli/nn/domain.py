@@ -49,11 +49,12 @@ class Domain:
         """Copy the tensors to a device."""
         return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
-    def cut(self, x: Tensor, tile: int) -> Tensor:
-        """Take a tile (..., th, tw) out of ``x`` (..., h, w)."""
+    def cut(self, x: Tensor, tile: int, patch: int = 1) -> Tensor:
+        """Take a tile out of ``x`` (..., h / patch, w / patch)."""
         if self.tiles == 1:
             return x
-        return x.index_select(-2, self.tile_rows[tile]).index_select(-1, self.tile_columns[tile])
+        rows, columns = (side[tile, ::patch] // patch for side in (self.tile_rows, self.tile_columns))
+        return x.index_select(-2, rows).index_select(-1, columns)
 
 
 def network_input(
@@ -101,17 +102,30 @@ def patch_bases(domain: Domain, nodes: tuple[int, int], patch: int = 1) -> tuple
     return bases[0], bases[1]
 
 
-def at_points(patterns: Tensor, domain: Domain, points: Int[Tensor, " n"]) -> Tensor:
-    """Interpolate ``patterns`` (..., gh, gw) from their nodes to flat grid indices: (..., n)."""
+def at_points(
+    patterns: Float[Tensor, "*k gh gw"], domain: Domain, points: Int[Tensor, "*n"]
+) -> Float[Tensor, "*nk"]:
+    """Interpolate ``patterns`` (k, gh, gw) from their nodes to flat grid indices, all of a point in a row.
+
+    Returns:
+        (points, k): the axes of ``points``, then those of ``patterns`` before its nodes.
+    """
     gh, gw = patterns.shape[-2:]
-    y, x = domain.node_y[points // domain.shape[1]], domain.node_x[points % domain.shape[1]]
-    below_y, below_x = y.floor().clamp(0, gh - 1), x.floor().clamp(0, gw - 1)
-    share_y, share_x = y - below_y, x - below_x
-    rows = (below_y.long(), (below_y.long() + 1) % gh)
-    columns = (below_x.long(), (below_x.long() + 1) % gw)
-    flat = patterns.flatten(-2)
-    total = flat.new_zeros(())
-    for row, weight_y in zip(rows, (1 - share_y, share_y), strict=True):
-        for column, weight_x in zip(columns, (1 - share_x, share_x), strict=True):
-            total = total + flat.index_select(-1, row * gw + column) * (weight_y * weight_x)
-    return total
+    flat = points.flatten()
+    rows, row_shares = _between(domain.node_y[flat // domain.shape[1]], gh)
+    columns, column_shares = _between(domain.node_x[flat % domain.shape[1]], gw)
+    corners = rows[:, :, None] * gw + columns[:, None]
+    shares = row_shares[:, :, None] * column_shares[:, None]
+    nodes_first = patterns.flatten(-2).flatten(0, -2).T.contiguous()
+    # one pass, without a copy for each of the four corners
+    found = F.embedding_bag(
+        corners.flatten(1), nodes_first, per_sample_weights=shares.flatten(1).to(patterns.dtype), mode="sum"
+    )
+    return found.view(*points.shape, *patterns.shape[:-2])
+
+
+def _between(place: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
+    """Give the two nodes (n, 2) that places (n,) lie between, and the share of each."""
+    below = place.floor().clamp(0, nodes - 1)
+    share = place - below
+    return torch.stack([below, (below + 1) % nodes], 1).long(), torch.stack([1 - share, share], 1)

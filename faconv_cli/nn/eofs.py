@@ -40,8 +40,7 @@ class LaggedPatterns(nn.Module):
     ) -> Float[Tensor, "b t d"]:
         """Sum over the points of one tile; the first tile bears what the mean field gives."""
         area = domain.cut(domain.area, tile) * domain.blend[tile]
-        rows, columns = domain.tile_rows[tile], domain.tile_columns[tile]
-        patterns = interpolate(self.on_x, domain)[..., rows, :][..., columns] * area
+        patterns = domain.cut(interpolate(self.on_x, domain), tile) * area
         by_lag = project(x, patterns.flatten(0, 1)).view(*x.shape[:2], *self.mean.shape)
         if tile == 0:
             by_lag = by_lag - self.mean

@@ -44,10 +44,8 @@ class SpatialPatterns(nn.Module):
     ) -> Float[Tensor, "b t d"]:
         """Sum over the points of one tile, without the bias, which belongs to the sum over tiles."""
         area = domain.cut(domain.area, tile) * domain.blend[tile]
-        rows, columns = domain.tile_rows[tile], domain.tile_columns[tile]
-        on_x = interpolate(self.on_x, domain)[..., rows, :][..., columns] * area
-        on_h = interpolate(self.on_h, domain, self.patch)
-        on_h = on_h[..., rows[:: self.patch] // self.patch, :][..., columns[:: self.patch] // self.patch]
+        on_x = domain.cut(interpolate(self.on_x, domain), tile) * area
+        on_h = domain.cut(interpolate(self.on_h, domain, self.patch), tile, self.patch)
         on_h = on_h * pool_sum(area[None], self.patch)
         return project(x, on_x) + project(h, on_h)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 from faconv_cli.config import EOF, RunConfig
-from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.size import GIBIBYTE, told
+from faconv_cli.cube.cube import HELD_BYTES, Cube
+from faconv_cli.cube.size import told
 from faconv_cli.errors import UsageError
+from faconv_cli.windows.layout import padded, tiles_of
+from faconv_cli.windows.memory import TRAINING_BYTES, affordable, training_bytes
 from faconv_cli.windows.plan import (
     Tiles,
     default_patch,
@@ -17,10 +19,7 @@ from faconv_cli.windows.plan import (
     plan_windows,
 )
 
-MOST_WINDOWS = 8
 EOF_ROWS = 64
-TRAINING_BYTES = 4 * GIBIBYTE
-EMBEDDING_BYTES = GIBIBYTE
 
 
 def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
@@ -58,8 +57,7 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
             "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
         }
     )
-    batch = config.fit.batch or affordable_batch(window_bytes(resolved, channels, tiles), TRAINING_BYTES)
-    return resolved.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
+    return affordable(resolved, channels, tiles)
 
 
 def _resolve_eofs(config: RunConfig) -> RunConfig:
@@ -76,30 +74,8 @@ def _resolve_eofs(config: RunConfig) -> RunConfig:
     )
 
 
-def padded(shape: tuple[int, int], patch: int) -> tuple[int, int]:
-    """Round a grid up to whole patches."""
-    return math.ceil(shape[0] / patch) * patch, math.ceil(shape[1] / patch) * patch
-
-
-def tiles_of(config: RunConfig, shape: tuple[int, int], *, periodic: bool) -> Tiles:
-    """Plan the tiles of a resolved configuration on a grid."""
-    patch = config.encoder.patch or 1
-    return plan_tiles(
-        padded(shape, patch),
-        tile=config.tiling.tile,
-        halo=config.tiling.halo,
-        periodic=periodic,
-        multiple=patch,
-    )
-
-
 def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
-    """Tell how a cube would be worked on, label by label.
-
-    Raises:
-        UsageError: settings that do not suit the grid.
-    """
-    config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
+    """Tell how a cube would be worked on by a resolved configuration, label by label."""
     tiling, encoder = config.tiling, config.encoder
     tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
     windows = plan_windows(
@@ -109,33 +85,31 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
         burn_in=tiling.burn_in,
     )
     read = sum(window.stop - window.start for window in windows)
-    batch = config.fit.batch or 1
     step_bytes = cube.nbytes // max(len(cube.time), 1)
     return {
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        "memory per batch": f"about {told(batch * window_bytes(config, cube.shape[1], tiles))} in training "
-        f"({batch} windows)",
+        **_embedding_summary(config, math.prod(cube.grid.shape)),
+        "memory": _memory_summary(cube, config, tiles),
         "bytes to read": f"{told(read * step_bytes)} a pass (the record has {told(cube.nbytes)} as float32)",
     }
 
 
-def window_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
-    """Estimate what one window takes in training: fields, masks, and what the recurrence saves per step."""
-    encoder = config.encoder
-    patch = encoder.patch or 1
-    points = len(tiles) * tiles.tile_shape[0] * tiles.tile_shape[1]
-    saved = 6 * encoder.hidden + 4 * encoder.bottleneck
-    return int(4 * config.tiling.window * points * (3 * channels + saved / patch**2))
+def _embedding_summary(config: RunConfig, points: int) -> dict[str, object]:
+    if config.fit.task == "forecast":
+        return {}
+    drawn = min(config.fit.points, points)
+    return {
+        "embedding": f"{config.encoder.embedding} numbers per time step",
+        "points": f"{'all ' if drawn == points else ''}{drawn} of {points} decoded of a field in training",
+    }
 
 
-def affordable_batch(bytes_per_window: int, limit_bytes: int) -> int:
-    """Give the number of windows, at most 8 and at least 1, that fit into a limit."""
-    return max(1, min(MOST_WINDOWS, limit_bytes // bytes_per_window))
-
-
-def embedding_batch(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> int:
-    """Give the windows that `embed` takes at a time; the same for the same data, so that rows agree."""
-    tiles = tiles_of(config, shape, periodic=periodic)
-    return affordable_batch(window_bytes(config, channels, tiles), EMBEDDING_BYTES)
+def _memory_summary(cube: Cube, config: RunConfig, tiles: Tiles) -> str:
+    batch = config.fit.batch or 1
+    taken = training_bytes(config, cube.shape[1], tiles)
+    held = cube.nbytes if cube.nbytes <= HELD_BYTES else 0
+    over = f"; more than {told(TRAINING_BYTES)}" if taken > TRAINING_BYTES else ""
+    record = f" and {told(held)} for the record" if held else ""
+    return f"about {told(taken)}{record} in training ({batch} windows a batch{over})"

@@ -97,6 +97,17 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(planted, run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_says_that_the_output_is_there_and_does_not_touch_it(planted, run, tmp_path):
+    path = tmp_path / "m.pt"
+    path.write_text("kept")
+    code, out, err = run("train", planted, "-o", path, "--dry-run", *QUICK)
+    assert code == 0
+    assert "windows" in out
+    assert f"there already: {path}; training would need --overwrite" in " ".join(err.split())
+    assert path.read_text() == "kept"
+    assert "there already" not in run("train", planted, "-o", path, "--dry-run", "--overwrite", *QUICK)[2]
+
+
 def test_settings_come_from_a_file_and_options_override_it(planted, run, tmp_path):
     toml = tmp_path / "run.toml"
     toml.write_text("window = 30\nburn_in = 6\n")
@@ -134,13 +145,18 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         (["train", "{cube}", "--device", "cuda"], 6, "no CUDA device"),
         (["train", "{cube}", "--device", "tpu", "-o", "{new}"], 2, "--device tpu"),
         (["train", "{cube}", "--dry-run", "--device", "tpu", "-o", "{new}"], 2, "--device tpu"),
-        (["train", "{cube}", "--dry-run", "-o", "{checkpoint}"], 5, "already exists"),
+        (["train", "{cube}", "--dry-run", "-o", "{folder}/none/m.pt"], 5, "is not a folder"),
+        (["train", "{cube}", "--dry-run", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "a window has 2000"),
         (["train", "{cube}", "--window", "5", "--burn-in", "9", "-o", "{new}"], 2, "leaves nothing"),
         (["train", "{cube}", "--resume", "--overwrite", "-o", "{new}"], 2, "--resume with --overwrite"),
         (["train", "{cube}", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--variables", "nothing", "-o", "{new}"], 3, "nothing"),
-        (["train", "{cube}", "--time-range", "2000-01-01:2000-01-09", "-o", "{new}"], 3, "window has 24"),
+        (
+            ["train", "{cube}", "--time-range", "2000-01-01:2000-01-02", "-o", "{new}"],
+            3,
+            "2 steps to train on",
+        ),
         (["train", "{cube}", "--levels", "high", "-o", "{new}"], 2, "--levels high"),
         (["train", "{folder}/none.nc", "-o", "{new}"], 3, "none.nc"),
         (["train", "{cube}", "-o", "{folder}/no/where.pt"], 5, "is not a folder"),

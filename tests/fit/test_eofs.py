@@ -6,10 +6,11 @@ from faconv_cli.errors import InputError
 from faconv_cli.fit import eofs as module
 from faconv_cli.fit.eofs import fit_eofs
 from faconv_cli.fit.prepare import prepare
-from faconv_cli.network import build_domain, nodes_of
+from faconv_cli.network import build_domain
 from faconv_cli.windows.dataset import WindowReader
 
 SETTINGS = {"window": 12, "burn_in": 4, "validation": "0", "embedding": 4}
+from faconv_cli.windows.layout import nodes_of
 
 
 def _fit(cube, count=4, nodes=None, segments=None):

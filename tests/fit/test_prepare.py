@@ -91,7 +91,7 @@ def test_a_record_shorter_than_a_window_is_refused_before_it_is_read(make_cube, 
     cube = make_cube(20)
     monkeypatch.setattr(type(cube), "read", lambda *_: pytest.fail("read"))
     with pytest.raises(InputError, match="a window has 24"):
-        prepare(cube, RunConfig())
+        prepare(cube, RunConfig(tiling=TilingConfig(window=24)))
 
 
 def test_the_resolved_configuration_says_what_the_defaults_stood_for(make_cube):

@@ -2,17 +2,8 @@ import pytest
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import UsageError
-from faconv_cli.windows.resolve import (
-    EMBEDDING_BYTES,
-    TRAINING_BYTES,
-    affordable_batch,
-    embedding_batch,
-    padded,
-    plan_summary,
-    resolve,
-    tiles_of,
-    window_bytes,
-)
+from faconv_cli.windows.layout import padded
+from faconv_cli.windows.resolve import plan_summary, resolve
 
 
 def _resolve(shape, channels=1, *, periodic=False, **options):
@@ -30,23 +21,20 @@ def test_what_is_given_is_kept_and_defaults_follow_the_grid():
         _resolve((4, 6), periodic=True, patch=4)
 
 
-def test_large_grids_are_worked_on_fewer_windows_at_a_time():
-    assert _resolve((17, 33)).fit.batch == 8
-    large = _resolve((721, 1440), 4, periodic=True)
-    size = window_bytes(large, 4, tiles_of(large, (721, 1440), periodic=True))
-    assert large.fit.batch * size <= TRAINING_BYTES < (large.fit.batch + 1) * size
-    batch = embedding_batch(large, 4, (721, 1440), periodic=True)
-    assert batch == max(1, EMBEDDING_BYTES // size)
-    assert affordable_batch(10, 5) == 1
-
-
 def test_a_grid_is_rounded_up_to_whole_patches():
     assert padded((181, 360), 4) == (184, 360)
 
 
 def test_the_plan_names_windows_tiles_patch_memory_and_bytes(make_cube):
-    told = plan_summary(make_cube(80), RunConfig.build(None, {"tile": 5, "halo": 1, "batch": 3}))
+    config = _resolve((6, 8), 2, tile=5, halo=1, batch=3)
+    told = plan_summary(make_cube(80), config)
     assert told["windows"] == "5 of 24 steps every 16, burn-in 8"
     assert told["tiles"] == "4 of 5 x 5 points"
-    assert "3 windows" in told["memory per batch"]
+    assert told["embedding"] == "16 numbers per time step"
+    assert told["points"] == "all 48 of 48 decoded of a field in training"
+    assert "3 windows a batch" in told["memory"]
+    assert "for the record" in told["memory"]
     assert told["bytes to read"] == "0.0 MiB a pass (the record has 0.0 MiB as float32)"
+    few = plan_summary(make_cube(80), _resolve((6, 8), 2, points=10))
+    assert few["points"] == "10 of 48 decoded of a field in training"
+    assert "points" not in plan_summary(make_cube(80), _resolve((6, 8), 2, task="forecast"))

@@ -1,0 +1,210 @@
+"""How much memory a batch takes, told before anything is read.
+
+Counted in float32 numbers; what is proportional to the network was measured by torch's own account of its
+allocations (`tests/windows/test_memory.py` holds the estimate to it), so it needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from faconv_cli.config import EOF, RunConfig, mechanisms_of
+from faconv_cli.cube.size import GIBIBYTE
+from faconv_cli.windows.layout import nodes_of
+from faconv_cli.windows.plan import Tiles
+
+MOST_WINDOWS = 8
+FEWEST_POINTS = 64  # decoded of a field, however little memory there is
+TRAINING_BYTES = 4 * GIBIBYTE
+EMBEDDING_BYTES = GIBIBYTE
+_FLOAT_BYTES = 4
+
+
+class _Kept(NamedTuple):
+    """Numbers kept for each time step and hidden point: per hidden channel, per channel of the bottleneck."""
+
+    hidden: float
+    bottleneck: float
+    further_layer: float
+
+
+_EMBEDDING = {
+    "faconvlstm": _Kept(4.1, 7.5, 7.0),
+    "minfaconvlstm": _Kept(5.5, 5.5, 8.8),
+    "convlstm": _Kept(9.1, 0, 7.8),
+    "convgru": _Kept(6.8, 0, 5.8),
+    "minconvlstm": _Kept(5.8, 0, 6.5),
+    "minconvgru": _Kept(4.7, 0, 5.5),
+    "minconvexplstm": _Kept(4.7, 0, 5.5),
+}
+_FORECASTING = {
+    "faconvlstm": _Kept(9.3, 5.0, 12.5),
+    "minfaconvlstm": _Kept(6.8, 3.0, 9.6),
+    "convlstm": _Kept(12.5, 0, 9.3),
+    "convgru": _Kept(9.3, 0, 6.8),
+    "minconvlstm": _Kept(7.2, 0, 4.9),
+    "minconvgru": _Kept(5.9, 0, 4.4),
+    "minconvexplstm": _Kept(6.3, 0, 4.7),
+}
+_INFERENCE = _Kept(1.7, 1.4, 3.7)  # of any encoder; the last only once, however many layers there are
+_FIELD = {"embed": 2.0, "forecast": 6.0}  # copies of a field that a network makes
+_ATTENDED = 14  # numbers per channel of the bottleneck, at an attended step
+_SCORES = 2**18  # weights of all lines of a grid that are made at once, and kept (nn/axial.py)
+_DECODED = 3  # copies of what is decoded
+_PERCEPTRON = 160  # numbers per point decoded: 2.5 times the width (nn/decoder.py)
+_BATCHES = 3.5  # copies of a batch: in use, made ahead, and what that is made from; with masks
+_UNTRAINED = 0.3  # of the work of a network, where nothing is kept for a way back
+_PATTERNS = 1  # copies of the patterns on the whole grid
+_COPIES = 9  # of the parameters: gradient, two of Adam, average, checkpoints being written
+_PROGRAM_BYTES = 96 * 2**20  # of kernels and libraries that come with the first batch
+_UNUSED_SHARE, _UNUSED_BYTES = 0.4, 320 * 2**20  # that the allocator holds between what is in use
+
+
+def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
+    """Estimate what training takes beside the program and the record, for a resolved configuration.
+
+    Args:
+        config: with a batch and a number of points.
+        channels: channels c of the fields.
+        tiles: of the grid.
+    """
+    batch = config.fit.batch or 1
+    points = math.prod(tiles.shape)
+    fields = _BATCHES * batch * config.steps_read * channels * points
+    network = batch * _network(config, channels, tiles)
+    # what the network keeps waits for the decoder, what its own way back needs comes after that
+    work = network / 2 + max(network / 2, _decoder(config, channels, points))
+    work *= 1 if config.fit.epochs else _UNTRAINED
+    patterns = _PATTERNS * _pattern_numbers(config, channels, points)
+    return _bytes(fields + work + patterns + _COPIES * _parameters(config, channels, tiles))
+
+
+def embedding_bytes(
+    config: RunConfig, channels: int, tiles: Tiles, batch: int, steps: int, maps: int = 0
+) -> int:
+    """Estimate what `embed` or `forecast` take beside the program.
+
+    Args:
+        config: of the checkpoint.
+        channels: channels c of the fields.
+        tiles: of the grid.
+        batch: windows at a time.
+        steps: steps of each, with those that are forecast.
+        maps: attention maps of each attended step.
+    """
+    encoder, points = config.encoder, math.prod(tiles.shape)
+    fields = (_FIELD[config.fit.task] + _BATCHES) * channels + maps / encoder.attention_every
+    hidden = _tiled(tiles) * _run(config) / (encoder.patch or 1) ** 2
+    patterns = _PATTERNS * _pattern_numbers(config, channels, points) + _parameters(config, channels, tiles)
+    return _bytes(batch * steps * (fields * points + hidden) + patterns)
+
+
+def _run(config: RunConfig) -> float:
+    """Numbers for each step and hidden point that a network makes where it is not trained."""
+    encoder = config.encoder
+    if encoder.encoder == EOF:
+        return 0.0
+    bottleneck = encoder.bottleneck if "axial" in mechanisms_of(encoder.encoder) else 0
+    further = _INFERENCE.further_layer * (encoder.layers > 1)
+    return (_INFERENCE.hidden + further) * encoder.hidden + _INFERENCE.bottleneck * bottleneck
+
+
+def affordable(config: RunConfig, channels: int, tiles: Tiles) -> RunConfig:
+    """Choose the windows of a batch, at most 8, and if one is too large fewer points, to keep to the limit.
+
+    What was asked for is kept. Where the least does not fit, the least comes back.
+    """
+    fit = config.fit
+    batches = [fit.batch] if fit.batch else range(MOST_WINDOWS, 0, -1)
+    fewer = fit.task == "embed" and "points" not in fit.model_fields_set
+    tries = [{"batch": batch, "points": fit.points} for batch in batches]
+    if fewer:
+        tries += [{"batch": tries[-1]["batch"], "points": points} for points in _halved(fit.points)]
+    for chosen in tries:
+        config = config.model_copy(update={"fit": fit.model_copy(update=chosen)})
+        if training_bytes(config, channels, tiles) <= TRAINING_BYTES:
+            break
+    return config
+
+
+def _halved(points: int) -> Iterator[int]:
+    while points > FEWEST_POINTS:
+        points //= 2
+        yield points
+
+
+def embedding_batch(config: RunConfig, channels: int, tiles: Tiles, steps: int, maps: int = 0) -> int:
+    """Give the windows that `embed` takes at a time; the same for the same data, so that rows agree."""
+    for batch in range(MOST_WINDOWS, 1, -1):
+        if embedding_bytes(config, channels, tiles, batch, steps, maps) <= EMBEDDING_BYTES:
+            return batch
+    return 1
+
+
+def _network(config: RunConfig, channels: int, tiles: Tiles) -> float:
+    """Numbers that a network keeps of one window for its way back."""
+    encoder, points, patch = config.encoder, _tiled(tiles), config.encoder.patch or 1
+    field = _FIELD[config.fit.task] * channels
+    if encoder.encoder == EOF:
+        return config.tiling.window * points * field
+    kept = (_EMBEDDING if config.fit.task == "embed" else _FORECASTING)[encoder.encoder]
+    hidden = kept.hidden * encoder.hidden + kept.bottleneck * encoder.bottleneck
+    hidden += (encoder.layers - 1) * kept.further_layer * encoder.hidden
+    hidden += _axial(config, tiles) + encoder.bottleneck * (patch > 1)
+    return config.tiling.window * points * (hidden / patch**2 + field)
+
+
+def _axial(config: RunConfig, tiles: Tiles) -> float:
+    """Numbers that axial attention keeps for each step and hidden point, on average."""
+    encoder = config.encoder
+    if "axial" not in mechanisms_of(encoder.encoder) or "axial" in encoder.without:
+        return 0.0
+    pool = encoder.attention_pool or 1
+    rows, columns = (math.ceil(side / (encoder.patch or 1) / pool) for side in tiles.tile_shape)
+    lines = (encoder.attention_heads * side for side in (rows, columns))
+    scores = sum(line for line in lines if line * rows * columns < _SCORES)
+    pooled = _ATTENDED * encoder.bottleneck + scores
+    spread = encoder.hidden if encoder.encoder == "faconvlstm" else encoder.bottleneck
+    return (2 * spread + pooled / pool**2) / encoder.attention_every
+
+
+def _decoder(config: RunConfig, channels: int, grid_points: int) -> float:
+    """Numbers that decoding a batch and going back through it takes; nothing where frames are forecast."""
+    if config.fit.task == "forecast":
+        return 0.0
+    batch, points = config.fit.batch or 1, min(config.fit.points, grid_points)
+    outputs, modes = len(config.targets) * channels, config.encoder.embedding + 1
+    brought = (1 if points == grid_points else batch) * points * outputs * modes
+    return batch * config.tiling.window * points * (_DECODED * outputs + _PERCEPTRON) + 2 * brought
+
+
+def _parameters(config: RunConfig, channels: int, tiles: Tiles) -> int:
+    """Numbers of a network, nearly all of them patterns."""
+    encoder = config.encoder
+    if config.fit.task == "forecast" and encoder.encoder != EOF:
+        return 0  # some 100,000
+    hidden = 0 if encoder.encoder == EOF else encoder.hidden
+    outputs = len(config.targets) * channels * (encoder.embedding + 1)
+    return math.prod(nodes_of(config, tiles.shape)) * (encoder.embedding * (hidden + channels) + outputs)
+
+
+def _pattern_numbers(config: RunConfig, channels: int, points: int) -> float:
+    """Numbers of the patterns of an embedding where they have been brought to the grid."""
+    encoder = config.encoder
+    if config.fit.task == "forecast" and encoder.encoder != EOF:
+        return 0
+    if encoder.encoder == EOF:
+        return config.lags * encoder.embedding * points * channels
+    return encoder.embedding * points * (channels + encoder.hidden / (encoder.patch or 1) ** 2)
+
+
+def _bytes(numbers: float) -> int:
+    used = int(_FLOAT_BYTES * numbers)
+    return _PROGRAM_BYTES + used + min(int(_UNUSED_SHARE * used), _UNUSED_BYTES)
+
+
+def _tiled(tiles: Tiles) -> int:
+    """Points of all tiles, those that tiles share counted in each."""
+    return len(tiles) * math.prod(tiles.tile_shape)
