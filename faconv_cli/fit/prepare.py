@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,12 +12,11 @@ from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology, reso
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
-from faconv_cli.windows.adapt import Sizes, adapt
+from faconv_cli.windows.adapt import LEAST_STEPS, Sizes, adapt
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
 
-FEWEST_TRAINING = 8  # steps; a record that leaves fewer is not split unasked
 FEWEST_HELD_OUT = 6  # steps of a window of frames to validate forecasts on
 
 Segment = tuple[int, int]
@@ -185,13 +183,13 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def plan_training(cube: Cube, config: RunConfig, values: int | None = None) -> Plan:
+def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None) -> Plan:
     """Resolve settings on a cube and split its time, refusing what cannot be trained before anything is read.
 
     Args:
         cube: the record.
         config: as asked for; its defaults give way on a small record.
-        values: valid numbers of a field, where they are known; else all count as valid.
+        valid: (c, h, w) above 0 where a point ever holds a value, where that is known; else all count.
 
     Raises:
         UsageError: options that contradict the data.
@@ -200,8 +198,9 @@ def plan_training(cube: Cube, config: RunConfig, values: int | None = None) -> P
     config, split, notes = _hold_out(cube.time, config)
     runs = [end - begin for begin, end in split.training]
     held_out = [end - begin for begin, end in _held_out(cube.time, split)]
-    most = cube.shape[1] * math.prod(cube.grid.shape)
-    config, adapted = adapt(config, Sizes(runs, held_out, most if values is None else values))
+    valid = np.ones((cube.shape[1], *cube.grid.shape)) if valid is None else valid
+    notes += _all_points(config, int(np.count_nonzero(valid.any(axis=0))))
+    config, adapted = adapt(config, Sizes(runs, held_out, int(np.count_nonzero(valid))))
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     tiling = config.tiling
     if not fits_any_record(config):
@@ -224,11 +223,18 @@ def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list
         return config, split, []
     least = FEWEST_HELD_OUT if config.fit.task == "forecast" else 1
     longest = max(end - begin for begin, end in _held_out(time, split))
-    if len(split.training_steps) >= FEWEST_TRAINING and longest >= least:
+    if len(split.training_steps) >= LEAST_STEPS and longest >= least:
         return config, split, []
     config = config.model_copy(update={"data": data.model_copy(update={"validation": "0"})})
     note = f"Nothing is held out for validation: {len(time)} steps are too few, so the last epoch is kept."
     return config, split_time(time, "0"), [note]
+
+
+def _all_points(config: RunConfig, there: int) -> list[str]:
+    """Tell where more points are asked for than there are."""
+    if "points" not in config.fit.model_fields_set or config.fit.points <= there:
+        return []
+    return [f"--points {config.fit.points}: the grid has {there} with values, which are all decoded."]
 
 
 def _left_out(runs: Sequence[int], window: int) -> list[str]:
@@ -262,7 +268,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
             raise next(iter(flaws.values()))
         cube = cube.pick(kept).noted(*(f"{flaw.found}; it is left out." for flaw in flaws.values()))
         climatology, normalizer = climatology.pick(kept), normalizer.pick(kept)
-    plan = plan_training(cube, config, values=int(np.count_nonzero(normalizer.valid)))
+    plan = plan_training(cube, config, normalizer.valid)
     config = plan.config
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
     return Prepared(cube.noted(*plan.notes), split, config, climatology, normalizer)

@@ -74,8 +74,14 @@ def _resolve_eofs(config: RunConfig) -> RunConfig:
     )
 
 
-def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
-    """Tell how a cube would be worked on by a resolved configuration, label by label."""
+def plan_summary(cube: Cube, config: RunConfig, valid_points: int | None = None) -> dict[str, object]:
+    """Tell how a cube would be worked on by a resolved configuration, label by label.
+
+    Args:
+        cube: the record.
+        config: resolved.
+        valid_points: how many points ever hold a value, where that is known.
+    """
     tiling, encoder = config.tiling, config.encoder
     tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
     windows = plan_windows(
@@ -90,7 +96,7 @@ def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        **_embedding_summary(config, math.prod(cube.grid.shape)),
+        **_embedding_summary(config, valid_points or math.prod(cube.grid.shape)),
         "memory": _memory_summary(cube, config, tiles),
         "bytes to read": f"{told(read * step_bytes)} a pass (the record has {told(cube.nbytes)} as float32)",
     }

@@ -62,7 +62,7 @@ def test_a_default_plan_can_be_trained_or_is_refused(new_path, runs, shape, land
         return
     prepared = prepare(cube, config)
     assert shown.pop("notes") == list(prepared.cube.notes[len(cube.notes) :])
-    assert shown == plan_summary(prepared.cube, prepared.config)
+    assert shown == plan_summary(prepared.cube, prepared.config, np.prod(shape) - land)
     assert prepared.training_windows(np.random.default_rng(0), 1)
     tiling = prepared.config.tiling
     assert 0 <= tiling.burn_in < tiling.window
@@ -90,12 +90,12 @@ def test_a_note_says_which_defaults_gave_way_and_what_is_left_out(tmp_path):
 
 
 def test_a_record_too_short_to_be_split_is_trained_on_whole(tmp_path):
-    cube = open_record([str(_write(tmp_path / "r.nc", (8,), (5, 7)))], RunConfig().data)
+    cube = open_record([str(_write(tmp_path / "r.nc", (3,), (5, 7)))], RunConfig().data)
     plan = plan_training(cube, RunConfig())
     assert plan.split.validation_count == 0
-    assert "8 steps are too few" in plan.notes[0]
-    asked = plan_training(cube, RunConfig.build(None, {"validation": "0.25"}))
-    assert asked.split.validation_count == 2
+    assert "3 steps are too few" in plan.notes[0]
+    with pytest.raises(InputError, match="leaves 2 steps to train on"):
+        plan_training(cube, RunConfig.build(None, {"validation": "0.2"}))
     longer = open_record([str(_write(tmp_path / "s.nc", (20,), (5, 7)))], RunConfig().data)
     assert plan_training(longer, RunConfig()).split.validation_count == 4
     assert plan_training(longer, RunConfig.build(None, {"task": "forecast"})).split.validation_count == 0
@@ -105,3 +105,14 @@ def test_an_embedding_counts_the_points_that_hold_values(tmp_path):
     cube = open_record([str(_write(tmp_path / "r.nc", (60,), (2, 3), land=2))], RunConfig().data)
     assert plan_training(cube, RunConfig()).config.encoder.embedding == 6
     assert prepare(cube, RunConfig()).config.encoder.embedding == 4
+
+
+def test_more_points_than_the_grid_has_are_all_of_them_and_told(tmp_path):
+    cube = open_record([str(_write(tmp_path / "r.nc", (60,), (5, 7), land=5))], RunConfig().data)
+    asked = RunConfig.build(None, {"points": 100})
+    assert plan_training(cube, asked).notes == (
+        "--points 100: the grid has 35 with values, which are all decoded.",
+    )
+    assert "the grid has 30 with values" in prepare(cube, asked).cube.notes[-1]
+    assert plan_training(cube, RunConfig.build(None, {"points": 20})).notes == ()
+    assert plan_training(cube, RunConfig()).notes == ()

@@ -37,4 +37,6 @@ def test_the_plan_names_windows_tiles_patch_memory_and_bytes(make_cube):
     assert told["bytes to read"] == "0.0 MiB a pass (the record has 0.0 MiB as float32)"
     few = plan_summary(make_cube(80), _resolve((6, 8), 2, points=10))
     assert few["points"] == "10 of 48 decoded of a field in training"
+    land = plan_summary(make_cube(80), _resolve((6, 8), 2), 30)
+    assert land["points"] == "all 30 of 30 decoded of a field in training"
     assert "points" not in plan_summary(make_cube(80), _resolve((6, 8), 2, task="forecast"))
