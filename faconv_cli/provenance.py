@@ -41,7 +41,8 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
         schema.CHECKPOINT_SHA256: checkpoint.sha256,
         "faconv_config": checkpoint.config.model_dump_json(),
         "faconv_training": json.dumps(record["training"]),
-        "faconv_sources": ", ".join(cube.sources),
+        schema.CHANNELS: ", ".join(channel.name for channel in cube.channels),
+        schema.SOURCES: ", ".join(cube.sources),
         **notes(cube),
     }
 

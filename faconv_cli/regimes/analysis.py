@@ -22,12 +22,16 @@ from faconv_cli.regimes.cluster import (
 from faconv_cli.regimes.composites import (
     MAX_INPUT_NUMBERS,
     Composites,
+    Cut,
     composites,
     input_separation,
     match_labels,
+    match_steps,
 )
 from faconv_cli.regimes.embedding import Embedding
+from faconv_cli.regimes.rednoise import steps_apart
 from faconv_cli.regimes.selection import Criterion
+from faconv_cli.regimes.significance import red_noise_regimes
 from faconv_cli.regimes.statistics import (
     MISSING,
     UNCLASSIFIED,
@@ -219,8 +223,8 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
     if score is None and regimes.separation is not None:
         notes.append(f"separation on the input is left out above {MAX_INPUT_NUMBERS:,} numbers")
-    spells = persistence(labels, consecutive_steps(cube.time), regimes.k).spells
-    fields = composites(cube, labels, spells, advance)
+    fields = composites(cube, labels, regimes.k, _cut(regimes, cube), advance)
+    notes.extend(_significance_notes(fields))
     return replace(
         regimes,
         composites=fields,
@@ -229,6 +233,31 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         data_sources=cube.sources,
         data_notes=(*cube.notes, *cube.masked),
     )
+
+
+def _cut(regimes: Regimes, cube: Cube) -> Cut | None:
+    """Tell what the regimes were cut from; None where they were not found here, or red noise has none."""
+    embedding, method = regimes.embedding, regimes.model.method
+    if regimes.assigned or regimes.seed is None or method == "hdbscan":
+        return None
+    names = frozenset(channel.name for channel in cube.channels)
+    renamed = bool(set(cube.sources) & set(embedding.sources))  # a channel may have another name there
+    embedded = names if renamed or not embedding.channels else names & set(embedding.channels)
+    if not embedded:
+        return None
+    rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)
+    apart = steps_apart(embedding.time, rows)
+    null = red_noise_regimes(method, embedding.values[rows], apart, regimes.k, seed=regimes.seed)
+    matched = match_steps(cube.time, embedding.time)
+    modes = np.where(matched[:, None] >= 0, embedding.values[matched], np.nan)
+    return Cut(embedded, modes, null)
+
+
+def _significance_notes(found: Composites) -> list[str]:
+    by_test: dict[str, list[str]] = {}
+    for channel, test in zip(found.channels, found.tests, strict=True):
+        by_test.setdefault(test, []).append(channel.name)
+    return [f"p-values of {', '.join(names)}: {test}" for test, names in by_test.items()]
 
 
 def season_rows(embedding: Embedding, season: Season) -> np.ndarray:

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 
 import flox
 import numpy as np
-from scipy.special import stdtr
 
+from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
-from faconv_cli.regimes.statistics import MISSING, Separation, separation
+from faconv_cli.regimes.significance import (
+    SURROGATE_TEST,
+    T_TEST,
+    RedNoiseRegimes,
+    false_discovery,
+    surrogate_test,
+    t_test,
+)
+from faconv_cli.regimes.statistics import MISSING, Separation, consecutive_steps, separation
 
 MAX_INPUT_NUMBERS = 100_000_000  # 400 MB; separation on the input holds it in memory
 
@@ -28,11 +36,12 @@ class Composites:
         channels: names and units.
         grid: of the data.
         mean: (k, c, h, w) mean of the field over the steps of each regime, in the channel's units.
-        anomaly: (k, c, h, w) the same less what its months alone would give: the mean over all labelled
-            steps of each calendar month, weighted as the regime's steps fall on the months. Otherwise the
-            seasonal cycle of a regime that is rare in summer would pass for its pattern.
-        p_value: (k, c, h, w) two-sided t test of the anomaly, pooled variance within regimes, with spells,
-            not steps, as the sample, since the steps of a spell are not independent.
+        anomaly: (k, c, h, w) mean of its anomalies over the same steps: from the mean of all labelled steps
+            of the calendar month (of the same hour, below a day) at which the point has a value. Otherwise
+            the seasonal cycle of a regime that is rare in summer would pass for its pattern.
+        p_value: (k, c, h, w) of the anomaly, by the test that `tests` names.
+        p_adjusted: (k, c, h, w) the same adjusted for the false discovery rate over each map.
+        tests: (c,) `significance.T_TEST` or `significance.SURROGATE_TEST`.
         steps: (k,) labelled steps that the data have.
     """
 
@@ -41,29 +50,57 @@ class Composites:
     mean: np.ndarray
     anomaly: np.ndarray
     p_value: np.ndarray
+    p_adjusted: np.ndarray
+    tests: tuple[str, ...]
     steps: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What the regimes were cut from, for channels whose anomalies they have by construction.
+
+    Attributes:
+        channels: names of those channels.
+        modes: (t, d) embedding of the steps of the data; NaN where there is none.
+        null: what the same clustering finds in red noise.
+    """
+
+    channels: frozenset[str]
+    modes: np.ndarray
+    null: RedNoiseRegimes
+
+
 def composites(
-    cube: Cube, labels: np.ndarray, spells: np.ndarray, advance: Callable[[], None] = lambda: None
+    cube: Cube,
+    labels: np.ndarray,
+    k: int,
+    cut: Cut | None = None,
+    advance: Callable[[], None] = lambda: None,
 ) -> Composites:
     """Average a cube over regimes, a block of time steps in memory at once.
+
+    The data are read twice, as the normals of the months must be known at each point before the first
+    anomaly is; a small record is held.
 
     Args:
         cube: the data, any length.
         labels: (t,) of the steps of the cube: 1..k, 0 unclassified, -1 none; see `match_labels`.
-        spells: (k,) independent spells of each regime.
+        k: number of regimes.
+        cut: where the regimes come from; None where they were found without these data.
         advance: called once per block of `blocks`.
     """
-    k, months = len(spells), cube.time.month - 1
-    sums = _Sums(k, cube.shape[1:])
-    for start, stop in blocks(cube):
-        used = np.flatnonzero(labels[start:stop] != MISSING)
-        if len(used):
-            block = cube.read(start + int(used[0]), start + int(used[-1]) + 1)[used - used[0]]
-            sums.add(block, labels[start + used], months[start + used])
+    used = np.flatnonzero(labels != MISSING)
+    record, own = cube.take(used).cached(), labels[used]
+    modes = np.zeros((len(used), 0)) if cut is None else _deseasonalised(cut.modes[used], record.time)
+    normals = fit_climatology(record, "monthly", detrend=False)
+    sums = _Sums(k, record.shape[1:], modes.shape[1])
+    spell = np.concatenate([[0], np.cumsum((own[1:] != own[:-1]) | ~consecutive_steps(record.time))])
+    for start, stop in blocks(record):
+        steps, fields = slice(start, stop), record.read(start, stop)
+        anomalies = normals.subtract(fields, record.time.slice(start, stop))
+        sums.add(fields, anomalies, own[steps], spell[steps], modes[steps])
         advance()
-    return sums.finish(cube, spells)
+    return sums.finish(cube, np.bincount(own[own > 0], minlength=k + 1)[1:], modes, cut)
 
 
 def blocks(cube: Cube) -> list[tuple[int, int]]:
@@ -71,64 +108,103 @@ def blocks(cube: Cube) -> list[tuple[int, int]]:
     return list(cube.blocks(max_bytes=BLOCK_BYTES))
 
 
-class _Sums:
-    """Running sums over steps, by regime (row 0: unclassified) and by calendar month."""
+def _deseasonalised(modes: np.ndarray, time: TimeAxis) -> np.ndarray:
+    """Take the mean of each calendar month off an embedding (t, d)."""
+    anomalies = np.nan_to_num(modes)
+    for month in np.unique(time.month):
+        anomalies[time.month == month] -= anomalies[time.month == month].mean(axis=0)
+    return np.asarray(anomalies)
 
-    def __init__(self, k: int, shape: tuple[int, ...]) -> None:
+
+class _Sums:
+    """Running sums over steps, by regime (row 0: unclassified), each point over the steps where it has a
+    value."""
+
+    def __init__(self, k: int, shape: tuple[int, ...], modes: int) -> None:
         self.groups, self.shape = k + 1, shape
         points = int(np.prod(shape))
-        self.sum = np.zeros((k + 13, points))
-        self.count = np.zeros((k + 13, points))
+        self.sum, self.anomaly, self.count, self.spells = np.zeros((4, k + 1, points))
         self.squares = np.zeros(points)
-        self.steps = np.zeros((k + 1, 12))  # labelled steps by regime and month
-        self.reference: np.ndarray | None = None
+        self.moments = np.zeros((modes, points))
+        self._spell, self._counted = -1, np.zeros(points, bool)  # the last spell, and where it is counted
 
-    def add(self, block: np.ndarray, labels: np.ndarray, months: np.ndarray) -> None:
-        """Take in block (t, c, h, w) with labels 0..k and months 0..11 (t,)."""
-        fields = block.reshape(len(block), -1).astype(np.float64)
-        valid = np.isfinite(fields)
-        fields[~valid] = 0
-        if self.reference is None:  # sums of squares of numbers near 0 lose no digits
-            self.reference = fields.sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-        fields -= self.reference
-        fields[~valid] = 0
-        for rows, codes in ((slice(0, self.groups), labels), (slice(self.groups, None), months)):
-            self.sum[rows] += _summed(fields, codes, len(self.sum[rows]))
-            self.count[rows] += _summed(valid, codes, len(self.sum[rows]))
-        self.squares += np.einsum("tp,tp->p", fields, fields)
-        np.add.at(self.steps, (labels, months), 1)
+    def add(
+        self,
+        fields: np.ndarray,
+        anomalies: np.ndarray,
+        labels: np.ndarray,
+        spell: np.ndarray,
+        modes: np.ndarray,
+    ) -> None:
+        """Take in fields and anomalies (t, c, h, w) with labels 0..k, numbers of spells and modes (t, d)."""
+        steps = len(labels)
+        valid = np.isfinite(fields.reshape(steps, -1))
+        raw, departure = (
+            np.where(valid, x.reshape(steps, -1).astype(np.float64), 0) for x in (fields, anomalies)
+        )
+        for total, values in ((self.sum, raw), (self.anomaly, departure), (self.count, valid)):
+            total += _summed(values, labels, self.groups)
+        self.squares += np.einsum("tp,tp->p", departure, departure)
+        self.moments += modes.T @ departure
+        self._count_spells(valid, labels, spell)
 
-    def finish(self, cube: Cube, spells: np.ndarray) -> Composites:
+    def _count_spells(self, valid: np.ndarray, labels: np.ndarray, spell: np.ndarray) -> None:
+        """Count the spells with a value at each point, once where a spell goes on from the last block."""
+        begins = np.concatenate([[0], np.flatnonzero(np.diff(spell)) + 1])
+        seen = np.logical_or.reduceat(valid, begins, axis=0)
+        if spell[0] == self._spell:
+            seen[0] &= ~self._counted
+        else:
+            self._counted = np.zeros_like(self._counted)
+        self.spells += _summed(seen, labels[begins], self.groups)
+        self._counted = seen[-1] | self._counted if len(begins) == 1 else seen[-1]
+        self._spell = int(spell[-1])
+
+    def finish(self, cube: Cube, steps: np.ndarray, modes: np.ndarray, cut: Cut | None) -> Composites:
         """Turn the sums into means, anomalies and their significance."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            means = self.sum / self.count
-            mean, normal = means[: self.groups], np.nan_to_num(means[self.groups :])
-            weights = self.steps / self.steps.sum(axis=1, keepdims=True)
-            anomaly = mean - np.nan_to_num(weights) @ normal
-            p_value = self._p_value(anomaly, normal, spells)
-        reference = 0 if self.reference is None else self.reference
+            mean, anomaly = self.sum / self.count, self.anomaly / self.count
+        inner = np.nan_to_num(anomaly) ** 2 * self.count
+        freedom = np.maximum(self.count.sum(axis=0) - len(steps), 1)
+        variance = np.maximum(self.squares - inner.sum(axis=0), 0) / freedom
+        p_value = t_test(anomaly[1:], variance, self.spells[1:], self.spells.sum(axis=0))
+        tests = [T_TEST] * len(cube.channels)
+        if cut is not None:
+            p_cut = surrogate_test(anomaly[1:], *self._regression(modes), cut.null)
+            points = p_value.shape[1] // len(cube.channels)
+            for number, channel in enumerate(cube.channels):
+                if channel.name in cut.channels:
+                    tests[number] = SURROGATE_TEST
+                    own = slice(number * points, (number + 1) * points)
+                    p_value[:, own] = p_cut[:, own]
+        p_value = p_value.reshape(len(steps), *self.shape)
+        adjusted = [[false_discovery(field) for field in regime] for regime in p_value]
         return Composites(
             channels=cube.channels,
             grid=cube.grid,
-            mean=self._fields(mean[1:] + reference),
+            mean=self._fields(mean[1:]),
             anomaly=self._fields(anomaly[1:]),
-            p_value=self._fields(p_value),
-            steps=self.steps[1:].sum(axis=1).astype(np.int64),
+            p_value=p_value.astype(np.float32),
+            p_adjusted=np.array(adjusted, np.float32).reshape(p_value.shape),
+            tests=tuple(tests),
+            steps=steps,
         )
+
+    def _regression(self, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Regress the anomalies on the embedding: loadings (d, p), and what is left as a deviation (p,).
+
+        The covariance of the embedding is that of all steps, also at points that lack values at some. What
+        is left counts for more there, as it is a mean over fewer spells.
+        """
+        count, spells = self.count.sum(axis=0), self.spells.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            moments = self.moments / count
+            loadings = np.linalg.pinv(modes.T @ modes / len(modes), hermitian=True) @ moments
+            rest = np.sqrt(np.maximum(self.squares / count - (moments * loadings).sum(axis=0), 0))
+            return loadings, rest * np.sqrt(spells.max() / spells)
 
     def _fields(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, *self.shape).astype(np.float32)
-
-    def _p_value(self, anomaly: np.ndarray, normal: np.ndarray, spells: np.ndarray) -> np.ndarray:
-        groups, months = self.count[: self.groups], self.count[self.groups :]
-        deseasonalised = self.squares - (months * normal**2).sum(axis=0)
-        within = deseasonalised - (groups * np.nan_to_num(anomaly) ** 2).sum(axis=0)
-        variance = np.maximum(within, 0) / (groups.sum(axis=0) - len(spells))
-        # anomalies are from a mean that has the regime in it, and the unclassified, in spells alike
-        independent = spells.sum() * self.steps.sum() / self.steps[1:].sum()
-        freedom = max(float(independent) - len(spells), 1)
-        statistic = anomaly[1:] / np.sqrt(variance * (1 / spells - 1 / independent)[:, None])
-        return np.asarray(2 * stdtr(freedom, -np.abs(statistic)))
 
 
 def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
@@ -144,8 +220,8 @@ def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: st
     Raises:
         InputError: no labelled step is in the data.
     """
-    known = dict(zip(_stamps(time), labels.tolist(), strict=True))
-    matched = np.array([known.get(stamp, MISSING) for stamp in _stamps(data)])
+    rows = match_steps(data, time)
+    matched = np.where(rows >= 0, labels[rows], MISSING)
     if (matched == MISSING).all():
         raise InputError(
             f"{sources}: none of its time steps ({data.labels[0]} to {data.labels[-1]}) is among the "
@@ -154,6 +230,12 @@ def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: st
             do="give the files that faconv embed was given",
         )
     return matched
+
+
+def match_steps(data: TimeAxis, time: TimeAxis) -> np.ndarray:
+    """Find for each step of the data the step (t,) with the same stamp on another axis; -1 where none is."""
+    known = {stamp: row for row, stamp in enumerate(_stamps(time))}
+    return np.array([known.get(stamp, -1) for stamp in _stamps(data)])
 
 
 def _stamps(time: TimeAxis) -> list[str]:

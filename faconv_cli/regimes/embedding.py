@@ -28,6 +28,8 @@ class Embedding:
         source: path of the file.
         checkpoint: sha256 of the checkpoint that made it; empty where the file does not say.
         history: the file's ``history`` attribute.
+        channels: names of what was embedded; empty where the file does not say.
+        sources: the files that were embedded.
     """
 
     values: np.ndarray
@@ -36,6 +38,8 @@ class Embedding:
     source: str = ""
     checkpoint: str = ""
     history: str = ""
+    channels: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def valid(self) -> np.ndarray:
@@ -70,7 +74,13 @@ def read_embedding(path: Path) -> Embedding:
             source=str(path),
             checkpoint=str(file.attrs.get(schema.CHECKPOINT_SHA256, "")),
             history=str(file.attrs.get("history", "")),
+            channels=_listed(file.attrs.get(schema.CHANNELS, "")),
+            sources=_listed(file.attrs.get(schema.SOURCES, "")),
         )
+
+
+def _listed(text: object) -> tuple[str, ...]:
+    return tuple(part for part in str(text).split(", ") if part)
 
 
 def _flags(embedding: xr.DataArray, flag: xr.DataArray | None) -> np.ndarray:

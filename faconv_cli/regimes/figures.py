@@ -105,7 +105,7 @@ def draw_modes(regimes: Regimes) -> Figure:
 
 def _map(axes: Axes, found: Composites, row: int, column: int, limit: float) -> Any:
     lon, lat = (found.grid.lon, found.grid.lat)
-    field, p_value = found.anomaly[row, column], found.p_value[row, column]
+    field, p_value = found.anomaly[row, column], found.p_adjusted[row, column]
     shades = axes.pcolormesh(
         lon, lat, np.ma.masked_invalid(field), cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
     )

@@ -190,9 +190,8 @@ def _composites(found: Composites) -> Variables:
     variables: Variables = {name: _plain(values.variable) for name, values in coordinates.items()}
     for number, channel in enumerate(found.channels):
         name, title = re.sub(r"\W", "_", channel.name), channel.long_name or channel.name
-        mean, anomaly, p_value = (
-            found.grid.to_file_order(field[:, number]) for field in (found.mean, found.anomaly, found.p_value)
-        )
+        fields = (found.mean, found.anomaly, found.p_value, found.p_adjusted)
+        mean, anomaly, p_value, p_adjusted = (found.grid.to_file_order(field[:, number]) for field in fields)
         units = {"units": channel.units or "1"}
         scale, difference = (
             {"units_metadata": told} if (told := units_metadata(one)) else {}
@@ -208,7 +207,14 @@ def _composites(found: Composites) -> Variables:
                 dims, anomaly, f"anomaly of {title} in the regime", **units, **difference, **extra
             ),
             f"{schema.COMPOSITE}_p_value_{name}": _variable(
-                dims, p_value, f"significance of the anomaly of {title}, t test over spells", **extra
+                dims, p_value, f"p-value of the anomaly of {title}", comment=found.tests[number], **extra
+            ),
+            f"{schema.COMPOSITE}_p_adjusted_{name}": _variable(
+                dims,
+                p_adjusted,
+                f"p-value of the anomaly of {title}, adjusted for the false discovery rate over the map",
+                comment=found.tests[number],
+                **extra,
             ),
         }
     return variables
