@@ -140,7 +140,8 @@ def find_regimes(
     warm = rows & embedding.warm
     x = embedding.values[warm]
     _check_enough(embedding, x, clusters)
-    criterion = selection.choose(method, x, clusters, seed=seed) if len(clusters) > 1 else None
+    apart = steps_apart(embedding.time, np.flatnonzero(warm))
+    criterion = selection.choose(method, x, apart, clusters, seed=seed) if len(clusters) > 1 else None
     fit = fit_regimes(method, x, criterion.chosen if criterion else clusters[0], seed=seed)
     labels, model = _ordered(_label_steps(embedding, fit, rows, warm), fit.model)
     regimes = describe(embedding, model, labels, season)

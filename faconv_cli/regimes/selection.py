@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from faconv_cli.regimes.cluster import METHODS, one_thread
+from faconv_cli.regimes.rednoise import Surrogates
 
-MAX_STEPS = 2_000  # evenly spaced; more does not change the choice, and the cost is the number of fits
+MAX_STEPS = 1_000  # evenly spaced; more does not change the choice, and the cost is the number of fits
 BLOCKS = 20  # of consecutive steps: halves made of single days would share the same spells
-SPLITS = 10  # of the record; one of each surrogate: noisier, so the p-value is on the safe side
+SPLITS = 10  # of the record
+RANKED = 2  # of each surrogate; the p-value takes as many of the record, as both must be scored alike
 SURROGATES = 20  # so that beating all of them has p = 1/21 < 0.05
 RESTARTS = 1  # a partition that depends on the start is not reproducible either
 TIE = 0.02  # of skill; a finer partition that comes back as reliably says more
@@ -62,24 +64,41 @@ class Criterion:
         return self.p_value < 0.05
 
 
-def choose(method: str, x: np.ndarray, clusters: tuple[int, ...], *, seed: int) -> Criterion:
-    """Score each number of clusters for steps x (n, d) in time order."""
-    x = x[:: -(-len(x) // MAX_STEPS)]
-    generator = np.random.default_rng(seed)
+def choose(
+    method: str, x: np.ndarray, apart: np.ndarray, clusters: tuple[int, ...], *, seed: int
+) -> Criterion:
+    """Score each number of clusters for steps x (n, d) in time order.
+
+    Args:
+        method: one of `cluster.METHODS`.
+        x: the steps.
+        apart: (n - 1,) usual steps from each to the next; see `rednoise.steps_apart`.
+        clusters: the numbers to try.
+        seed: of splits, surrogates and fits.
+    """
+    noise, generator = Surrogates(x, apart, MAX_STEPS), np.random.default_rng(seed)
+
+    def scored(record: np.ndarray, splits: int) -> np.ndarray:
+        """(splits, n) agreement of the halves for each number."""
+        return np.array([[agreement(method, record, k, generator) for k in clusters] for _ in range(splits)])
+
     with one_thread():
-        own = np.array(
-            [np.mean([agreement(method, x, k, generator) for _ in range(SPLITS)]) for k in clusters]
-        )
-        noise = np.array(
-            [
-                [agreement(method, record, k, generator) for k in clusters]
-                for record in red_noise(x, SURROGATES, generator)
-            ]
-        )
-    mean, spread = noise.mean(axis=0), np.maximum(noise.std(axis=0), 1e-6)
-    as_far_out = ((noise - mean) / spread).max(axis=1) >= ((own - mean) / spread).max()
-    p_value = (1 + as_far_out.sum()) / (1 + SURROGATES)
-    return Criterion(np.array(clusters), own, mean, float(p_value))
+        own = scored(noise.x, SPLITS)
+        others = [scored(one, RANKED).mean(axis=0) for one in noise.draw(SURROGATES, generator)]
+    p_value = _p_value(np.array([own[:RANKED].mean(axis=0), *others]), generator)
+    return Criterion(np.array(clusters), own.mean(axis=0), np.mean(others, axis=0), p_value)
+
+
+def _p_value(scores: np.ndarray, generator: np.random.Generator) -> float:
+    """Rank the first of scores (m, n) among all: uniform where the others are its equals.
+
+    Each number is in standard deviations of all records, the first among them, or it would be judged by
+    others than they are. Ties, as between partitions that all come back perfectly, are broken at random.
+    """
+    spread = np.maximum(scores.std(axis=0), 1e-6)
+    stands_out = ((scores - scores.mean(axis=0)) / spread).max(axis=1)
+    order = np.lexsort((generator.random(len(scores)), -stands_out))
+    return float((1 + np.flatnonzero(order == 0)[0]) / len(scores))
 
 
 def agreement(method: str, x: np.ndarray, k: int, generator: np.random.Generator) -> float:
@@ -104,16 +123,3 @@ def adjusted_rand(one: np.ndarray, other: np.ndarray) -> float:
     )
     expected, largest = rows * columns / total, (rows + columns) / 2
     return float((pairs - expected) / (largest - expected)) if largest != expected else 1.0
-
-
-def red_noise(x: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Gaussian AR(1) surrogates (count, n, d) of x (n, d): its covariance, and the lag-1 autocorrelation of
-    each of its principal components."""
-    left, scale, patterns = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-    memory = np.clip((left[1:] * left[:-1]).sum(axis=0), 0.0, 0.999)  # left has unit columns
-    shocks = generator.standard_normal((len(x), count, left.shape[1]))
-    shocks[1:] *= np.sqrt(1 - memory**2)
-    for step in range(1, len(x)):
-        shocks[step] += memory * shocks[step - 1]
-    surrogates = shocks * (scale / np.sqrt(len(x))) @ patterns
-    return np.asarray(surrogates.transpose(1, 0, 2))

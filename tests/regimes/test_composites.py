@@ -1,15 +1,20 @@
-from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import gaussian_filter
+from scipy.stats import t as t_distribution
 from scipy.stats import ttest_ind
+from sklearn.decomposition import PCA
 
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes import composites as room
+from faconv_cli.regimes import significance
+from faconv_cli.regimes.cluster import fit_regimes
 from faconv_cli.regimes.composites import composites, input_separation, match_labels, minmax_scaled
 from tests.regimes.planted import days
 
@@ -37,9 +42,13 @@ def record():
     return cube_of(fields), rng.integers(-1, 4, 730)
 
 
+def cut(steps, length):
+    return [(start, min(start + length, steps)) for start in range(0, steps, length)]
+
+
 def test_means_are_those_of_the_steps_of_each_regime(record):
     cube, labels = record
-    found = composites(cube, labels, np.array([9, 9, 9]))
+    found = composites(cube, labels, 3)
     fields = cube.read(0, 730).astype(float)
     for k in (1, 2, 3):
         of_k = fields[labels == k]
@@ -53,13 +62,12 @@ def test_means_are_those_of_the_steps_of_each_regime(record):
 @pytest.mark.parametrize("steps", [1, 7, 100])
 def test_composites_do_not_depend_on_blocks(record, monkeypatch, steps):
     cube, labels = record
-    whole, seen = composites(cube, labels, np.array([9, 9, 9])), []
-    cut = [(start, min(start + steps, 730)) for start in range(0, 730, steps)]
-    monkeypatch.setattr(room, "blocks", lambda cube: cut)
-    pieces = composites(cube, labels, np.array([9, 9, 9]), lambda: seen.append(1))
+    whole, seen = composites(cube, labels, 3), []
+    monkeypatch.setattr(room, "blocks", lambda cube: cut(len(cube.time), steps))
+    pieces = composites(cube, labels, 3, advance=lambda: seen.append(1))
     for name in ("mean", "anomaly", "p_value"):
         np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-4, atol=1e-5)
-    assert len(seen) == len(cut)
+    assert len(seen) == len(cut((labels >= 0).sum(), steps))
 
 
 def test_the_seasonal_cycle_is_not_taken_for_the_pattern_of_a_regime():
@@ -69,7 +77,7 @@ def test_the_seasonal_cycle_is_not_taken_for_the_pattern_of_a_regime():
     pattern = rng.standard_normal((1, 3, 4))
     labels = np.where(rng.random(3650) < np.where(warm > 0, 0.8, 0.2), 1, 2)
     fields = warm[:, None, None, None] + np.where(labels == 1, 1, -1)[:, None, None, None] * pattern
-    found = composites(cube_of(fields), labels, np.array([100, 100]))
+    found = composites(cube_of(fields), labels, 2)
     raw = found.mean[0] - fields.mean(axis=0)
     assert np.abs(raw - (found.mean[0] - found.mean[1]) / 2).max() > 0.1  # the cycle is in the raw means
     excess = (found.anomaly[0] - found.anomaly[1]) / 2 / pattern
@@ -81,7 +89,7 @@ def test_unclassified_steps_belong_to_the_mean_but_to_no_regime():
     fields = np.zeros((40, 1, 2, 3))
     fields[:10] = 4.0
     labels = np.array([1] * 10 + [0] * 30)
-    found = composites(cube_of(fields), labels, np.array([1]))
+    found = composites(cube_of(fields), labels, 1)
     np.testing.assert_allclose(found.mean[0], 4)
     time = cube_of(fields).time
     january = time.month == 1
@@ -95,18 +103,20 @@ def test_significance_is_that_of_a_t_test_over_spells():
     fields = rng.standard_normal((31, 1, 2, 3))  # of one month, each step a spell
     labels = np.where(np.arange(31) % 2 == 0, 1, 2)
     fields[labels == 2] -= np.linspace(0, 2, 6).reshape(1, 2, 3)
-    found = composites(cube_of(fields), labels, np.array([16, 15]))
+    found = composites(cube_of(fields), labels, 2)
     expected = ttest_ind(fields[labels == 1], fields[labels == 2]).pvalue
     np.testing.assert_allclose(found.p_value, [expected, expected], rtol=1e-4)
-    fewer = composites(cube_of(fields), labels, np.array([4, 4]))
+    assert found.tests == (significance.T_TEST,)
+    order = np.argsort(labels, kind="stable")  # the same values in two spells alone
+    fewer = composites(cube_of(fields[order]), labels[order], 2)
     assert (fewer.p_value > found.p_value).all()
 
 
 def test_pure_noise_is_significant_as_often_as_the_level_says():
     rng = np.random.default_rng(2)
     fields = rng.standard_normal((400, 1, 40, 50))
-    labels = rng.integers(1, 4, 400)
-    found = composites(cube_of(fields), labels, np.bincount(labels)[1:])
+    labels = np.arange(400) % 3 + 1  # each step a spell
+    found = composites(cube_of(fields), labels, 3)
     assert (found.p_value < 0.05).mean() == pytest.approx(0.05, abs=0.015)
 
 
@@ -114,15 +124,12 @@ def test_large_means_lose_no_digits():
     rng = np.random.default_rng(3)
     fields = rng.standard_normal((60, 1, 2, 3))
     labels = rng.integers(1, 3, 60)
-    near, far = (
-        composites(cube_of((fields + offset).astype(np.float32)), labels, np.array([9, 9]))
-        for offset in (0, 4096)
-    )
+    near, far = (composites(cube_of((fields + offset).astype(np.float32)), labels, 2) for offset in (0, 4096))
     np.testing.assert_allclose(far.p_value, near.p_value, atol=2e-3)
 
 
 def test_an_unused_regime_has_no_composite():
-    found = composites(cube_of(np.ones((5, 1, 2, 3))), np.array([1, 1, 1, 1, 1]), np.array([1, 0]))
+    found = composites(cube_of(np.ones((5, 1, 2, 3))), np.array([1, 1, 1, 1, 1]), 2)
     assert np.isfinite(found.mean[0]).all()
     assert np.isnan(found.mean[1]).all()
 
@@ -170,7 +177,134 @@ def test_steps_without_a_label_are_not_read(record, monkeypatch):
     cube, labels = record
     labels = np.where((np.arange(730) > 200) & (np.arange(730) < 230), np.maximum(labels, 1), -1)
     read, seen = Cube.read, []
-    monkeypatch.setattr(room, "blocks", lambda cube: [(s, min(s + 100, 730)) for s in range(0, 730, 100)])
-    monkeypatch.setattr(Cube, "read", lambda self, a, b: seen.append((a, b)) or read(self, a, b))
-    composites(replace(cube), labels, np.array([1, 1, 1]))
-    assert seen == [(201, 230)]
+    monkeypatch.setattr(
+        Cube, "read", lambda self, a, b: seen.append(self.time.labels[a:b]) or read(self, a, b)
+    )
+    composites(cube, labels, 3)
+    assert {stamp for stamps in seen for stamp in stamps} == set(cube.time.labels[201:230])
+
+
+# Gaps that follow the season, against sums that are written out.
+
+
+def seasonal_gaps(steps=900, seed=0):
+    """Temperatures seen only where it is warm, as in a record of sea without ice; labels and their cube."""
+    rng = np.random.default_rng(seed)
+    time = TimeAxis.from_values(days(steps))
+    cycle = -8 * np.cos(2 * np.pi * time.year_fraction)[:, None, None, None]
+    fields = 6 + cycle + np.linspace(-6, 6, 12).reshape(1, 1, 3, 4) + rng.standard_normal((steps, 1, 3, 4))
+    labels = np.repeat(rng.integers(0, 4, steps // 5), 5)
+    labels[rng.random(steps) < np.where(time.month < 7, 0.5, 0.0)] = 1  # one regime prefers some months
+    labels[::17] = -1
+    fields[fields < 4] = np.nan
+    return cube_of(fields), labels
+
+
+def point_by_point(cube, labels, k):
+    """Means, anomalies and p-values of each point from its own valid steps alone."""
+    fields, month = cube.read(0, len(labels)).astype(float), cube.time.month
+    mean, anomaly, p_value = np.full((3, k, *cube.shape[1:]), np.nan)
+    used = np.flatnonzero(labels >= 0)
+    run = np.zeros(len(labels), int)  # number of the spell
+    for before, now in pairwise(used):
+        run[now] = run[before] + (now - before > 1 or labels[now] != labels[before])
+    for point in np.ndindex(*cube.shape[1:]):
+        series = fields[(slice(None), *point)]
+        there = [t for t in used if np.isfinite(series[t])]
+        if not there:
+            continue
+        normal = {m: np.mean([series[t] for t in there if month[t] == m]) for m in {month[t] for t in there}}
+        own = {g: [t for t in there if labels[t] == g] for g in range(k + 1)}
+        off = {g: [series[t] - normal[month[t]] for t in own[g]] for g in own}
+        spells = {g: len({run[t] for t in own[g]}) for g in own}
+        within = sum(((np.array(x) - np.mean(x)) ** 2).sum() for x in off.values() if x)
+        variance, everything = within / (len(there) - k), sum(spells.values())
+        for g in range(1, k + 1):
+            at = (g - 1, *point)
+            if own[g]:
+                mean[at], anomaly[at] = np.mean([series[t] for t in own[g]]), np.mean(off[g])
+                error = np.sqrt(variance * (1 / spells[g] - 1 / everything))
+                p_value[at] = 2 * t_distribution.sf(abs(anomaly[at] / error), everything - k)
+    return mean, anomaly, p_value
+
+
+@pytest.mark.parametrize("steps", [10_000, 37])
+def test_each_point_counts_its_own_steps(monkeypatch, steps):
+    cube, labels = seasonal_gaps()
+    share = np.isfinite(cube.read(0, 900)).mean(axis=0)
+    assert (share.min(), share.max()) == (pytest.approx(0.3, abs=0.1), pytest.approx(0.9, abs=0.1))
+    monkeypatch.setattr(room, "blocks", lambda cube: cut(len(cube.time), steps))
+    found, expected = composites(cube, labels, 3), point_by_point(cube, labels, 3)
+    for name, values in zip(("mean", "anomaly", "p_value"), expected, strict=True):
+        np.testing.assert_allclose(getattr(found, name), values, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+def test_what_misses_values_in_some_months_gets_no_anomaly_from_them():
+    """A regime that prefers winter, at a point that is seen in summer alone."""
+    rng = np.random.default_rng(0)
+    time = TimeAxis.from_values(days(1461))
+    summer = np.isin(time.month, [6, 7, 8])
+    labels = np.where(rng.random(1461) < np.where(summer, 0.1, 0.8), 1, 2)
+    fields = np.broadcast_to(
+        10.0 * summer[:, None, None, None], (1461, 1, 2, 3)
+    ) + 0.01 * rng.standard_normal((1461, 1, 2, 3))
+    fields = np.where(summer[:, None, None, None], fields, np.nan)
+    fields[:, :, 1] = np.where(summer[:, None, None], 10.0, 0.0) + 0.01 * rng.standard_normal((1461, 1, 3))
+    found = composites(cube_of(fields), labels, 2)
+    np.testing.assert_allclose(found.anomaly, 0, atol=0.005)
+
+
+# Regimes that were cut from the field.
+
+
+def red_fields(steps, memory=0.8, shape=(8, 16), seed=0):
+    """Pure red noise, smooth in space."""
+    rng = np.random.default_rng(seed)
+    shocks = gaussian_filter(rng.standard_normal((steps + 60, *shape)), (0, 2, 2))
+    for step in range(1, len(shocks)):
+        shocks[step] += memory * shocks[step - 1]
+    return shocks[60:, None]
+
+
+def clustered(fields, k=4, modes=8, seed=0):
+    """Composites of fields by the regimes of their own principal components."""
+    cube = cube_of(fields)
+    flat = (fields - fields.mean(axis=0)).reshape(len(fields), -1)
+    z = PCA(modes).fit_transform(flat)
+    fit, apart = fit_regimes("kmeans", z, k, seed=seed), np.ones(len(z) - 1)
+    null = significance.red_noise_regimes("kmeans", z, apart, k, seed=seed)
+    source = room.Cut(frozenset({"sst"}), z, null)
+    return composites(cube, fit.labels + 1, k, source), composites(cube, fit.labels + 1, k)
+
+
+def test_of_red_noise_hardly_a_point_stands_out():
+    found = [clustered(red_fields(400, seed=seed)) for seed in range(5)]
+    assert np.mean([cut.p_value < 0.05 for cut, _ in found]) < 0.05
+    assert np.mean([plain.p_value < 0.05 for _, plain in found]) > 0.5  # what a t test makes of it
+    assert not any((cut.p_adjusted < 0.05).any() for cut, _ in found)
+    assert found[0][0].tests == (significance.SURROGATE_TEST,)
+
+
+def test_regimes_that_are_there_stand_out():
+    """Four corners that no Gaussian cloud of the same covariance has."""
+    label = np.repeat(np.random.default_rng(0).integers(0, 4, 400), 5)
+    corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])[label]
+    patterns = np.linalg.qr(red_fields(3, seed=9).reshape(3, -1).T)[0].T.reshape(3, 8, 16)
+    noise = red_fields(2000, seed=3)
+    fields = np.einsum("tk,kyx->tyx", corners, patterns / patterns.std())[:, None] + 0.3 * noise / noise.std()
+    found, _ = clustered(fields)
+    strong = np.abs(found.anomaly) > np.quantile(np.abs(found.anomaly), 0.95)
+    assert (found.p_adjusted < 0.05).mean() > 0.15
+    assert (found.p_adjusted[strong] < 0.05).mean() > 0.5
+
+
+def test_other_channels_than_those_that_were_clustered_have_a_t_test():
+    fields = np.concatenate([red_fields(200), red_fields(200, seed=1)], axis=1)
+    cube, z = cube_of(fields), np.random.default_rng(0).standard_normal((200, 3))
+    fit = fit_regimes("kmeans", z, 2, seed=0)
+    null = significance.red_noise_regimes("kmeans", z, np.ones(199), 2, seed=0)
+    found = composites(cube, fit.labels + 1, 2, room.Cut(frozenset({"sst"}), z, null))
+    plain = composites(cube, fit.labels + 1, 2)
+    assert found.tests == (significance.SURROGATE_TEST, significance.T_TEST)
+    np.testing.assert_array_equal(found.p_value[:, 1], plain.p_value[:, 1])
+    assert (found.p_value[:, 0] != plain.p_value[:, 0]).any()

@@ -2,32 +2,35 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli.regimes import selection
-from faconv_cli.regimes.selection import Criterion, adjusted_rand, agreement, choose, red_noise
+from faconv_cli.regimes.rednoise import Surrogates
+from faconv_cli.regimes.selection import Criterion, adjusted_rand, agreement, choose
 from tests.regimes.planted import planted
 
 
 @pytest.mark.parametrize(("method", "k"), [("kmeans", 3), ("kmeans", 5), ("gmm", 3), ("ward", 4)])
 def test_the_planted_number_of_regimes_is_chosen(method, k):
     x, _ = planted(k=k, modes=5, steps=400)
-    found = choose(method, x, tuple(range(2, k + 2)), seed=0)
+    found = choose(method, x, np.ones(len(x) - 1), tuple(range(2, k + 2)), seed=0)
     assert found.chosen == k
     assert found.significant
     np.testing.assert_array_equal(found.clusters, range(2, k + 2))
 
 
 def test_red_noise_is_not_taken_for_regimes():
-    records = red_noise(planted(k=4, steps=300)[0], 4, np.random.default_rng(5))
-    found = [choose("kmeans", record, (2, 3, 4), seed=0) for record in records]
+    noise = Surrogates(planted(k=4, steps=300)[0], np.ones(299), 300)
+    records = noise.draw(4, np.random.default_rng(5))
+    found = [choose("kmeans", record, np.ones(299), (2, 3, 4), seed=0) for record in records]
     assert np.mean([one.skill for one in found]) < 0.1
     assert sum(one.significant for one in found) <= 1
 
 
 def test_the_choice_is_the_same_for_the_same_seed_only():
     x, _ = planted(distance=1.0, steps=300)
-    one, same, other = (choose("kmeans", x, (2, 3), seed=seed) for seed in (0, 0, 1))
+    one, same, other = (choose("kmeans", x, np.ones(299), (2, 3), seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.skill, same.skill)
     assert not np.allclose(one.skill, other.skill)
 
@@ -48,23 +51,36 @@ def test_a_long_record_is_thinned(monkeypatch):
     seen = []
     monkeypatch.setattr(selection, "MAX_STEPS", 100)
     monkeypatch.setattr(selection, "agreement", lambda method, x, k, rng: seen.append(len(x)) or 0.5)
-    choose("kmeans", np.random.default_rng(0).standard_normal((250, 3)), (2, 3), seed=0)
+    choose("kmeans", np.random.default_rng(0).standard_normal((250, 3)), np.ones(249), (2, 3), seed=0)
     assert set(seen) == {84}
 
 
-def test_surrogates_have_the_covariance_and_memory_of_the_record():
-    rng = np.random.default_rng(0)
-    x = np.zeros((4000, 3))
-    for t in range(1, len(x)):
-        x[t] = [0.9, 0.5, 0.0] * x[t - 1] + rng.standard_normal(3) * [1, 2, 3]
-    x += 5
-    noise = red_noise(x, 10, rng)
-    assert noise.shape == (10, 4000, 3)
-    covariance = np.mean([np.cov(one.T) for one in noise], axis=0)
-    np.testing.assert_allclose(covariance, np.cov(x.T), atol=0.1 * np.abs(np.cov(x.T)).max())
-    for column in range(3):
-        own, other = (np.corrcoef(s[1:, column], s[:-1, column])[0, 1] for s in (x, noise[0]))
-        assert own == pytest.approx(other, abs=0.1)
+def test_the_record_is_ranked_among_its_surrogates_as_one_of_them():
+    scores = np.array([[0.5, 0.1], [0.1, 0.9], [0.2, 0.2], [0.3, 0.3]])
+    order = [selection._p_value(np.roll(scores, -n, axis=0), np.random.default_rng(0)) for n in range(4)]
+    assert sorted(order) == [0.25, 0.5, 0.75, 1.0]
+    assert order[1] == 0.25
+
+
+def test_ties_are_broken_at_random():
+    tied = np.ones((4, 2))
+    found = {selection._p_value(tied, np.random.default_rng(seed)) for seed in range(40)}
+    assert found == {0.25, 0.5, 0.75, 1.0}
+
+
+@pytest.mark.slow
+def test_the_p_value_of_red_noise_is_uniform():
+    memory, scale = np.linspace(0.9, 0.4, 6), np.linspace(2, 0.5, 6)
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((2100, 6))
+        x[1:] *= np.sqrt(1 - memory**2)
+        for step in range(1, len(x)):
+            x[step] += memory * x[step - 1]
+        found.append(choose("kmeans", scale * x[100:], np.ones(1999), (2, 3, 4), seed=seed).p_value)
+    assert kstest(found, "uniform").pvalue > 0.05
+    assert 0.4 < np.mean(found) < 0.6
 
 
 def test_halves_of_clear_regimes_agree():
