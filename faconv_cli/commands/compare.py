@@ -100,6 +100,9 @@ def command(
         prepared = prepare_all(
             opened, configs, equal_parameters=budget == "parameters", parameters=parameters
         )
+        for name, one in zip(names, prepared, strict=True):
+            for text in one.cube.notes[len(opened.record.notes) :]:
+                console.note(f"{name}: {text}")
         if budget == "time":
             prepared = [spend_time(one, 60 * minutes, chosen) for one in prepared]
         jobs = plan_jobs(opened, prepared, seeds, lead, folder)

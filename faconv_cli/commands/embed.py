@@ -109,16 +109,23 @@ def command(
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
     parts = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
-    written = missing = 0
+    written = missing = cold = 0
     with console.progress("embedding", rows[1] - rows[0]) as line:
         for part in parts:
             line.advance(count=len(part.flag))
             written += len(part.flag)
             missing += int((part.flag == schema.MISSING_INPUT).sum())
+            cold += int((part.flag == schema.COLD_START).sum())
     for text in cube.masked:
         console.note(text)
     if missing:
         console.note(f"{missing} time steps have too little input: they hold fill and a flag")
+    if 2 * cold > written:
+        burn_in = trained.config.tiling.burn_in
+        console.note(
+            f"{cold} of {written} time steps are cold starts: less than the burn-in of {burn_in} steps lies "
+            "before them without a gap; they are flagged"
+        )
     console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
 
 

@@ -59,7 +59,7 @@ _UNTRAINED = 0.3  # of the work of a network, where nothing is kept for a way ba
 _PATTERNS = 1  # copies of the patterns on the whole grid
 _COPIES = 9  # of the parameters: gradient, two of Adam, average, checkpoints being written
 _PROGRAM_BYTES = 96 * 2**20  # of kernels and libraries that come with the first batch
-_UNUSED_SHARE, _UNUSED_BYTES = 0.4, 320 * 2**20  # that the allocator holds between what is in use
+_UNUSED_TRAINING, _UNUSED_BYTES = 0.4, 320 * 2**20  # that the allocator holds between what is in use
 
 
 def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
@@ -78,7 +78,8 @@ def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
     work = network / 2 + max(network / 2, _decoder(config, channels, points))
     work *= 1 if config.fit.epochs else _UNTRAINED
     patterns = _PATTERNS * _pattern_numbers(config, channels, points)
-    return _bytes(fields + work + patterns + _COPIES * _parameters(config, channels, tiles))
+    numbers = fields + work + patterns + _COPIES * _parameters(config, channels, tiles)
+    return _bytes(numbers, _UNUSED_TRAINING)
 
 
 def embedding_bytes(
@@ -98,7 +99,7 @@ def embedding_bytes(
     fields = (_FIELD[config.fit.task] + _BATCHES) * channels + maps / encoder.attention_every
     hidden = _tiled(tiles) * _run(config) / (encoder.patch or 1) ** 2
     patterns = _PATTERNS * _pattern_numbers(config, channels, points) + _parameters(config, channels, tiles)
-    return _bytes(batch * steps * (fields * points + hidden) + patterns)
+    return _bytes(batch * steps * (fields * points + hidden) + patterns, _UNUSED_TRAINING / 2)
 
 
 def _run(config: RunConfig) -> float:
@@ -200,9 +201,9 @@ def _pattern_numbers(config: RunConfig, channels: int, points: int) -> float:
     return encoder.embedding * points * (channels + encoder.hidden / (encoder.patch or 1) ** 2)
 
 
-def _bytes(numbers: float) -> int:
+def _bytes(numbers: float, unused_share: float) -> int:
     used = int(_FLOAT_BYTES * numbers)
-    return _PROGRAM_BYTES + used + min(int(_UNUSED_SHARE * used), _UNUSED_BYTES)
+    return _PROGRAM_BYTES + used + min(int(unused_share * used), _UNUSED_BYTES)
 
 
 def _tiled(tiles: Tiles) -> int:

@@ -49,6 +49,15 @@ def test_a_comparison_is_shown_written_and_not_repeated(folder, run_code, capfd)
     assert (results / "minconvgru-seed0.pt").stat().st_mtime_ns == before
 
 
+def test_defaults_that_give_way_are_told_for_each_encoder(folder, run_code, capfd, tmp_path):
+    arguments = ["--encoders", "minconvgru,eof", "--seeds", 1, "--set", "hidden=4", "--set", "epochs=1"]
+    few = ["--time-range", "2000-01-01:2000-01-15", "-o", tmp_path / "few"]
+    assert run_code("compare", folder / "cube.nc", *arguments, *few) == 0
+    err = " ".join(capfd.readouterr().err.split())
+    assert "minconvgru: Defaults were changed to suit the record (12 training steps): --window 12" in err
+    assert "eof: Defaults were changed to suit the record (12 training steps): --embedding 6" in err
+
+
 def test_forecasts_at_an_equal_time(folder, run_code, capfd, tmp_path):
     arguments = [
         "--task",

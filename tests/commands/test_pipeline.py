@@ -108,6 +108,27 @@ def test_a_dry_run_says_that_the_output_is_there_and_does_not_touch_it(planted, 
     assert "there already" not in run("train", planted, "-o", path, "--dry-run", "--overwrite", *QUICK)[2]
 
 
+def test_a_record_of_cold_starts_is_told(planted, checkpoint, run, tmp_path):
+    arguments = ("embed", "--checkpoint", checkpoint, planted, tmp_path / "e.nc")
+    _, _, err = run(*arguments, "--time-range", "2000-01-01:2000-01-05")
+    assert "4 of 5 time steps are cold starts" in " ".join(err.split())
+    _, _, err = run(*arguments, "--time-range", "2000-01-01:2000-01-20", "--overwrite")
+    assert "cold starts" not in err
+
+
+def test_a_small_record_is_trained_embedded_and_clustered_by_default(planted, run, tmp_path):
+    few = tmp_path / "few.nc"
+    with xr.open_dataset(planted) as cube:
+        cube.isel(time=slice(15)).to_netcdf(few)
+    shown = json.loads(run("inspect", few, "--json")[1])["plan"]
+    assert "--window 12, --burn-in 4, --embedding 6" in shown["notes"][0]
+    code, _, err = run("train", few, "-o", tmp_path / "m.pt", "--epochs", 1, "--hidden", 4)
+    assert code == 0
+    assert shown["notes"][0] in " ".join(err.split())
+    assert run("embed", "--checkpoint", tmp_path / "m.pt", few, tmp_path / "e.nc")[0] == 0
+    assert run("cluster", tmp_path / "e.nc", "-k", 2)[0] == 0
+
+
 def test_settings_come_from_a_file_and_options_override_it(planted, run, tmp_path):
     toml = tmp_path / "run.toml"
     toml.write_text("window = 30\nburn_in = 6\n")
