@@ -16,9 +16,8 @@ from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
 from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
+from faconv_cli.windows.memory import EXACT_NUMBERS
 from faconv_cli.windows.plan import Segments
-
-EXACT_NUMBERS = 64_000_000  # float32: 256 MB; longer records are decomposed in one streaming pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from faconv_cli.config import EOF, RunConfig, mechanisms_of
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.size import GIBIBYTE
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Tiles
@@ -19,6 +20,7 @@ MOST_WINDOWS = 8
 FEWEST_POINTS = 64  # decoded of a field, however little memory there is
 TRAINING_BYTES = 4 * GIBIBYTE
 EMBEDDING_BYTES = GIBIBYTE
+EXACT_NUMBERS = 64_000_000  # a matrix up to this size is decomposed exactly, by copies of it
 _FLOAT_BYTES = 4
 
 
@@ -58,6 +60,8 @@ _BATCHES = 3.5  # copies of a batch: in use, made ahead, and what that is made f
 _UNTRAINED = 0.3  # of the work of a network, where nothing is kept for a way back
 _PATTERNS = 1  # copies of the patterns on the whole grid
 _COPIES = 9  # of the parameters: gradient, two of Adam, average, checkpoints being written
+_STATISTICS, _BLOCK_BYTES = 8, 64 * 2**20  # copies of a block of a record, in float64
+_DECOMPOSED = 3.5  # copies of the matrix that EOFs are made of
 _PROGRAM_BYTES = 96 * 2**20  # of kernels and libraries that come with the first batch
 _UNUSED_TRAINING, _UNUSED_BYTES = 0.4, 320 * 2**20  # that the allocator holds between what is in use
 
@@ -80,6 +84,16 @@ def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
     patterns = _PATTERNS * _pattern_numbers(config, channels, points)
     numbers = fields + work + patterns + _COPIES * _parameters(config, channels, tiles)
     return _bytes(numbers, _UNUSED_TRAINING)
+
+
+def starting_bytes(config: RunConfig, cube: Cube) -> int:
+    """Estimate what comes before the first step: statistics block by block, and the EOFs of the record."""
+    encoder, (steps, channels, *_) = config.encoder.encoder, cube.shape
+    rows = 0 if config.fit.task == "forecast" and encoder != EOF else steps
+    numbers = rows * channels * math.prod(nodes_of(config, cube.grid.shape))
+    numbers *= config.lags if encoder == EOF else 1
+    statistics = _STATISTICS * min(cube.nbytes, _BLOCK_BYTES)
+    return _PROGRAM_BYTES + int(max(statistics, _DECOMPOSED * _FLOAT_BYTES * min(numbers, EXACT_NUMBERS)))
 
 
 def embedding_bytes(

@@ -9,7 +9,7 @@ from faconv_cli.cube.cube import HELD_BYTES, Cube
 from faconv_cli.cube.size import told
 from faconv_cli.errors import UsageError
 from faconv_cli.windows.layout import padded, tiles_of
-from faconv_cli.windows.memory import TRAINING_BYTES, affordable, training_bytes
+from faconv_cli.windows.memory import TRAINING_BYTES, affordable, starting_bytes, training_bytes
 from faconv_cli.windows.plan import (
     Tiles,
     default_patch,
@@ -115,7 +115,8 @@ def _embedding_summary(config: RunConfig, points: int) -> dict[str, object]:
 def _memory_summary(cube: Cube, config: RunConfig, tiles: Tiles) -> str:
     batch = config.fit.batch or 1
     taken = training_bytes(config, cube.shape[1], tiles)
+    most = max(taken, starting_bytes(config, cube))
     held = cube.nbytes if cube.nbytes <= HELD_BYTES else 0
     over = f"; more than {told(TRAINING_BYTES)}" if taken > TRAINING_BYTES else ""
     record = f" and {told(held)} for the record" if held else ""
-    return f"about {told(taken)}{record} in training ({batch} windows a batch{over})"
+    return f"about {told(most)}{record} in training ({batch} windows a batch{over})"

@@ -25,7 +25,7 @@ from faconv_cli.embed.run import Embedder
 from faconv_cli.fit.loop import StepReport, Training
 from faconv_cli.fit.prepare import prepare
 from faconv_cli.windows.layout import tiles_of
-from faconv_cli.windows.memory import embedding_batch, embedding_bytes, training_bytes
+from faconv_cli.windows.memory import embedding_batch, embedding_bytes, starting_bytes, training_bytes
 
 STEPS = 200
 TRAINED = 4  # steps of the optimiser; the memory of the process has settled then
@@ -101,7 +101,8 @@ def main(arguments):
             embed(checkpoint, cube)
         else:
             batch = prepared.config.fit.batch
-            planned = training_bytes(prepared.config, cube.shape[1], tiles) + cube.nbytes
+            before = starting_bytes(prepared.config, cube)
+            planned = max(before, training_bytes(prepared.config, cube.shape[1], tiles)) + cube.nbytes
             train(prepared, Path(folder, "m.pt"))
         measured = resident("VmHWM") - base
     planned /= MEBIBYTE

@@ -17,6 +17,7 @@ from faconv_cli.windows.memory import (
     TRAINING_BYTES,
     embedding_batch,
     embedding_bytes,
+    starting_bytes,
     training_bytes,
 )
 from faconv_cli.windows.resolve import plan_summary, resolve
@@ -106,3 +107,17 @@ def test_embedding_keeps_to_its_limit():
     small, tiles = _resolve((17, 33))
     assert embedding_batch(small, 1, tiles, 24) == 8
     assert embedding_bytes(small, 1, tiles, 8, 24, maps=40) > embedding_bytes(small, 1, tiles, 8, 24)
+
+
+def test_what_comes_before_the_first_step_is_told_where_it_is_more(make_cube):
+    small = make_cube(400, 2, (12, 16))
+    config, tiles = _resolve((12, 16), 2, hidden=1, bottleneck=2, window=4, burn_in=0, batch=1)
+    assert starting_bytes(config, small) > training_bytes(config, 2, tiles)
+    told = plan_summary(small, config)["memory"]
+    assert told.startswith(f"about {starting_bytes(config, small) / 2**20:.1f} MiB")
+    long = make_cube(800, 2, (12, 16))
+    assert starting_bytes(config, long) > starting_bytes(config, small)
+    ahead, _ = _resolve((12, 16), 2, task="forecast", encoder="convlstm")
+    assert starting_bytes(ahead, small) < starting_bytes(
+        _resolve((12, 16), 2, encoder="eof", window=4)[0], small
+    )
