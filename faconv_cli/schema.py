@@ -13,6 +13,7 @@ ANOMALY: Final = "faconv_anomaly"  # attribute of a prepared variable: what was 
 EMBEDDING: Final = "embedding"
 TILE_EMBEDDING: Final = "tile_embedding"
 EMBEDDING_FLAG: Final = "embedding_flag"
+FINGERPRINT: Final = "input_fingerprint"
 ATTENTION: Final = "attention"
 TEMPORAL_ATTENTION: Final = "temporal_attention"
 TELECONNECTION: Final = "teleconnection"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -67,6 +67,14 @@ def command(
     append: Annotated[
         bool, typer.Option("--append", help="Add the steps that the record has grown by.")
     ] = False,
+    check: Annotated[
+        Literal["auto", "all", "none"] | None,
+        typer.Option(
+            help="With --append, old steps whose data are compared with those the rows were made from: all; "
+            "auto, the default, all of up to 512 MiB and else 320 of them; none, where they are replaced on "
+            "purpose."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the embedding of every time step of a record, with attention maps.
@@ -88,6 +96,8 @@ def command(
         )
     if append and overwrite:
         raise UsageError("--append with --overwrite", wanted="a file is added to or replaced", do="drop one")
+    if check and not append:
+        raise UsageError("--check without --append", wanted="it is for old rows", do="drop it")
     inputs = [*local_files(expand(data)[0]), checkpoint]
     check_output(output, overwrite=overwrite or append, inputs=inputs)
     trained = read_checkpoint(checkpoint)
@@ -108,7 +118,16 @@ def command(
     tell(cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
-    parts = write_embedding(embedder, output, rows, command_line(), append=append, overwrite=overwrite)
+    parts = write_embedding(
+        embedder,
+        output,
+        rows,
+        command_line(),
+        append=append,
+        check=check or "auto",
+        tell=console.note,
+        overwrite=overwrite,
+    )
     written = missing = cold = 0
     with console.progress("embedding", rows[1] - rows[0]) as line:
         for part in parts:

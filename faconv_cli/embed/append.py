@@ -5,47 +5,110 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.encode import encode_stamps, encode_time
+from faconv_cli.cube.calendars import canonical
+from faconv_cli.cube.clock import ALIKE_SINCE_1582
+from faconv_cli.cube.cube import HELD_BYTES
+from faconv_cli.cube.encode import encode_stamps
 from faconv_cli.cube.lazy import first_line
-from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.embed.fingerprint import LATEST, SAMPLE, first_change
 from faconv_cli.embed.netcdf import Layout
+from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import FaconvError, OutputError
 from faconv_cli.guard import reading
 
+Check = Literal["auto", "all", "none"]
+BLOCK_BYTES = 2**26  # of float32, read at once to compare
 
-def rows_done(path: Path, checkpoint: Checkpoint, cube: Cube, start: int) -> int:
-    """Count the rows of a file, after checking that they are the first steps of ``cube`` from ``start``.
+
+def rows_done(path: Path, embedder: Embedder, start: int) -> int:
+    """Count the rows of a file, after checking that they are of the first steps of the data from ``start``.
 
     Raises:
-        OutputError: another checkpoint or other times.
+        OutputError: another checkpoint, calendar or times.
     """
     with _open(path) as file:
         sha256 = file.attrs.get(schema.CHECKPOINT_SHA256)
-        if schema.EMBEDDING not in file or sha256 != checkpoint.sha256:
+        if schema.EMBEDDING not in file or sha256 != embedder.checkpoint.sha256:
             raise OutputError(
                 f"{path} was not written by this checkpoint",
                 wanted="--append goes on with the checkpoint that began the file",
                 do="name that checkpoint, or choose another output",
             )
-        rows = int(file.sizes[schema.TIME])
-        encoding = file[schema.TIME].encoding
-        units, calendar = encoding.get("units", "1"), encoding.get("calendar", UNDATED)
-        written = encode_time(cube.time.slice(start, start + rows), units)
-        kept = encode_stamps(file[schema.TIME].variable, units, calendar)
-    if len(written) < rows or not np.allclose(written, kept, rtol=0, atol=1e-6):
+        _check_times(path, file[schema.TIME], embedder.cube.time, start)
+        return int(file.sizes[schema.TIME])
+
+
+def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> str:
+    """Compare the data with what the rows of a file were made from; tell what was not compared.
+
+    Args:
+        path: the file.
+        embedder: checkpoint and data to go on with.
+        start: step of the first row.
+        check: how many of the old steps to compare.
+
+    Raises:
+        OutputError: they differ; names the first step.
+    """
+    if check == "none":
+        return f"The data behind the rows of {path} are not compared with those of then (--check none)."
+    with _open(path) as file:
+        kept = file[schema.FINGERPRINT].values if schema.FINGERPRINT in file else None
+    if kept is None:
+        return f"{path} has no fingerprints of its input: whether old data have changed is not known."
+    cube = embedder.cube
+    whole = check == "all" or cube.nbytes <= HELD_BYTES
+    at_once = max(1, BLOCK_BYTES * len(cube.time) // max(cube.nbytes, 1))
+    changed = first_change(
+        kept, lambda a, b: embedder.fingerprints(start + a, start + b), whole=whole, at_once=at_once
+    )
+    if changed is not None:
         raise OutputError(
-            f"the {rows} time steps in {path} are not the first ones of the data",
-            wanted="--append needs the whole record, old steps included, to warm the state up",
-            do="give all files of the record, or choose another output",
+            f"the data of {cube.time.labels[start + changed]} are not those that {path} was made from",
+            wanted="--append leaves old rows as they are, so the data behind them must be the same",
+            do="embed all anew with --overwrite, or keep the old rows with --check none",
         )
-    return rows
+    if whole:
+        return ""
+    return (
+        f"{min(SAMPLE + LATEST, len(kept))} of the {len(kept)} old steps were compared with the data that "
+        f"{path} was made from; --check all compares all."
+    )
+
+
+def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -> None:
+    rows = len(stamps)
+    units, calendar = stamps.encoding.get("units", "1"), stamps.encoding.get("calendar", UNDATED)
+    calendars = {canonical(calendar), time.calendar}
+    if len(calendars) > 1 and not (calendars <= ALIKE_SINCE_1582 and time.years[0] > 1583):
+        raise OutputError(
+            f"{path} counts time in calendar {calendar}, the data in {time.calendar}",
+            wanted="a record keeps its calendar, or the dates of its rows would shift",
+            do="give data in the calendar of the file, or choose another output",
+        )
+    own = time.slice(start, start + rows)
+    ours = encode_stamps(own.to_variable().variable, units, calendar)
+    theirs = encode_stamps(stamps.variable, units, calendar)
+    common = min(len(ours), rows)
+    other = np.flatnonzero(~np.isclose(ours[:common], theirs[:common], rtol=0, atol=1e-6))
+    if len(ours) == rows and not len(other):
+        return
+    there = TimeAxis.from_values(stamps.values, calendar).labels if rows > 1 else [str(stamps.values[0])]
+    at = int(other[0]) if len(other) else common
+    found = f"step {at + 1} is {own.labels[at]}" if at < len(own) else f"they end after {len(own)} steps"
+    raise OutputError(
+        f"the {rows} time steps in {path} are not the first ones of the data: {found}, in the file "
+        f"{there[at]}",
+        wanted="--append needs the whole record, old steps included, to warm the state up",
+        do="give all files of the record, or choose another output",
+    )
 
 
 def layout_of(path: Path) -> Layout:

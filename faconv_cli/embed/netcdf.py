@@ -14,8 +14,9 @@ import numpy as np
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.encode import define_grid, define_time, encode_time
+from faconv_cli.cube.encode import define_grid, define_time, encode_stamps
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import global_attributes, history, notes
@@ -99,26 +100,32 @@ class EmbeddingWriter:
 
     def __init__(self, file: netCDF4.Dataset, grid: Grid) -> None:
         self._file, self._grid = file, grid
-        self._units: str = file[schema.TIME].units
+        about = file[schema.TIME]
+        self._units, self._calendar = str(about.units), str(getattr(about, "calendar", UNDATED))
 
     def write(self, rows: Rows, cube: Cube) -> None:
         """Append rows of ``cube`` that follow those already there."""
         with netcdf_lock():
             begin = len(self._file.dimensions[schema.TIME])
             at, stop = slice(begin, begin + len(rows.embedding)), rows.start + len(rows.embedding)
-            self._file[schema.TIME][at] = encode_time(cube.time.slice(rows.start, stop), self._units)
+            self._file[schema.TIME][at] = self._encoded(cube.time.slice(rows.start, stop))
             self._put(schema.EMBEDDING, at, rows.embedding)
             self._put(schema.EMBEDDING_FLAG, at, rows.flag)
+            self._put(schema.FINGERPRINT, at, rows.fingerprint)
             self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
             self._put(schema.TILE_EMBEDDING, at, rows.tiles)
             if schema.ATTENTION in self._file.variables and len(rows.attended):
                 self._write_maps(rows, cube)
 
+    def _encoded(self, time: TimeAxis) -> np.ndarray:
+        """Encode stamps as the file counts them: its calendar may have another name than that of the data."""
+        return encode_stamps(time.to_variable().variable, self._units, self._calendar)
+
     def _write_maps(self, rows: Rows, cube: Cube) -> None:
         begin = len(self._file.dimensions[schema.ATTENTION_TIME])
         at = slice(begin, begin + len(rows.attended))
         self._file[schema.ATTENTION_TIME][at] = np.concatenate(
-            [encode_time(cube.time.slice(step, step + 1), self._units) for step in rows.attended.tolist()]
+            [self._encoded(cube.time.slice(step, step + 1)) for step in rows.attended.tolist()]
         )
         if rows.attention is not None:
             self._put(schema.ATTENTION, at, self._grid.to_file_order(rows.attention))
@@ -150,6 +157,14 @@ def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: L
         ancillary_variables=schema.EMBEDDING_FLAG,
     )
     _define_flag(file)
+    mark = file.createVariable(schema.FINGERPRINT, "f8", (schema.TIME,), chunksizes=(ROWS_PER_CHUNK,))
+    mark.setncatts(
+        {
+            "long_name": "fingerprint of the input of the step",
+            "units": "1",
+            "comment": "projection of the normalised fields on a fixed pattern; changes where they do",
+        }
+    )
     if layout.temporal_lags:
         lags = np.array(layout.temporal_lags, np.int32)
         _coordinate(file, schema.LAG, lags, "time steps looked back")

@@ -12,6 +12,7 @@ from torch import Tensor
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
+from faconv_cli.embed.fingerprint import fingerprints
 from faconv_cli.errors import CheckpointError, InputError
 from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
@@ -31,6 +32,7 @@ class Rows:
         start: step of the first row.
         embedding: (n, d), NaN where it could not be computed.
         flag: (n,) of `schema.FLAG_MEANINGS`.
+        fingerprint: (n,) of the input; see `fingerprint`.
         temporal: (n, lag) weights of the temporal attention, or None.
         tiles: (n, tile, d) share of each tile, or None for one tile.
         attended: (k,) steps the maps belong to.
@@ -41,6 +43,7 @@ class Rows:
     start: int
     embedding: np.ndarray
     flag: np.ndarray
+    fingerprint: np.ndarray
     temporal: np.ndarray | None
     tiles: np.ndarray | None
     attended: np.ndarray
@@ -170,10 +173,18 @@ class Embedder:
                 queries=self._queries,
             )
             missing = self._missing(batch)
+            marks = fingerprints(batch.x.flatten(0, 1).numpy()).reshape(missing.shape)
             for number, window in enumerate(batch.windows):
                 first, last = max(window.first_row, start), min(window.stop, stop)
                 if first < last:
-                    yield self._rows(encoding, missing[number], number, window, first, last)
+                    rows = slice(first - window.start, last - window.start)
+                    yield self._rows(
+                        encoding, missing[number, rows], marks[number, rows], number, window, first, last
+                    )
+
+    def fingerprints(self, start: int, stop: int) -> np.ndarray:
+        """(n,) of the input of steps [start, stop), without embedding them."""
+        return fingerprints(self._reader.fields(start, stop))
 
     def _check_queries(self) -> None:
         encoder = self._checkpoint.config.encoder
@@ -201,10 +212,16 @@ class Embedder:
         return missing
 
     def _rows(
-        self, encoding: Encoding, missing: np.ndarray, number: int, window: Window, first: int, last: int
+        self,
+        encoding: Encoding,
+        missing: np.ndarray,
+        marks: np.ndarray,
+        number: int,
+        window: Window,
+        first: int,
+        last: int,
     ) -> Rows:
         rows = slice(first - window.start, last - window.start)
-        missing = missing[rows]
         flag = np.where(np.arange(first, last) < window.warm_from, schema.COLD_START, schema.OK)
         flag[missing] = schema.MISSING_INPUT
         embedding = _numpy(encoding.z[number, rows])
@@ -225,6 +242,7 @@ class Embedder:
             first,
             embedding,
             flag.astype(np.int8),
+            marks,
             temporal,
             tiles,
             steps[kept],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.embed.append import layout_of, rows_done
+from faconv_cli.embed.append import Check, compare_input, layout_of, rows_done
 from faconv_cli.embed.netcdf import Layout, append_embedding_file, create_embedding_file
 from faconv_cli.embed.run import LEAST_VALID_SHARE, Embedder, Rows
 from faconv_cli.errors import InputError, OutputError
@@ -21,11 +21,23 @@ def write_embedding(
     command: str,
     *,
     append: bool = False,
+    check: Check = "auto",
+    tell: Callable[[str], None] = lambda _: None,
     overwrite: bool = False,
 ) -> Iterator[Rows]:
     """Write the rows of steps [first, stop) to a file; with ``append`` only those it does not have yet.
 
     The file changes only when all rows are written.
+
+    Args:
+        embedder: checkpoint and data.
+        path: the file.
+        rows: steps of the data.
+        command: command line for ``history``.
+        append: go on with the file where it exists.
+        check: how many of the old steps have their input compared with that of the file.
+        tell: takes what there is to say about that.
+        overwrite: replace a file that exists.
 
     Yields:
         What has been written since the last time.
@@ -38,8 +50,11 @@ def write_embedding(
     checkpoint, cube, layout = embedder.checkpoint, embedder.cube, _layout(embedder)
     if append and path.exists():
         _check_causal(checkpoint, path)
-        first += rows_done(path, checkpoint, cube, first)
+        done = rows_done(path, embedder, first)
         _check_layout(path, layout)
+        if told := compare_input(path, embedder, first, check):
+            tell(told)
+        first += done
         if first >= stop:
             return
         opened = append_embedding_file(path, cube, command=command)

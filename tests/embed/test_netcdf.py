@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from faconv_cli import schema
 from faconv_cli.cube.grid import Grid
+from faconv_cli.embed import append as append_module
+from faconv_cli.embed import fingerprint
 from faconv_cli.embed import run as run_module
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
@@ -16,6 +21,7 @@ from faconv_cli.errors import InputError, OutputError
 
 CPU = torch.device("cpu")
 QUERY = [(4, 5), (0, 2)]
+PATTERN = [0.043816965, -0.0056733619, -0.050049208]
 
 
 def _write(checkpoint, cube, path, rows=None, **options):
@@ -103,7 +109,7 @@ def test_the_calendar_is_kept(trained, make_cube, tmp_path, calendar):
 def test_maps_are_left_out_on_request(checkpoint, cube, tmp_path):
     _write(checkpoint, cube, tmp_path / "e.nc", embedder={"attention": False, "queries": ()})
     file = _all(tmp_path / "e.nc")
-    assert set(file.data_vars) == {schema.EMBEDDING, schema.EMBEDDING_FLAG}
+    assert set(file.data_vars) == {schema.EMBEDDING, schema.EMBEDDING_FLAG, schema.FINGERPRINT}
 
 
 def test_an_encoder_without_axial_attention_has_no_maps(trained, cube, tmp_path):
@@ -184,6 +190,128 @@ def test_what_does_not_fit_is_not_appended(trained, checkpoint, cube, tmp_path):
     (tmp_path / "text.nc").write_text("not a file of ours")
     with pytest.raises(OutputError, match="--append needs an embedding file"):
         _write(checkpoint, cube, tmp_path / "text.nc", append=True)
+
+
+def with_values(cube, change):
+    """The cube with other values: ``change`` works in place."""
+    fields = cube.fields.copy(deep=True)
+    change(fields.values)
+    return replace(cube, fields=fields)
+
+
+@pytest.mark.parametrize("check", ["auto", "all"])
+@pytest.mark.parametrize("held", [True, False])
+def test_old_data_that_changed_are_named_and_nothing_is_appended(
+    checkpoint, cube, tmp_path, monkeypatch, check, held
+):
+    monkeypatch.setattr(append_module, "HELD_BYTES", 2**30 if held else 0)
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 70), path)
+    before = path.read_bytes()
+
+    def reprocess(values):
+        values[33:50, 0, 4, 5] += 2.0  # one point of one channel
+
+    with pytest.raises(OutputError, match=f"the data of {cube.time.labels[33]} are not those"):
+        _write(checkpoint, with_values(cube, reprocess), path, append=True, check=check)
+    assert path.read_bytes() == before
+    told = []
+    assert (
+        _write(checkpoint, with_values(cube, reprocess), path, append=True, check="none", tell=told.append)
+        == 10
+    )
+    assert len(told) == 1
+    assert "--check none" in told[0]
+
+
+def test_a_sample_of_a_long_record_is_compared_and_what_it_finds_is_traced_back(monkeypatch):
+    monkeypatch.setattr(fingerprint, "SAMPLE", 5)
+    monkeypatch.setattr(fingerprint, "LATEST", 2)
+    kept, now, seen = np.zeros(100), np.zeros(100), set()
+
+    def read(start, stop):
+        seen.update(range(start, stop))
+        return now[start:stop]
+
+    assert fingerprint.first_change(kept, read, whole=False, at_once=7) is None
+    assert seen == {0, 24, 49, 74, 98, 99}
+    now[60:80] = 1
+    assert fingerprint.first_change(kept, read, whole=False, at_once=7) == 60
+    now[:] = 0
+    now[40] = 1  # between the steps of the sample
+    assert fingerprint.first_change(kept, read, whole=False, at_once=7) is None
+    assert fingerprint.first_change(kept, read, whole=True, at_once=7) == 40
+
+
+def test_the_rounding_of_a_conversion_is_no_change_and_a_missing_value_is(checkpoint, cube, tmp_path):
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 70), path)
+
+    def convert(values):
+        values[:, 0] = (values[:, 0] - np.float32(273.15)).astype(np.float32) + np.float32(273.15)
+
+    assert _write(checkpoint, with_values(cube, convert), path, append=True) == 10
+
+    def lose(values):
+        values[12, 1][tuple(np.argwhere(np.isfinite(values[12, 1]))[7])] = np.nan
+
+    with pytest.raises(OutputError, match=cube.time.labels[12]):
+        _write(checkpoint, with_values(cube, lose), path, append=True)
+
+
+def test_a_file_without_fingerprints_is_appended_to_and_it_is_told(checkpoint, cube, tmp_path):
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 70), path)
+    with netCDF4.Dataset(path, "a") as file:
+        file.renameVariable(schema.FINGERPRINT, "something_else")
+    told = []
+    assert _write(checkpoint, cube, path, append=True, tell=told.append) == 10
+    assert "has no fingerprints" in told[0]
+
+
+def test_another_calendar_is_refused_and_another_name_of_the_same_is_not(trained, make_cube, tmp_path):
+    cube = make_cube(80, shape=(8, 12), start="2003-12-25")
+    checkpoint, path = trained(cube), tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 30), path)
+    other = make_cube(80, shape=(8, 12), start="2003-12-25", calendar="noleap")
+    with pytest.raises(OutputError, match="in calendar standard, the data in noleap"):
+        _write(checkpoint, replace(cube, time=other.time), path, append=True)
+    named = make_cube(80, shape=(8, 12), start="2003-12-25", calendar="proleptic_gregorian")
+    _write(checkpoint, replace(cube, time=named.time), path, append=True)
+    _write(checkpoint, cube, tmp_path / "whole.nc")
+    np.testing.assert_array_equal(_all(path).time.values, _all(tmp_path / "whole.nc").time.values)
+
+
+def test_the_first_stamp_that_differs_is_named(checkpoint, cube, tmp_path):
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube.slice(0, 70), path)
+    steps = np.array([*range(20), *range(21, 80)])
+    with pytest.raises(OutputError, match="step 21 is 2001-01-22, in the file 2001-01-21"):
+        _write(checkpoint, cube.take(steps), path, append=True)
+    with pytest.raises(OutputError, match="they end after 50 steps, in the file 2001-02-20"):
+        _write(checkpoint, cube.slice(0, 50), path, append=True)
+
+
+@given(
+    arrays(np.float32, (6, 2, 3, 4), elements=st.floats(-5, 5, width=32)),
+    st.integers(0, 5),
+    st.integers(0, 23),
+)
+def test_a_change_of_any_point_changes_the_fingerprint_of_its_step_alone(x, step, point):
+    one, other = fingerprint.fingerprints(x), x.copy()
+    other[step].flat[point] += 0.5
+    changed = np.abs(fingerprint.fingerprints(other) - one) > fingerprint.TOLERANCE * np.maximum(
+        1, np.abs(one)
+    )
+    assert changed.tolist() == [number == step for number in range(6)]
+
+
+def test_the_pattern_of_fingerprints_stays_what_it_is():
+    """Files that are gone on with for years compare with it."""
+    pattern = fingerprint._pattern(1000)
+    np.testing.assert_allclose(pattern[:3], PATTERN, rtol=1e-5)
+    assert pattern.mean() == pytest.approx(1e-3, rel=1e-3)
+    assert pattern.std() == pytest.approx(1000**-0.5, rel=0.05)
 
 
 def test_looking_ahead_has_lags_of_both_signs(trained, cube, tmp_path):
