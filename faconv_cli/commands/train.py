@@ -237,7 +237,8 @@ def _tell(prepared: Prepared, cube: Cube) -> None:
     console.note(
         f"anomalies: {config.data.anomaly}{', detrended' if config.data.detrend else ''}; "
         f"training on {len(split.training_steps)} steps, validation on {split.validation_count}; "
-        f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}"
+        f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}, "
+        f"{config.fit.batch} at a time"
     )
 
 

@@ -10,9 +10,12 @@ import numpy as np
 from faconv_cli.config import EOF, DataConfig, RunConfig
 from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology, resolve_anomaly
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.size import told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.windows.adapt import LEAST_STEPS, Sizes, adapt
+from faconv_cli.windows.layout import tiles_of
+from faconv_cli.windows.memory import TRAINING_BYTES, training_bytes
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
@@ -201,7 +204,9 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
     valid = np.ones((cube.shape[1], *cube.grid.shape)) if valid is None else valid
     notes += _all_points(config, int(np.count_nonzero(valid.any(axis=0))))
     config, adapted = adapt(config, Sizes(runs, held_out, int(np.count_nonzero(valid))))
+    points = config.fit.points
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
+    notes += _memory_notes(cube, config, points)
     tiling = config.tiling
     if not fits_any_record(config):
         training_windows(
@@ -235,6 +240,19 @@ def _all_points(config: RunConfig, there: int) -> list[str]:
     if "points" not in config.fit.model_fields_set or config.fit.points <= there:
         return []
     return [f"--points {config.fit.points}: the grid has {there} with values, which are all decoded."]
+
+
+def _memory_notes(cube: Cube, config: RunConfig, points: int) -> list[str]:
+    """Tell of points that were given up for memory, and of a batch that is too large all the same."""
+    notes, limit = [], told(TRAINING_BYTES)
+    if config.fit.points < points:
+        notes.append(f"--points {config.fit.points}: with {points} one window would need more than {limit}.")
+    tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
+    taken = training_bytes(config, cube.shape[1], tiles)
+    if taken > TRAINING_BYTES:
+        windows = "1 window" if config.fit.batch == 1 else f"{config.fit.batch} windows"
+        notes.append(f"A batch of {windows} needs about {told(taken)}; see --batch, --points and --window.")
+    return notes
 
 
 def _left_out(runs: Sequence[int], window: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Small records: what `inspect` shows is what `train` does, whatever the steps, segments and grid."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,3 +117,20 @@ def test_more_points_than_the_grid_has_are_all_of_them_and_told(tmp_path):
     assert "the grid has 30 with values" in prepare(cube, asked).cube.notes[-1]
     assert plan_training(cube, RunConfig.build(None, {"points": 20})).notes == ()
     assert plan_training(cube, RunConfig()).notes == ()
+
+
+def test_what_memory_does_to_a_batch_is_told(make_cube):
+    cube = make_cube(420, 1, (20, 30))
+    many = replace(
+        cube,
+        fields=xr.DataArray(np.zeros((420, 250, 20, 30), "f4"), dims=cube.fields.dims),
+        channels=cube.channels * 250,
+    )
+    long = {"window": 330, "validation": "0", "lead": (1, 2, 3, 4, 5, 6), "anomaly": "none"}
+    plan = plan_training(many, RunConfig.build(None, long))
+    assert (plan.config.fit.batch, plan.config.fit.points) == (1, 256)
+    assert plan.notes[-1] == "--points 256: with 512 one window would need more than 4.00 GiB."
+    asked = plan_training(many, RunConfig.build(None, {**long, "batch": 2, "points": 300}))
+    assert asked.config.fit.batch == 2
+    assert "A batch of 2 windows needs about" in asked.notes[-1]
+    assert not plan_training(cube, RunConfig()).notes
