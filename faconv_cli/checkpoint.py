@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from faconv_cli.config import RunConfig
-from faconv_cli.cube.climatology import Climatology
+from faconv_cli.cube.climatology import Climatology, told
 from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.units import is_difference
@@ -287,7 +287,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
         },
         "static channels": list(checkpoint.constants.static_names),
         "time step": checkpoint.time_step,
-        "anomalies": checkpoint.climatology.kind + (", detrended" if checkpoint.climatology.detrend else ""),
+        "anomalies": "less "
+        + told(checkpoint.climatology.kind)
+        + (", detrended" if checkpoint.climatology.detrend else ""),
         "windows": checkpoint.config.tiling.model_dump(mode="json"),
         **{key.replace("_", " "): value for key, value in checkpoint.record.items()},
         "sha256": checkpoint.sha256,

@@ -194,5 +194,5 @@ def test_a_description_names_channels_units_and_size(checkpoint):
         "mean of anomalies": 0.1,
         "standard deviation": 2.0,
     }
-    assert told["anomalies"] == "monthly, detrended"
+    assert told["anomalies"] == "less the mean of each calendar month, detrended"
     assert told["grid"]["shape"] == [4, 6]

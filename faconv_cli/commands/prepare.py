@@ -62,7 +62,8 @@ def command(
     anomaly: Annotated[
         str,
         typer.Option(
-            help="Seasonal cycle of the training period to take off: none, monthly, daily, auto (as in train)"
+            help="Cycles of the training period to take off: none, monthly, daily, diurnal, hourly or auto, "
+            "as in train."
         ),
     ] = "none",
     detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,

@@ -231,11 +231,13 @@ def _start(
 
 
 def _tell(prepared: Prepared, cube: Cube) -> None:
+    from faconv_cli.cube.climatology import told
+
     for text in (*prepared.cube.notes[len(cube.notes) :], *prepared.cube.masked):
         console.note(text)
     config, split = prepared.config, prepared.split
     console.note(
-        f"anomalies: {config.data.anomaly}{', detrended' if config.data.detrend else ''}; "
+        f"taken off: {told(prepared.climatology.kind)}{' and the trend' if config.data.detrend else ''}; "
         f"training on {len(split.training_steps)} steps, validation on {split.validation_count}; "
         f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}, "
         f"{config.fit.batch} at a time"

@@ -11,12 +11,16 @@ import numpy.typing as npt
 
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.errors import UsageError
 
-Kind = Literal["none", "monthly", "daily"]
+Kind = Literal["none", "mean", "monthly", "daily", "diurnal", "hourly", "monthly and diurnal"]
 Floats = npt.NDArray[np.float64]
 
 HARMONICS = 4  # of the year, so that the daily cycle is smooth over about six weeks
+DIURNAL_HARMONICS = 4  # of the day; fewer where the steps are long
+SEASONS_OF_DAY = 2  # harmonics of the year that change the diurnal cycle
 SHORTEST_RECORD = 2.0  # years; a seasonal cycle of less is the weather of one year
+SHORTEST_DIURNAL = 5.0  # days; a diurnal cycle of less is the weather of a few days
 # Directions of the basis that hold less than this share of the variance are left out: those that a record of
 # one season cannot tell apart would take huge coefficients and be wild in the others.
 SMALLEST_EIGENVALUE = 1e-6
@@ -30,7 +34,10 @@ class Climatology:
 
     expected(time) = basis(time) @ coefficients, with the columns
 
-    - ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of the first four harmonics of the year;
+    - ``mean``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics of the year;
+    - ``diurnal``: 1 and cos, sin of up to four harmonics of the day; ``hourly``: those of ``daily``, and
+      those of the day times 1 and two harmonics of the year; ``monthly and diurnal``: month indicators, and
+      those of the day times 1 and one harmonic of the year;
     - ``none``: nothing, or 1 where ``detrend``;
     - ``detrend``: years since ``centre_years``.
 
@@ -79,21 +86,46 @@ class Climatology:
         return expected.astype(np.float32)
 
 
-def resolve_anomaly(kind: Literal["auto", "none", "monthly", "daily"], time: TimeAxis) -> Kind:
-    """Choose the seasonal cycle for ``auto``: daily for steps below a month, monthly below a year, else none.
+def resolve_anomaly(
+    kind: Literal["auto", "none", "monthly", "daily", "diurnal", "hourly"], time: TimeAxis
+) -> Kind:
+    """Choose the cycles for ``auto``: hourly below a day, daily below a month, monthly below a year.
 
-    A training period of less than two years gets none.
+    A training period of less than two years has no seasonal cycle that could be told from its weather: it
+    gets none, or, below a day, the diurnal one alone.
+
+    Raises:
+        UsageError: cycles that the steps do not have.
     """
+    if kind not in ("auto", "none"):
+        time.need_dates(f"--anomaly {kind}")
+        if kind in ("diurnal", "hourly") and not time.sub_daily:
+            raise UsageError(
+                f"--anomaly {kind} of steps of {time.step}",
+                wanted="only steps shorter than a day have a diurnal cycle",
+                do="take daily or monthly",
+            )
     if kind != "auto":
-        if kind != "none":
-            time.need_dates(f"--anomaly {kind}")
         return kind
     if not time.dated:
         return "none"
     covered = time.years[-1] - time.years[0] + 1.5 * time.step_days / 365.2425
-    if covered < SHORTEST_RECORD or time.step_days > 360:
-        return "none"
-    return "daily" if time.step_months is None else "monthly"
+    if covered >= SHORTEST_RECORD and time.step_days <= 360:
+        return "hourly" if time.sub_daily else "daily" if time.step_months is None else "monthly"
+    return "diurnal" if time.sub_daily and covered * 365.2425 >= SHORTEST_DIURNAL else "none"
+
+
+def told(kind: Kind) -> str:
+    """Tell in words what is taken off."""
+    return {
+        "none": "nothing",
+        "mean": "the mean of each point",
+        "monthly": "the mean of each calendar month",
+        "daily": "a smooth seasonal cycle (daily)",
+        "diurnal": "the diurnal cycle",
+        "hourly": "a smooth seasonal cycle and the diurnal cycle of the season (hourly)",
+        "monthly and diurnal": "the mean of each calendar month and the diurnal cycle of the season",
+    }[kind]
 
 
 def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
@@ -112,22 +144,32 @@ def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
 
 
 def _basis(kind: Kind, detrend: bool, time: TimeAxis, centre_years: float) -> Floats:
-    if kind == "monthly":
+    one = [np.ones(len(time))]
+    if kind.startswith("monthly"):
         columns = [(time.month == month).astype(np.float64) for month in range(1, 13)]
-    elif kind == "daily":
-        angles = [2 * np.pi * k * time.year_fraction for k in range(1, HARMONICS + 1)]
-        columns = [np.ones(len(time)), *(f(angle) for angle in angles for f in (np.cos, np.sin))]
+    elif kind in ("daily", "hourly"):
+        columns = [*one, *_harmonics(time.year_fraction, HARMONICS)]
     else:
-        columns = [np.ones(len(time))] if detrend else []
+        columns = one if detrend or kind != "none" else []
+    if kind in ("diurnal", "hourly", "monthly and diurnal"):
+        seasons = {"diurnal": 0, "hourly": SEASONS_OF_DAY, "monthly and diurnal": 1}[kind]
+        day = _harmonics(time.day_fraction, min(DIURNAL_HARMONICS, round(1 / time.step_days) // 2))
+        columns += [a * b for a in day for b in (*one, *_harmonics(time.year_fraction, seasons))]
     if detrend:
         columns.append(time.years - centre_years)
     return np.stack(columns, axis=1) if columns else np.zeros((len(time), 0))
 
 
+def _harmonics(phase: Floats, count: int) -> list[Floats]:
+    """Cosines and sines (t,) of the first harmonics of a phase (t,) in [0, 1)."""
+    angles = (2 * np.pi * number * phase for number in range(1, count + 1))
+    return [f(angle) for angle in angles for f in (np.cos, np.sin)]
+
+
 def _constant(kind: Kind, columns: int) -> Floats:
     """Coefficients (p,) that make the basis 1 at all times."""
     constant = np.zeros(columns)
-    constant[: 12 if kind == "monthly" else 1] = 1
+    constant[: 12 if kind.startswith("monthly") else 1] = 1
     return constant
 
 

@@ -20,6 +20,10 @@ from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
 
+DIURNAL_LEFT = (
+    "The diurnal cycle is left in: modes and regimes may be times of the day (--anomaly hourly or diurnal "
+    "takes it off)."
+)
 FEWEST_HELD_OUT = 6  # steps of a window of frames to validate forecasts on
 
 Segment = tuple[int, int]
@@ -278,7 +282,12 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     split = plan_training(cube, config).split
     training = cube.take(split.training_steps)
     anomaly = _cycle(training, config.data)
-    climatology = fit_climatology(training, anomaly, config.data.detrend)
+    prepared = any(channel.anomaly for channel in training.channels)
+    climatology = fit_climatology(
+        training, "mean" if anomaly == "none" and not prepared else anomaly, config.data.detrend
+    )
+    if training.time.sub_daily and anomaly not in ("diurnal", "hourly") and not prepared:
+        cube = cube.noted(DIURNAL_LEFT)
     normalizer, flaws = fit_normalizer(training, climatology)
     kept = [number for number in range(len(cube.channels)) if number not in flaws]
     if flaws:

@@ -192,6 +192,12 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
             "the calendar month alone tells much of these regimes: they are the seasons (train on anomalies, "
             "or cluster one --season)"
         )
+    hours = np.floor(24 * embedding.time.day_fraction + 1e-6)
+    if score and embedding.time.sub_daily and seasonality(labels, hours) > SEASONAL:
+        notes.append(
+            "the time of the day alone tells much of these regimes: they are the diurnal cycle (train with "
+            "--anomaly hourly)"
+        )
     if score and score.every > 1:
         notes.append(f"silhouette and inter-cluster distance are from every {score.every}th step")
     if unclassified := int((labels == UNCLASSIFIED).sum()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import flox
 import numpy as np
 
-from faconv_cli.cube.climatology import fit_climatology
+from faconv_cli.cube.climatology import Kind, fit_climatology
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -91,8 +91,11 @@ def composites(
     """
     used = np.flatnonzero(labels != MISSING)
     record, own = cube.take(used).cached(), labels[used]
-    modes = np.zeros((len(used), 0)) if cut is None else _deseasonalised(cut.modes[used], record.time)
-    normals = fit_climatology(record, "monthly", detrend=False)
+    kind: Kind = "monthly and diurnal" if record.time.sub_daily else "monthly"
+    normals = fit_climatology(record, kind, detrend=False)
+    modes = (
+        np.zeros((len(used), 0)) if cut is None else _anomalies(cut.modes[used], normals.basis(record.time))
+    )
     sums = _Sums(k, record.shape[1:], modes.shape[1])
     spell = np.concatenate([[0], np.cumsum((own[1:] != own[:-1]) | ~consecutive_steps(record.time))])
     for start, stop in blocks(record):
@@ -108,12 +111,10 @@ def blocks(cube: Cube) -> list[tuple[int, int]]:
     return list(cube.blocks(max_bytes=BLOCK_BYTES))
 
 
-def _deseasonalised(modes: np.ndarray, time: TimeAxis) -> np.ndarray:
-    """Take the mean of each calendar month off an embedding (t, d)."""
-    anomalies = np.nan_to_num(modes)
-    for month in np.unique(time.month):
-        anomalies[time.month == month] -= anomalies[time.month == month].mean(axis=0)
-    return np.asarray(anomalies)
+def _anomalies(modes: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Take off an embedding (t, d) what the basis (t, p) of the normals tells of it."""
+    known = np.nan_to_num(modes)
+    return np.asarray(known - basis @ np.linalg.lstsq(basis, known, rcond=None)[0])
 
 
 class _Sums:

@@ -4,10 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.cube import climatology
-from faconv_cli.cube.climatology import fit_climatology, resolve_anomaly
+from faconv_cli.cube.climatology import fit_climatology, resolve_anomaly, told
 from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.errors import UsageError
 
 KINDS = [("monthly", False), ("monthly", True), ("daily", False), ("daily", True), ("none", True)]
+KINDS += [("mean", False), ("mean", True)]
 
 
 def noisy_record(t, shape=(2, 3, 4), seed=0, offset=0.0):
@@ -37,7 +39,7 @@ def check_against_plain(cube, kind, detrend):
     fitted = fit_climatology(cube, kind, detrend)
     fields, basis = cube.read(0, cube.shape[0]), fitted.basis(cube.time)
     constant = np.zeros(basis.shape[1])
-    constant[: 12 if kind == "monthly" else 1] = 1
+    constant[: 12 if kind.startswith("monthly") else 1] = 1
     np.testing.assert_allclose(basis @ constant, 1)
     np.testing.assert_allclose(
         fitted.expected(cube.time), plain_expected(fields, basis, constant), rtol=1e-7, atol=1e-6
@@ -155,7 +157,9 @@ def test_only_the_training_part_is_fitted(make_cube):
         (np.arange(731), "days since 2001-01-01", "standard", "daily"),
         (np.arange(700), "days since 2001-01-01", "standard", "none"),
         (np.arange(720), "days since 2001-01-01", "360_day", "daily"),
-        (np.arange(4 * 731) * 6, "hours since 2001-01-01", "standard", "daily"),
+        (np.arange(4 * 731) * 6, "hours since 2001-01-01", "standard", "hourly"),
+        (np.arange(24 * 30), "hours since 2001-01-01", "standard", "diurnal"),
+        (np.arange(24 * 3), "hours since 2001-01-01", "standard", "none"),
         (np.arange(150) * 5, "days since 2001-01-01", "standard", "daily"),
         (np.arange(24) * 30, "days since 2001-01-01", "360_day", "monthly"),
         (np.arange(22) * 30, "days since 2001-01-01", "360_day", "none"),
@@ -169,3 +173,69 @@ def test_auto_chooses_by_step_and_length(steps, units, calendar, expected):
     assert resolve_anomaly("auto", time) == expected
     assert resolve_anomaly("monthly", time) == "monthly"
     assert resolve_anomaly("none", time) == "none"
+
+
+# Steps shorter than a day.
+
+
+def of_hours(make_cube, step_hours, days, *, gaps=False):
+    """A record whose diurnal cycle is wide in summer and narrow in winter, on a seasonal cycle."""
+    hours = np.arange(0, 24 * days, step_hours)
+    year, day = 2 * np.pi * hours / 24 / 365.25, 2 * np.pi * hours / 24
+    cycle = 290 - 10 * np.cos(year) + (4 - 3 * np.cos(year)) * np.cos(day - 0.8) + np.cos(2 * day)
+    fields = cycle[:, None, None, None] + np.random.default_rng(0).normal(size=(len(hours), 1, 2, 3))
+    if gaps:
+        fields[::7, 0, 0, 1] = np.nan
+    return make_cube(fields, numbers=hours, units="hours since 1990-01-01")
+
+
+def largest_left(anomalies, cube):
+    """Largest mean over a month and a time of the day."""
+    hour = np.round(24 * cube.time.day_fraction)
+    means = [
+        np.abs(anomalies[(cube.time.month == month) & (hour == at)].mean(axis=0)).max()
+        for month in range(1, 13)
+        for at in np.unique(hour)
+    ]
+    return max(means)
+
+
+@pytest.mark.parametrize("step_hours", [1, 3, 6, 12])
+def test_no_diurnal_cycle_is_left_in_any_season(make_cube, step_hours):
+    cube = of_hours(make_cube, step_hours, 3 * 365)
+    left = {
+        kind: largest_left(
+            fit_climatology(cube, kind, False).subtract(cube.read(0, len(cube.time)), cube.time), cube
+        )
+        for kind in ("daily", "diurnal", "hourly", "monthly and diurnal")
+    }
+    assert left["hourly"] < 0.6  # of means of 90 values of noise, at hundreds of places
+    assert left["monthly and diurnal"] < 0.6
+    assert left["daily"] > 2
+    assert left["diurnal"] > 5
+
+
+@pytest.mark.parametrize("kind", ["diurnal", "hourly", "monthly and diurnal"])
+@pytest.mark.parametrize(("step_hours", "days"), [(3, 800), (6, 800), (6, 40), (12, 100)])
+def test_cycles_of_the_day_are_least_squares_at_each_point(make_cube, kind, step_hours, days):
+    cube = of_hours(make_cube, step_hours, days, gaps=True)
+    check_against_plain(cube, kind, detrend=False)
+
+
+def test_long_steps_have_few_harmonics(make_cube):
+    columns = {
+        hours: fit_climatology(of_hours(make_cube, hours, 60), "diurnal", False).coefficients.shape[0]
+        for hours in (1, 3, 6, 12)
+    }
+    assert columns == {1: 9, 3: 9, 6: 5, 12: 3}
+
+
+@pytest.mark.parametrize("kind", ["diurnal", "hourly"])
+def test_days_have_no_diurnal_cycle(make_cube, kind):
+    with pytest.raises(UsageError, match="only steps shorter than a day"):
+        resolve_anomaly(kind, make_cube(noisy_record(800)).time)
+
+
+def test_the_kinds_have_words():
+    assert "hourly" in told("hourly")
+    assert told("mean") == "the mean of each point"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -148,3 +150,47 @@ def test_a_channel_without_variation_that_was_asked_for_is_refused(make_cube):
     nothing_left = _with_channel(cube, 0, 3.0)
     with pytest.raises(InputError, match="v0 is constant in the training period"):
         prepare(nothing_left, RunConfig.build(None, {"window": 12, "burn_in": 4}))
+
+
+@pytest.mark.parametrize("validation", ["0", "0.25"])
+def test_without_a_cycle_the_scale_is_of_what_varies(make_cube, validation):
+    """Two channels alike but for the map of their time means count alike."""
+    cube = make_cube(80, channels=2, noise=1.0)
+    cube.fields.values[:, 1] = cube.fields.values[:, 0] + 100 * np.arange(48).reshape(6, 8)
+    prepared = prepare(
+        cube, RunConfig.build(None, {"anomaly": "none", "validation": validation, "window": 12})
+    )
+    assert prepared.climatology.kind == "mean"
+    assert prepared.config.data.anomaly == "none"
+    assert prepared.normalizer.std[1] == pytest.approx(prepared.normalizer.std[0], rel=1e-4)
+    training = cube.take(prepared.split.training_steps)
+    fields = training.read(0, len(training.time)).astype(float)
+    departures = fields - fields.mean(axis=0)
+    area = cube.grid.area
+    expected = np.sqrt((area * (departures**2).mean(axis=0)).sum(axis=(1, 2)))
+    np.testing.assert_allclose(prepared.normalizer.std, expected, rtol=1e-4)
+    scaled = prepared.normalizer.apply(
+        prepared.climatology.subtract(fields.astype(np.float32), training.time)
+    )
+    np.testing.assert_allclose((area * scaled**2).mean(axis=0).sum(axis=(1, 2)), 1, rtol=1e-4)  # climatology
+
+
+def test_nothing_is_taken_off_what_is_anomalies_already(make_cube):
+    cube = make_cube(80)
+    cube = replace(cube, channels=tuple(replace(one, anomaly="daily cycle") for one in cube.channels))
+    assert prepare(cube, _config()).climatology.kind == "none"
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "left"), [("auto", False), ("diurnal", False), ("none", True), ("monthly", True)]
+)
+def test_a_diurnal_cycle_that_is_left_in_is_told(make_cube, anomaly, left):
+    cube = make_cube(200, freq="6h")
+    prepared = prepare(cube, RunConfig.build(None, {"anomaly": anomaly, "window": 12}))
+    assert any("diurnal cycle is left in" in note for note in prepared.cube.notes) == left
+    assert prepared.climatology.kind == {"auto": "diurnal", "none": "mean"}.get(anomaly, anomaly)
+
+
+def test_days_are_not_told_of_a_diurnal_cycle(make_cube):
+    prepared = prepare(make_cube(80), RunConfig.build(None, {"anomaly": "none", "window": 12}))
+    assert not any("diurnal" in note for note in prepared.cube.notes)

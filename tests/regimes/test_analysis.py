@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -5,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli import schema
 from faconv_cli.cube.season import WHOLE_YEAR, parse_season
+from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import analysis
 from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, find_regimes
@@ -221,6 +224,16 @@ def test_regimes_that_are_the_seasons_are_called_so():
     for values, said in ((x, 0), (seasonal, 1)):
         notes = find_regimes(embedding(values), clusters=(2,)).notes
         assert sum("they are the seasons" in note for note in notes) == said
+
+
+def test_regimes_that_are_times_of_the_day_are_called_so():
+    x, _ = planted(k=2, steps=730, distance=1.0)
+    hours = np.datetime64("2000-01-01") + np.arange(730) * np.timedelta64(6, "h")
+    diurnal = x + 9 * np.cos(np.pi * np.arange(730) / 2)[:, None]
+    for values, said in ((x, 0), (diurnal, 1)):
+        record = replace(embedding(values), time=TimeAxis.from_values(hours))
+        notes = find_regimes(record, clusters=(2,)).notes
+        assert sum("they are the diurnal cycle" in note for note in notes) == said
 
 
 def test_monthly_and_360_day_records_have_seasons_too():
