@@ -124,9 +124,7 @@ class EmbeddingWriter:
     def _write_maps(self, rows: Rows, cube: Cube) -> None:
         begin = len(self._file.dimensions[schema.ATTENTION_TIME])
         at = slice(begin, begin + len(rows.attended))
-        self._file[schema.ATTENTION_TIME][at] = np.concatenate(
-            [self._encoded(cube.time.slice(step, step + 1)) for step in rows.attended.tolist()]
-        )
+        self._file[schema.ATTENTION_TIME][at] = self._encoded(cube.time.take(rows.attended))
         if rows.attention is not None:
             self._put(schema.ATTENTION, at, self._grid.to_file_order(rows.attention))
         if rows.teleconnection is not None:

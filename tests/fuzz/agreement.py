@@ -71,6 +71,16 @@ class Bench:
         twin = self.outcome_of_twin(odd.twin)
         return differences(self.outcome(odd), twin)
 
+    def wrong(self, ways: Sequence[Odd]) -> dict[Odd, str]:
+        """Tell what is wrong with the odd records that do not come out as their twins."""
+        told = {}
+        for odd in ways:
+            try:
+                told[odd] = self.compare(odd)
+            except RefusedError as error:
+                told[odd] = str(error)
+        return {odd: text for odd, text in told.items() if text}
+
     def _outcome_of_twin(self, twin: Odd) -> Outcome:
         return self.outcome(twin)
 
@@ -83,7 +93,7 @@ class Bench:
         engine = () if odd.engine == "own" else ("--engine", odd.engine)
         checkpoint = self._checkpoint(odd.domain, odd.steps)
         _run("prepare", *paths, store, *engine)
-        _run("embed", "-c", checkpoint, *paths, embedding, "--threads", "1", *engine)
+        _run("embed", "-c", checkpoint, *paths, embedding, "--threads", "1", "--no-attention", *engine)
         data = [part for path in paths for part in ("--data", path)]
         _run("cluster", embedding, "-o", regimes, "-k", "3", *data, *engine)
         return _read(store, embedding, regimes)

@@ -7,9 +7,8 @@ axis; what a format cannot hold is taken back.
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -147,14 +146,10 @@ def draw(seed: int) -> Odd:
     return possible(Odd(**{axis: rng.choice(choices) for axis, choices in CHOICES.items()}))
 
 
-def ways(count: int) -> list[Odd]:
-    """Draw so many different ways of writing, always the same."""
-    drawn: dict[Odd, None] = {}
-    for seed in itertools.count():
-        if len(drawn) == count:
-            return list(drawn)
-        drawn[draw(seed)] = None
-    raise AssertionError("seeds do not end")
+def ways(count: int, forms: Collection[str]) -> list[Odd]:
+    """Draw so many different ways of writing files of some formats, always the same."""
+    drawn = dict.fromkeys(odd for seed in range(10 * count) if (odd := draw(seed)).form in forms)
+    return list(drawn)[:count]
 
 
 def possible(odd: Odd) -> Odd:
