@@ -1,4 +1,4 @@
-"""Zarr and GRIB that are good but odd come out as a plain twin does, through every command that reads data."""
+"""Zarr and GRIB that are good but odd come out as a plain twin does, through all commands that read data."""
 
 import pytest
 
