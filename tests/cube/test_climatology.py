@@ -65,6 +65,15 @@ def test_masks_that_change_in_time_are_least_squares_over_the_valid_steps(make_c
 
 
 @pytest.mark.parametrize(("kind", "detrend"), KINDS)
+def test_gaps_that_follow_the_season_are_least_squares_over_the_valid_steps(make_cube, kind, detrend):
+    """As sea that freezes: what is cold is not there, so the mean of what is says little of the year."""
+    fields = noisy_record(1500) + np.linspace(-3, 3, 4)
+    fields[fields < 0] = np.nan
+    assert 0.2 < np.isnan(fields).mean() < 0.8
+    check_against_plain(make_cube(fields), kind, detrend)
+
+
+@pytest.mark.parametrize(("kind", "detrend"), KINDS)
 def test_winters_alone_are_least_squares_and_stay_tame_in_summer(make_cube, kind, detrend):
     numbers = np.concatenate([np.arange(90) + 365 * year for year in range(10)])
     cube = make_cube(noisy_record(900), numbers=numbers, units="days since 1991-12-01")

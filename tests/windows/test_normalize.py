@@ -26,6 +26,26 @@ def test_statistics_equal_area_weighted_ones_of_the_whole_array(make_cube):
     np.testing.assert_allclose(normalizer.valid, np.isfinite(fields).mean(0))
 
 
+@pytest.mark.parametrize("kind", ["mean", "monthly", "daily"])
+def test_gaps_that_follow_the_season_weigh_what_is_there(make_cube, kind):
+    cube = make_cube(800)
+    season = 4 * np.cos(2 * np.pi * cube.time.year_fraction)[:, None, None, None]
+    fields = cube.fields.values
+    fields += season * np.array([1.0, 300.0])[:, None, None]
+    fields[fields < fields.mean(axis=0)] = np.nan
+    fitted = fit_climatology(cube, kind, False)
+    normalizer = fit_normalizer(cube, fitted)[0]
+    anomalies = fields - fitted.expected(cube.time)
+    for channel in range(2):
+        there = np.isfinite(anomalies[:, channel])
+        weights = np.broadcast_to(cube.grid.area, there.shape)[there]
+        mean = np.average(anomalies[:, channel][there], weights=weights)
+        variance = np.average((anomalies[:, channel][there] - mean) ** 2, weights=weights)
+        assert normalizer.mean[channel] == pytest.approx(mean, abs=1e-4 * variance**0.5)
+        assert normalizer.std[channel] == pytest.approx(variance**0.5, rel=1e-4)
+    np.testing.assert_allclose(normalizer.valid, np.isfinite(fields).mean(0))
+
+
 @given(st.integers(1, 5000))
 def test_the_size_of_blocks_never_changes_the_statistics(make_cube, block):
     cube = make_cube(40)
