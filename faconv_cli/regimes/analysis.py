@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -248,8 +249,9 @@ def _cut(regimes: Regimes, cube: Cube) -> Cut | None:
     if regimes.assigned or regimes.seed is None or method == "hdbscan":
         return None
     names = frozenset(channel.name for channel in cube.channels)
-    renamed = bool(set(cube.sources) & set(embedding.sources))  # a channel may have another name there
-    embedded = names if renamed or not embedding.channels else names & set(embedding.channels)
+    ours, theirs = ({Path(source).name for source in one.sources} for one in (cube, embedding))
+    # in the files that were embedded a channel may have another name
+    embedded = names if ours & theirs or not embedding.channels else names & set(embedding.channels)
     if not embedded:
         return None
     rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)

@@ -9,7 +9,7 @@ from faconv_cli import schema
 from faconv_cli.cube.season import WHOLE_YEAR, parse_season
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
-from faconv_cli.regimes import analysis
+from faconv_cli.regimes import analysis, significance
 from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, find_regimes
 from faconv_cli.regimes.cluster import METHODS
 from faconv_cli.regimes.report import summary
@@ -224,6 +224,34 @@ def test_regimes_that_are_the_seasons_are_called_so():
     for values, said in ((x, 0), (seasonal, 1)):
         notes = find_regimes(embedding(values), clusters=(2,)).notes
         assert sum("they are the seasons" in note for note in notes) == said
+
+
+@pytest.mark.parametrize(
+    ("channels", "sources", "test"),
+    [
+        (("sst",), ("/data/other.nc",), significance.SURROGATE_TEST),
+        (("renamed",), ("/data/made.nc",), significance.SURROGATE_TEST),  # cube_of calls its file made.nc
+        (("slp",), ("/data/slp.nc",), significance.T_TEST),
+        ((), (), significance.SURROGATE_TEST),  # a file that does not say what was embedded
+    ],
+)
+def test_what_was_clustered_is_tested_against_red_noise_and_other_data_are_not(channels, sources, test):
+    x, _ = planted(k=2, steps=200)
+    record = replace(embedding(x), channels=channels, sources=sources)
+    data = cube_of(np.random.default_rng(0).standard_normal((200, 1, 3, 4)))
+    found = add_data(find_regimes(record, clusters=(2,)), data)
+    assert found.composites.tests == (test,)
+    assert any(note == f"p-values of sst: {test}" for note in found.notes)
+
+
+def test_assigned_regimes_and_hdbscan_have_a_t_test():
+    x, _ = planted(k=3, steps=200)
+    data = cube_of(np.random.default_rng(0).standard_normal((200, 1, 3, 4)))
+    dense = find_regimes(embedding(x), method="hdbscan")
+    assert add_data(dense, data).composites.tests == (significance.T_TEST,)
+    fitted = find_regimes(embedding(x), clusters=(3,))
+    known = KnownRegimes(fitted.model, WHOLE_YEAR, SHA, "old.nc")
+    assert add_data(assign_regimes(embedding(x), known), data).composites.tests == (significance.T_TEST,)
 
 
 def test_regimes_that_are_times_of_the_day_are_called_so():
