@@ -11,6 +11,7 @@ from faconv_cli.errors import UsageError
 from faconv_cli.files import atomic_output, check_output
 from faconv_cli.regimes.analysis import Regimes
 from faconv_cli.regimes.composites import Composites
+from faconv_cli.regimes.significance import LEVEL
 from faconv_cli.regimes.statistics import UNCLASSIFIED
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "pdf", "svg")
 MAX_CHANNELS = 4  # columns of maps; a figure of more is unreadable
-SIGNIFICANT = 0.05
 
 
 def check_figure(path: Path, *, overwrite: bool) -> None:
@@ -111,7 +111,7 @@ def _map(axes: Axes, found: Composites, row: int, column: int, limit: float) -> 
     )
     east, north = (lon, lat) if lon.ndim == 2 else np.meshgrid(lon, lat)
     thin = max(1, max(found.grid.shape) // 60)
-    doubtful = (p_value > SIGNIFICANT)[::thin, ::thin]
+    doubtful = (p_value > LEVEL)[::thin, ::thin]
     axes.scatter(
         east[::thin, ::thin][doubtful], north[::thin, ::thin][doubtful], s=1.5, color="0.3", linewidths=0
     )
