@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.season import WHOLE_YEAR, Season
+from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.cluster import (
@@ -23,7 +24,7 @@ from faconv_cli.regimes.cluster import (
 from faconv_cli.regimes.composites import (
     MAX_INPUT_NUMBERS,
     Composites,
-    Cut,
+    Origin,
     composites,
     input_separation,
     match_labels,
@@ -32,7 +33,7 @@ from faconv_cli.regimes.composites import (
 from faconv_cli.regimes.embedding import Embedding
 from faconv_cli.regimes.rednoise import steps_apart
 from faconv_cli.regimes.selection import Criterion
-from faconv_cli.regimes.significance import red_noise_regimes
+from faconv_cli.regimes.significance import T_TEST, red_noise_regimes
 from faconv_cli.regimes.statistics import (
     MISSING,
     UNCLASSIFIED,
@@ -47,6 +48,7 @@ from faconv_cli.regimes.statistics import (
 # The number the Euro-Atlantic literature settled on. Not a range: on reanalyses hardly any number stands out
 # of red noise, and regimes whose number hops with each new year of data are hard to work with.
 DEFAULT_CLUSTERS = (4,)
+DOUBT = 0.3  # of the embedding's variance told from a field, above which it may be part of what was embedded
 SEASONAL = 0.3  # of `seasonality`, above which a user should know
 
 
@@ -59,12 +61,16 @@ class KnownRegimes:
         season: the months it was fitted to.
         checkpoint: sha256 of the checkpoint that made the embedding it was fitted to.
         source: path of the file.
+        time: of its steps.
+        labels: (t,) of its steps, as in `Regimes`.
     """
 
     model: RegimeModel
     season: Season
     checkpoint: str
     source: str
+    time: TimeAxis
+    labels: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +91,7 @@ class Regimes:
         composites: where data were given.
         input_separation: on the data; None where not given or too large.
         assigned: the regime file whose centroids were used; empty where fitted here.
+        refound: labelled steps that have a regime in that file too.
         notes: sentences for the user.
         data_sources: the files of the data, where given.
         data_notes: what was chosen, merged, dropped or masked in them.
@@ -103,6 +110,7 @@ class Regimes:
     composites: Composites | None = None
     input_separation: Separation | None = None
     assigned: str = ""
+    refound: int = 0
     notes: tuple[str, ...] = ()
     data_sources: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()
@@ -176,7 +184,7 @@ def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | N
     if known.model.method not in ("kmeans", "gmm"):
         note = f"{known.model.method} has no rule for new steps: each has the regime of the nearest centroid"
         regimes = replace(regimes, notes=(*regimes.notes, note))
-    return replace(regimes, assigned=known.source)
+    return replace(regimes, assigned=known.source, refound=_shared_steps(regimes, known))
 
 
 def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, season: Season) -> Regimes:
@@ -231,8 +239,8 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
     if score is None and regimes.separation is not None:
         notes.append(f"separation on the input is left out above {MAX_INPUT_NUMBERS:,} numbers")
-    fields = composites(cube, labels, regimes.k, _cut(regimes, cube), advance)
-    notes.extend(_significance_notes(fields))
+    fields = composites(cube, labels, regimes.k, _origin(regimes, cube), advance)
+    notes.extend(_significance_notes(fields, regimes))
     return replace(
         regimes,
         composites=fields,
@@ -243,30 +251,56 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
     )
 
 
-def _cut(regimes: Regimes, cube: Cube) -> Cut | None:
-    """Tell what the regimes were cut from; None where they were not found here, or red noise has none."""
-    embedding, method = regimes.embedding, regimes.model.method
-    if regimes.assigned or regimes.seed is None or method == "hdbscan":
-        return None
-    names = frozenset(channel.name for channel in cube.channels)
-    ours, theirs = ({Path(source).name for source in one.sources} for one in (cube, embedding))
-    # in the files that were embedded a channel may have another name
-    embedded = names if ours & theirs or not embedding.channels else names & set(embedding.channels)
-    if not embedded:
-        return None
-    rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)
-    apart = steps_apart(embedding.time, rows)
-    null = red_noise_regimes(method, embedding.values[rows], apart, regimes.k, seed=regimes.seed)
+def _origin(regimes: Regimes, cube: Cube) -> Origin:
+    """Tell what the regimes come from."""
+    embedding, method, null = regimes.embedding, regimes.model.method, None
+    if regimes.seed is not None and method != "hdbscan":
+        rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)
+        apart = steps_apart(embedding.time, rows)
+        null = partial(red_noise_regimes, method, embedding.values[rows], apart, regimes.k, seed=regimes.seed)
     matched = match_steps(cube.time, embedding.time)
     modes = np.where(matched[:, None] >= 0, embedding.values[matched], np.nan)
-    return Cut(embedded, modes, null)
+    return Origin(frozenset(embedding.channels), modes, null)
 
 
-def _significance_notes(found: Composites) -> list[str]:
+def _shared_steps(regimes: Regimes, known: KnownRegimes) -> int:
+    rows = match_steps(regimes.embedding.time, known.time)
+    return int(((regimes.labels > 0) & (rows >= 0) & (known.labels[rows] > 0)).sum())
+
+
+def _significance_notes(found: Composites, regimes: Regimes) -> list[str]:
     by_test: dict[str, list[str]] = {}
     for channel, test in zip(found.channels, found.tests, strict=True):
         by_test.setdefault(test, []).append(channel.name)
-    return [f"p-values of {', '.join(names)}: {test}" for test, names in by_test.items()]
+    notes = [f"p-values of {', '.join(names)}: {test}" for test, names in by_test.items()]
+    for channel, test, embedded, told in zip(
+        found.channels, found.tests, found.embedded, found.told, strict=True
+    ):
+        if test == T_TEST and (doubt := _doubt(channel.name, embedded, told, regimes)):
+            notes.append(doubt)
+    return notes
+
+
+def _doubt(name: str, embedded: bool, told: float, regimes: Regimes) -> str:
+    """Say where a t test calls too much significant; empty where there is no sign of that."""
+    if regimes.assigned and not regimes.refound:
+        return ""
+    if embedded and regimes.assigned:
+        return (
+            f"{name} was embedded, and {regimes.refound} of the steps have a regime in {regimes.assigned} "
+            "too: on steps that the regimes were found on, the t test calls too much significant"
+        )
+    if embedded:
+        return (
+            f"{name} was embedded, and {regimes.model.method} finds no regimes in red noise to compare with: "
+            "the t test calls too much significant"
+        )
+    if told > DOUBT:
+        return (
+            f"{told:.0%} of the embedding's variance can be told from {name}: were it embedded under another "
+            "name, the t test would call too much significant"
+        )
+    return ""
 
 
 def season_rows(embedding: Embedding, season: Season) -> np.ndarray:

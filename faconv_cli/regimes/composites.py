@@ -13,6 +13,7 @@ from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
+from faconv_cli.regimes.regression import Regression
 from faconv_cli.regimes.significance import (
     SURROGATE_TEST,
     T_TEST,
@@ -26,6 +27,10 @@ from faconv_cli.regimes.statistics import MISSING, Separation, consecutive_steps
 MAX_INPUT_NUMBERS = 100_000_000  # 400 MB; separation on the input holds it in memory
 
 BLOCK_BYTES = 2**24  # of float32; sums take some eight times as much
+
+# Of the embedding's variance, above which a field counts as what was embedded: on the field itself, a copy
+# less its mean or trend it is 0.9 to 1, on white noise in space still 0.72
+TOLD = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,8 @@ class Composites:
         p_value: (k, c, h, w) of the anomaly, by the test that `tests` names.
         p_adjusted: (k, c, h, w) the same adjusted for the false discovery rate over each map.
         tests: (c,) `significance.T_TEST` or `significance.SURROGATE_TEST`.
+        embedded: (c,) whether the channel is one of those that were embedded, by its name or by `told`.
+        told: (c,) share of the embedding's variance that can be told from the channel; NaN where unknown.
         steps: (k,) labelled steps that the data have.
     """
 
@@ -52,29 +59,32 @@ class Composites:
     p_value: np.ndarray
     p_adjusted: np.ndarray
     tests: tuple[str, ...]
+    embedded: np.ndarray
+    told: np.ndarray
     steps: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """What the regimes were cut from, for channels whose anomalies they have by construction.
+class Origin:
+    """What the regimes come from.
 
     Attributes:
-        channels: names of those channels.
+        channels: names of what was embedded; empty where that is not known.
         modes: (t, d) embedding of the steps of the data; NaN where there is none.
-        null: what the same clustering finds in red noise.
+        null: computes what the same clustering finds in red noise; None where the regimes were not found
+            here, or red noise has none.
     """
 
     channels: frozenset[str]
     modes: np.ndarray
-    null: RedNoiseRegimes
+    null: Callable[[], RedNoiseRegimes] | None
 
 
 def composites(
     cube: Cube,
     labels: np.ndarray,
     k: int,
-    cut: Cut | None = None,
+    origin: Origin | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Composites:
     """Average a cube over regimes, a block of time steps in memory at once.
@@ -86,24 +96,22 @@ def composites(
         cube: the data, any length.
         labels: (t,) of the steps of the cube: 1..k, 0 unclassified, -1 none; see `match_labels`.
         k: number of regimes.
-        cut: where the regimes come from; None where they were found without these data.
+        origin: where the regimes come from; None where they were found without these data.
         advance: called once per block of `blocks`.
     """
     used = np.flatnonzero(labels != MISSING)
     record, own = cube.take(used).cached(), labels[used]
     kind: Kind = "monthly and diurnal" if record.time.sub_daily else "monthly"
     normals = fit_climatology(record, kind, detrend=False)
-    modes = (
-        np.zeros((len(used), 0)) if cut is None else _anomalies(cut.modes[used], normals.basis(record.time))
-    )
-    sums = _Sums(k, record.shape[1:], modes.shape[1])
+    modes = np.zeros((len(used), 0)) if origin is None else origin.modes[used]
+    sums = _Sums(k, record.shape[1:], _anomalies(modes, normals.basis(record.time)))
     spell = np.concatenate([[0], np.cumsum((own[1:] != own[:-1]) | ~consecutive_steps(record.time))])
     for start, stop in blocks(record):
         steps, fields = slice(start, stop), record.read(start, stop)
         anomalies = normals.subtract(fields, record.time.slice(start, stop))
-        sums.add(fields, anomalies, own[steps], spell[steps], modes[steps])
+        sums.add(fields, anomalies, own[steps], spell[steps])
         advance()
-    return sums.finish(cube, np.bincount(own[own > 0], minlength=k + 1)[1:], modes, cut)
+    return sums.finish(cube, np.bincount(own[own > 0], minlength=k + 1)[1:], origin)
 
 
 def blocks(cube: Cube) -> list[tuple[int, int]]:
@@ -121,23 +129,16 @@ class _Sums:
     """Running sums over steps, by regime (row 0: unclassified), each point over the steps where it has a
     value."""
 
-    def __init__(self, k: int, shape: tuple[int, ...], modes: int) -> None:
+    def __init__(self, k: int, shape: tuple[int, ...], modes: np.ndarray) -> None:
         self.groups, self.shape = k + 1, shape
         points = int(np.prod(shape))
         self.sum, self.anomaly, self.count, self.spells = np.zeros((4, k + 1, points))
         self.squares = np.zeros(points)
-        self.moments = np.zeros((modes, points))
+        self.regression = Regression(modes, shape[0], points)
         self._spell, self._counted = -1, np.zeros(points, bool)  # the last spell, and where it is counted
 
-    def add(
-        self,
-        fields: np.ndarray,
-        anomalies: np.ndarray,
-        labels: np.ndarray,
-        spell: np.ndarray,
-        modes: np.ndarray,
-    ) -> None:
-        """Take in fields and anomalies (t, c, h, w) with labels 0..k, numbers of spells and modes (t, d)."""
+    def add(self, fields: np.ndarray, anomalies: np.ndarray, labels: np.ndarray, spell: np.ndarray) -> None:
+        """Take in fields and anomalies (t, c, h, w) with labels 0..k and numbers of spells."""
         steps = len(labels)
         valid = np.isfinite(fields.reshape(steps, -1))
         raw, departure = (
@@ -146,7 +147,7 @@ class _Sums:
         for total, values in ((self.sum, raw), (self.anomaly, departure), (self.count, valid)):
             total += _summed(values, labels, self.groups)
         self.squares += np.einsum("tp,tp->p", departure, departure)
-        self.moments += modes.T @ departure
+        self.regression.add(departure)
         self._count_spells(valid, labels, spell)
 
     def _count_spells(self, valid: np.ndarray, labels: np.ndarray, spell: np.ndarray) -> None:
@@ -161,7 +162,7 @@ class _Sums:
         self._counted = seen[-1] | self._counted if len(begins) == 1 else seen[-1]
         self._spell = int(spell[-1])
 
-    def finish(self, cube: Cube, steps: np.ndarray, modes: np.ndarray, cut: Cut | None) -> Composites:
+    def finish(self, cube: Cube, steps: np.ndarray, origin: Origin | None) -> Composites:
         """Turn the sums into means, anomalies and their significance."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean, anomaly = self.sum / self.count, self.anomaly / self.count
@@ -169,15 +170,16 @@ class _Sums:
         freedom = np.maximum(self.count.sum(axis=0) - len(steps), 1)
         variance = np.maximum(self.squares - inner.sum(axis=0), 0) / freedom
         p_value = t_test(anomaly[1:], variance, self.spells[1:], self.spells.sum(axis=0))
+        told = self.regression.told()
+        embedded = _embedded([channel.name for channel in cube.channels], told, origin)
         tests = [T_TEST] * len(cube.channels)
-        if cut is not None:
-            p_cut = surrogate_test(anomaly[1:], *self._regression(modes), cut.null)
+        if origin is not None and origin.null is not None and embedded.any():
+            p_cut = surrogate_test(anomaly[1:], *self._regressed(), origin.null())
             points = p_value.shape[1] // len(cube.channels)
-            for number, channel in enumerate(cube.channels):
-                if channel.name in cut.channels:
-                    tests[number] = SURROGATE_TEST
-                    own = slice(number * points, (number + 1) * points)
-                    p_value[:, own] = p_cut[:, own]
+            for number in np.flatnonzero(embedded):
+                tests[number] = SURROGATE_TEST
+                own = slice(number * points, (number + 1) * points)
+                p_value[:, own] = p_cut[:, own]
         p_value = p_value.reshape(len(steps), *self.shape)
         adjusted = [[false_discovery(field) for field in regime] for regime in p_value]
         return Composites(
@@ -188,24 +190,34 @@ class _Sums:
             p_value=p_value.astype(np.float32),
             p_adjusted=np.array(adjusted, np.float32).reshape(p_value.shape),
             tests=tuple(tests),
+            embedded=embedded,
+            told=told,
             steps=steps,
         )
 
-    def _regression(self, modes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Regress the anomalies on the embedding: loadings (d, p), and what is left as a deviation (p,).
+    def _regressed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Loadings (d, p) of the anomalies on the embedding, and what is left as a deviation (p,).
 
-        The covariance of the embedding is that of all steps, also at points that lack values at some. What
-        is left counts for more there, as it is a mean over fewer spells.
+        What is left counts for more where values are missing, as it is a mean over fewer spells.
         """
         count, spells = self.count.sum(axis=0), self.spells.sum(axis=0)
+        loadings = self.regression.loadings(count)
         with np.errstate(invalid="ignore", divide="ignore"):
-            moments = self.moments / count
-            loadings = np.linalg.pinv(modes.T @ modes / len(modes), hermitian=True) @ moments
-            rest = np.sqrt(np.maximum(self.squares / count - (moments * loadings).sum(axis=0), 0))
+            explained = (self.regression.moments / count * loadings).sum(axis=0)
+            rest = np.sqrt(np.maximum(self.squares / count - explained, 0))
             return loadings, rest * np.sqrt(spells.max() / spells)
 
     def _fields(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(-1, *self.shape).astype(np.float32)
+
+
+def _embedded(names: list[str], told: np.ndarray, origin: Origin | None) -> np.ndarray:
+    """(c,) whether each channel is one of those that were embedded."""
+    if origin is None:
+        return np.zeros(len(names), bool)
+    if not origin.channels:
+        return np.ones(len(names), bool)
+    return np.asarray(np.isin(names, list(origin.channels)) | (np.nan_to_num(told) > TOLD))
 
 
 def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:

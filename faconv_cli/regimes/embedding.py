@@ -29,7 +29,6 @@ class Embedding:
         checkpoint: sha256 of the checkpoint that made it; empty where the file does not say.
         history: the file's ``history`` attribute.
         channels: names of what was embedded; empty where the file does not say.
-        sources: the files that were embedded.
     """
 
     values: np.ndarray
@@ -39,7 +38,6 @@ class Embedding:
     checkpoint: str = ""
     history: str = ""
     channels: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
 
     @property
     def valid(self) -> np.ndarray:
@@ -75,7 +73,6 @@ def read_embedding(path: Path) -> Embedding:
             checkpoint=str(file.attrs.get(schema.CHECKPOINT_SHA256, "")),
             history=str(file.attrs.get("history", "")),
             channels=_listed(file.attrs.get(schema.CHANNELS, "")),
-            sources=_listed(file.attrs.get(schema.SOURCES, "")),
         )
 
 

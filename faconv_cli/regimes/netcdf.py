@@ -16,6 +16,7 @@ import xarray as xr
 import faconv_cli
 from faconv_cli import schema
 from faconv_cli.cube.season import Season
+from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.units import units_metadata
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
@@ -87,6 +88,8 @@ def read_known(path: Path) -> KnownRegimes:
             season=Season(file.attrs[_SEASON], tuple(months)),
             checkpoint=str(file.attrs[schema.CHECKPOINT_SHA256]),
             source=str(path),
+            time=TimeAxis.from_values(file[schema.TIME].values, file[schema.TIME].encoding.get("calendar")),
+            labels=file[schema.REGIME].fillna(MISSING).values.astype(np.int8),
         )
 
 

@@ -23,7 +23,7 @@ MAX_STEPS = 2_000  # evenly spaced; fewer steps make the centres of surrogates v
 LEVEL = 0.05
 _NUMBERS_AT_ONCE = 2**22
 
-T_TEST = "two-sided t test over spells: for regimes that were found without this field"
+T_TEST = "two-sided t test over spells, which holds for a field that the regimes were not found on"
 SURROGATE_TEST = (
     f"share of the regimes of {SURROGATES} red-noise surrogates, clustered in the same way, whose anomaly is "
     "as large: for regimes that were cut from this field"

@@ -3,6 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.signal import detrend
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli import schema
@@ -14,11 +16,13 @@ from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, 
 from faconv_cli.regimes.cluster import METHODS
 from faconv_cli.regimes.report import summary
 from tests.regimes.planted import SHA, days, embedding, planted
-from tests.regimes.test_composites import cube_of
+from tests.regimes.test_composites import cube_of, red_fields
 
 
 def known(regimes, checkpoint=SHA):
-    return KnownRegimes(regimes.model, regimes.season, checkpoint, "old.nc")
+    return KnownRegimes(
+        regimes.model, regimes.season, checkpoint, "old.nc", regimes.embedding.time, regimes.labels
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -226,32 +230,82 @@ def test_regimes_that_are_the_seasons_are_called_so():
         assert sum("they are the seasons" in note for note in notes) == said
 
 
+def of_noise(fields, channels, modes=8):
+    """Embedding of the principal components of fields (t, 1, h, w)."""
+    x = PCA(modes).fit_transform(fields.reshape(len(fields), -1))
+    return replace(embedding(x), channels=channels)
+
+
 @pytest.mark.parametrize(
-    ("channels", "sources", "test"),
+    ("channels", "test"),
     [
-        (("sst",), ("/data/other.nc",), significance.SURROGATE_TEST),
-        (("renamed",), ("/data/made.nc",), significance.SURROGATE_TEST),  # cube_of calls its file made.nc
-        (("slp",), ("/data/slp.nc",), significance.T_TEST),
-        ((), (), significance.SURROGATE_TEST),  # a file that does not say what was embedded
+        (("sst",), significance.SURROGATE_TEST),
+        (("slp", "sst"), significance.SURROGATE_TEST),
+        (("slp",), significance.T_TEST),
+        ((), significance.SURROGATE_TEST),  # a file that does not say what was embedded
     ],
 )
-def test_what_was_clustered_is_tested_against_red_noise_and_other_data_are_not(channels, sources, test):
-    x, _ = planted(k=2, steps=200)
-    record = replace(embedding(x), channels=channels, sources=sources)
-    data = cube_of(np.random.default_rng(0).standard_normal((200, 1, 3, 4)))
-    found = add_data(find_regimes(record, clusters=(2,)), data)
+def test_what_was_clustered_is_tested_against_red_noise_and_other_data_are_not(channels, test):
+    regimes = find_regimes(of_noise(red_fields(300), channels), clusters=(2,))
+    found = add_data(regimes, cube_of(red_fields(300, seed=1)))  # cube_of calls its channel sst
     assert found.composites.tests == (test,)
     assert any(note == f"p-values of sst: {test}" for note in found.notes)
+    assert not any("too much significant" in note for note in found.notes)
 
 
-def test_assigned_regimes_and_hdbscan_have_a_t_test():
+COPIES = {
+    "the field": lambda fields: fields,
+    "less its mean, in another unit": lambda fields: 100 * (fields - fields.mean(axis=0)),
+    "less its trend": lambda fields: detrend(fields, axis=0),
+    "half of the points": lambda fields: fields[..., ::2],
+}
+
+
+@pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+def test_noise_that_was_clustered_does_not_pass_under_another_name(copy):
+    passed = []
+    for seed in range(3):
+        fields = red_fields(300, seed=seed)
+        found = add_data(find_regimes(of_noise(fields, ("slp",)), clusters=(4,)), cube_of(copy(fields)))
+        assert found.composites.tests == (significance.SURROGATE_TEST,)
+        passed.append(found.composites.p_value < 0.05)
+    assert np.mean(passed) < 0.05
+
+
+def test_a_response_to_the_regimes_keeps_its_t_test():
+    regimes = find_regimes(of_noise(red_fields(1000), ("slp",)), clusters=(2,))
+    response = red_fields(1000, seed=1) + 0.3 * regimes.embedding.values[:, :1, None, None]
+    found = add_data(regimes, cube_of(response))
+    assert found.composites.tests == (significance.T_TEST,)
+    assert (found.composites.p_adjusted < 0.05).all()
+
+
+def test_one_of_two_fields_that_were_embedded_is_doubted_under_another_name():
+    fields = np.concatenate([red_fields(500), red_fields(500, seed=1)], axis=1)
+    found = add_data(find_regimes(of_noise(fields, ("slp", "t850")), clusters=(2,)), cube_of(fields[:, :1]))
+    assert found.composites.tests == (significance.T_TEST,)
+    assert any("of the embedding's variance can be told from sst" in note for note in found.notes)
+
+
+def test_hdbscan_has_a_t_test_and_says_that_it_is_too_lenient_on_what_was_embedded():
     x, _ = planted(k=3, steps=200)
-    data = cube_of(np.random.default_rng(0).standard_normal((200, 1, 3, 4)))
-    dense = find_regimes(embedding(x), method="hdbscan")
-    assert add_data(dense, data).composites.tests == (significance.T_TEST,)
+    dense = find_regimes(replace(embedding(x), channels=("sst",)), method="hdbscan")
+    found = add_data(dense, cube_of(red_fields(200)))
+    assert found.composites.tests == (significance.T_TEST,)
+    assert any("sst was embedded, and hdbscan finds no regimes in red noise" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("start", "shared"), [("2001-01-01", 200), ("2001-04-11", 100), ("2010-01-01", 0)])
+def test_assigned_regimes_have_a_t_test_and_say_where_they_were_found_on_the_same_steps(start, shared):
+    x, _ = planted(k=3, steps=200)
     fitted = find_regimes(embedding(x), clusters=(3,))
-    known = KnownRegimes(fitted.model, WHOLE_YEAR, SHA, "old.nc")
-    assert add_data(assign_regimes(embedding(x), known), data).composites.tests == (significance.T_TEST,)
+    later = replace(embedding(x, days(200, start)), channels=("sst",))
+    found = add_data(assign_regimes(later, known(fitted)), cube_of(red_fields(200), days(200, start)))
+    assert found.composites.tests == (significance.T_TEST,)
+    told = [note for note in found.notes if "too much significant" in note]
+    assert [f"{shared} of the steps have a regime in old.nc" in note for note in told] == [True] * (
+        shared > 0
+    )
 
 
 def test_regimes_that_are_times_of_the_day_are_called_so():

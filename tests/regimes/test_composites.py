@@ -1,3 +1,4 @@
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -272,8 +273,8 @@ def clustered(fields, k=4, modes=8, seed=0):
     flat = (fields - fields.mean(axis=0)).reshape(len(fields), -1)
     z = PCA(modes).fit_transform(flat)
     fit, apart = fit_regimes("kmeans", z, k, seed=seed), np.ones(len(z) - 1)
-    null = significance.red_noise_regimes("kmeans", z, apart, k, seed=seed)
-    source = room.Cut(frozenset({"sst"}), z, null)
+    null = partial(significance.red_noise_regimes, "kmeans", z, apart, k, seed=seed)
+    source = room.Origin(frozenset({"sst"}), z, null)
     return composites(cube, fit.labels + 1, k, source), composites(cube, fit.labels + 1, k)
 
 
@@ -302,8 +303,8 @@ def test_other_channels_than_those_that_were_clustered_have_a_t_test():
     fields = np.concatenate([red_fields(200), red_fields(200, seed=1)], axis=1)
     cube, z = cube_of(fields), np.random.default_rng(0).standard_normal((200, 3))
     fit = fit_regimes("kmeans", z, 2, seed=0)
-    null = significance.red_noise_regimes("kmeans", z, np.ones(199), 2, seed=0)
-    found = composites(cube, fit.labels + 1, 2, room.Cut(frozenset({"sst"}), z, null))
+    null = partial(significance.red_noise_regimes, "kmeans", z, np.ones(199), 2, seed=0)
+    found = composites(cube, fit.labels + 1, 2, room.Origin(frozenset({"sst"}), z, null))
     plain = composites(cube, fit.labels + 1, 2)
     assert found.tests == (significance.SURROGATE_TEST, significance.T_TEST)
     np.testing.assert_array_equal(found.p_value[:, 1], plain.p_value[:, 1])
