@@ -118,13 +118,14 @@ class DataConfig(_Config):
         description="Held out for early stopping: a share at the end of the record (0.2), or FIRST:LAST; "
         "0 for none.",
     )
-    anomaly: Literal["auto", "none", "monthly", "daily", "diurnal", "hourly"] = Field(
+    anomaly: Literal["auto", "none", "monthly", "daily", "diurnal", "seasonal-diurnal", "hourly"] = Field(
         "auto",
         description="Cycles of the training period to subtract at each point: monthly means, smoothed daily "
-        "(mean and four harmonics of the year), diurnal (mean and harmonics of the day), hourly (daily, and "
-        "a diurnal cycle that changes with the season), or none, which subtracts the mean alone. auto: "
-        "hourly for steps below a day, daily below a month, monthly for months, where training covers two "
-        "years; else diurnal or none.",
+        "(mean and four harmonics of the year), diurnal (mean and harmonics of the day), seasonal-diurnal "
+        "(the same, with one harmonic of the year that changes the diurnal cycle), hourly (daily, and a "
+        "diurnal cycle that changes with the season), or none, which subtracts the mean alone. auto: hourly "
+        "for steps below a day, daily below a month, monthly for months, where training covers two years; "
+        "else none, or below a day seasonal-diurnal where training sees nine months of the year, or diurnal.",
     )
     detrend: bool = Field(
         False, description="Subtract the linear trend of the training period at each point."

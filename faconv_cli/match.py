@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
+from faconv_cli.cube.climatology import diurnal_left
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
@@ -73,7 +74,8 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
             do="aggregate the data to that step, or train on these",
         )
     _check_grid(checkpoint, cube)
-    return _weighted_as_in_training(checkpoint, cube).noted(*_stamped_elsewhere(checkpoint, cube))
+    cube = _weighted_as_in_training(checkpoint, cube).noted(*_stamped_elsewhere(checkpoint, cube))
+    return cube.noted(*diurnal_left(checkpoint.climatology.kind, cube))
 
 
 def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:

@@ -62,8 +62,8 @@ def command(
     anomaly: Annotated[
         str,
         typer.Option(
-            help="Cycles of the training period to take off: none, monthly, daily, diurnal, hourly or auto, "
-            "as in train."
+            help="Cycles of the training period to take off: none, monthly, daily, diurnal, "
+            "seasonal-diurnal, hourly or auto, as in train."
         ),
     ] = "none",
     detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
@@ -91,6 +91,7 @@ def command(
 def _prepare(
     data: list[str], output: Path, settings: DataConfig, memory_bytes: int, *, overwrite: bool
 ) -> str:
+    from faconv_cli.cube.climatology import diurnal_left
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.cube.remote import need
     from faconv_cli.cube.size import estimate, notes
@@ -105,6 +106,9 @@ def _prepare(
     tell(cube)
     console.note(f"preparing {estimate(cube)}")
     kind, training = training_anomalies(cube.time, settings)
+    for text in diurnal_left(kind, cube) if kind != "none" else []:
+        cube = cube.noted(text)
+        console.note(text)
     anomalies = Anomalies(kind, settings.detrend, training)
     pieces = write_store(
         cube,

@@ -13,14 +13,20 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 
-Kind = Literal["none", "mean", "monthly", "daily", "diurnal", "hourly", "monthly and diurnal"]
+Kind = Literal[
+    "none", "mean", "monthly", "daily", "diurnal", "seasonal-diurnal", "hourly", "monthly and diurnal"
+]
 Floats = npt.NDArray[np.float64]
+Turns = tuple[list[int], list[int]]  # columns that are solved for first, and then
 
 HARMONICS = 4  # of the year, so that the daily cycle is smooth over about six weeks
 DIURNAL_HARMONICS = 4  # of the day; fewer where the steps are long
-SEASONS_OF_DAY = 2  # harmonics of the year that change the diurnal cycle
+# Harmonics of the year that change the diurnal cycle; of one year, a second would be that of its weather.
+SEASONS_OF_DAY = {"diurnal": 0, "seasonal-diurnal": 1, "hourly": 2, "monthly and diurnal": 1}
 SHORTEST_RECORD = 2.0  # years; a seasonal cycle of less is the weather of one year
 SHORTEST_DIURNAL = 5.0  # days; a diurnal cycle of less is the weather of a few days
+LARGEST_HOLE = 0.25  # of the year, across which the change of the diurnal cycle is interpolated
+STEADY_DIURNAL = 1 / 6  # of the year, in which a diurnal cycle hardly changes
 # Directions of the basis that hold less than this share of the variance are left out: those that a record of
 # one season cannot tell apart would take huge coefficients and be wild in the others.
 SMALLEST_EIGENVALUE = 1e-6
@@ -35,9 +41,10 @@ class Climatology:
     expected(time) = basis(time) @ coefficients, with the columns
 
     - ``mean``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics of the year;
-    - ``diurnal``: 1 and cos, sin of up to four harmonics of the day; ``hourly``: those of ``daily``, and
-      those of the day times 1 and two harmonics of the year; ``monthly and diurnal``: month indicators, and
-      those of the day times 1 and one harmonic of the year;
+    - ``diurnal``: 1 and cos, sin of up to four harmonics of the day; ``seasonal-diurnal``: 1, and those of
+      the day times 1 and one harmonic of the year; ``hourly``: those of ``daily``, and those of the day times
+      1 and two harmonics of the year; ``monthly and diurnal``: month indicators, and those of the day times 1
+      and one harmonic of the year;
     - ``none``: nothing, or 1 where ``detrend``;
     - ``detrend``: years since ``centre_years``.
 
@@ -87,24 +94,19 @@ class Climatology:
 
 
 def resolve_anomaly(
-    kind: Literal["auto", "none", "monthly", "daily", "diurnal", "hourly"], time: TimeAxis
+    kind: Literal["auto", "none", "monthly", "daily", "diurnal", "seasonal-diurnal", "hourly"], time: TimeAxis
 ) -> Kind:
     """Choose the cycles for ``auto``: hourly below a day, daily below a month, monthly below a year.
 
     A training period of less than two years has no seasonal cycle that could be told from its weather: it
-    gets none, or, below a day, the diurnal one alone.
+    gets none, or, below a day, the diurnal one alone. That one may change with the season where nine months
+    of the year are seen, as the weather of many days stands behind each hour of a season.
 
     Raises:
-        UsageError: cycles that the steps do not have.
+        UsageError: cycles that the steps do not have, or too little of the year for one that changes.
     """
     if kind not in ("auto", "none"):
-        time.need_dates(f"--anomaly {kind}")
-        if kind in ("diurnal", "hourly") and not time.sub_daily:
-            raise UsageError(
-                f"--anomaly {kind} of steps of {time.step}",
-                wanted="only steps shorter than a day have a diurnal cycle",
-                do="take daily or monthly",
-            )
+        _need_steps(kind, time)
     if kind != "auto":
         return kind
     if not time.dated:
@@ -112,7 +114,57 @@ def resolve_anomaly(
     covered = time.years[-1] - time.years[0] + 1.5 * time.step_days / 365.2425
     if covered >= SHORTEST_RECORD and time.step_days <= 360:
         return "hourly" if time.sub_daily else "daily" if time.step_months is None else "monthly"
-    return "diurnal" if time.sub_daily and covered * 365.2425 >= SHORTEST_DIURNAL else "none"
+    if not time.sub_daily or covered * 365.2425 < SHORTEST_DIURNAL:
+        return "none"
+    return "seasonal-diurnal" if _hole(time) <= LARGEST_HOLE else "diurnal"
+
+
+def _need_steps(kind: str, time: TimeAxis) -> None:
+    """Refuse cycles that the steps do not have."""
+    time.need_dates(f"--anomaly {kind}")
+    if kind in SEASONS_OF_DAY and not time.sub_daily:
+        raise UsageError(
+            f"--anomaly {kind} of steps of {time.step}",
+            wanted="only steps shorter than a day have a diurnal cycle",
+            do="take daily or monthly",
+        )
+    if kind == "seasonal-diurnal" and (hole := _hole(time)) > LARGEST_HOLE:
+        raise UsageError(
+            f"--anomaly {kind} of a training period that sees {_months(1 - hole)} of the year",
+            wanted=f"the seasonal change of a diurnal cycle takes {_months(1 - LARGEST_HOLE)} of it",
+            do="give a longer record, or take --anomaly diurnal",
+        )
+
+
+def _hole(time: TimeAxis) -> float:
+    """Largest share of the calendar year in which no step of any year lies."""
+    seen = np.unique(time.year_fraction)
+    return float(np.diff(seen, append=seen[0] + 1).max())
+
+
+def _months(share: float) -> str:
+    months = round(12 * share)
+    return f"{months} month{'' if months == 1 else 's'}"
+
+
+def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
+    """Tell of a diurnal cycle, or of its seasonal change, that is left in the anomalies of a cube."""
+    time = cube.time
+    if not time.sub_daily or any(channel.anomaly for channel in cube.channels):
+        return []
+    if kind not in SEASONS_OF_DAY:
+        return [
+            "The diurnal cycle is left in: modes and regimes may be times of the day (--anomaly hourly, "
+            "seasonal-diurnal or diurnal takes it off)."
+        ]
+    seen = 1 - _hole(time)
+    if kind != "diurnal" or seen <= STEADY_DIURNAL:
+        return []
+    return [
+        f"The seasonal change of the diurnal cycle is left in: one cycle is taken off {_months(seen)} of the "
+        "year, so modes and regimes may be times of the day (--anomaly seasonal-diurnal takes off one that "
+        f"changes, where training sees {_months(1 - LARGEST_HOLE)} of the year)."
+    ]
 
 
 def told(kind: Kind) -> str:
@@ -123,6 +175,7 @@ def told(kind: Kind) -> str:
         "monthly": "the mean of each calendar month",
         "daily": "a smooth seasonal cycle (daily)",
         "diurnal": "the diurnal cycle",
+        "seasonal-diurnal": "the diurnal cycle of the season (seasonal-diurnal)",
         "hourly": "a smooth seasonal cycle and the diurnal cycle of the season (hourly)",
         "monthly and diurnal": "the mean of each calendar month and the diurnal cycle of the season",
     }[kind]
@@ -134,12 +187,20 @@ def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
     Normal equations are summed block by block in float64 about a reference near each point's mean. Points
     valid at the same steps share one Gram matrix. What the valid steps cannot tell (a month never seen) gets
     the point's overall mean.
+
+    For ``seasonal-diurnal`` a seasonal cycle of the mean is fitted beside, and not taken off: without it, a
+    point that lacks its summer nights would have its summer in the diurnal cycle. The mean and the trend are
+    then those of the fields less the diurnal cycle.
     """
     time = cube.time
     centre = float(time.years[0] + time.years[-1]) / 2
     basis = _basis(kind, detrend, time, centre)
-    shape = (basis.shape[1], *cube.shape[1:])
-    coefficients = _solve(cube, basis, _constant(kind, shape[0])) if shape[0] else np.zeros((0, 1))
+    shape, turns = (basis.shape[1], *cube.shape[1:]), None
+    if kind == "seasonal-diurnal":
+        basis = np.column_stack([basis, *_harmonics(time.year_fraction, HARMONICS)])
+        turns = [*range(1, shape[0] - detrend)], [0, *[shape[0] - 1] * detrend]
+    constant = _constant(kind, basis.shape[1])
+    coefficients = _solve(cube, basis, constant, turns)[: shape[0]] if shape[0] else np.zeros((0, 1))
     return Climatology(kind, detrend, coefficients.reshape(shape), centre, (time.labels[0], time.labels[-1]))
 
 
@@ -151,10 +212,9 @@ def _basis(kind: Kind, detrend: bool, time: TimeAxis, centre_years: float) -> Fl
         columns = [*one, *_harmonics(time.year_fraction, HARMONICS)]
     else:
         columns = one if detrend or kind != "none" else []
-    if kind in ("diurnal", "hourly", "monthly and diurnal"):
-        seasons = {"diurnal": 0, "hourly": SEASONS_OF_DAY, "monthly and diurnal": 1}[kind]
+    if kind in SEASONS_OF_DAY:
         day = _harmonics(time.day_fraction, min(DIURNAL_HARMONICS, round(1 / time.step_days) // 2))
-        columns += [a * b for a in day for b in (*one, *_harmonics(time.year_fraction, seasons))]
+        columns += [a * b for a in day for b in (*one, *_harmonics(time.year_fraction, SEASONS_OF_DAY[kind]))]
     if detrend:
         columns.append(time.years - centre_years)
     return np.stack(columns, axis=1) if columns else np.zeros((len(time), 0))
@@ -173,8 +233,8 @@ def _constant(kind: Kind, columns: int) -> Floats:
     return constant
 
 
-def _solve(cube: Cube, basis: Floats, constant: Floats) -> Floats:
-    """Coefficients (p, points) of every point of every channel."""
+def _solve(cube: Cube, basis: Floats, constant: Floats, turns: Turns | None = None) -> Floats:
+    """Coefficients (p, points) of every point of every channel; see `_in_turn` for ``turns``."""
     moments, reference, count, pattern = _sum_moments(cube, basis)
     mean = (constant @ moments) / np.maximum(count, 1)
     coefficients = np.full_like(moments, np.nan)
@@ -184,6 +244,8 @@ def _solve(cube: Cube, basis: Floats, constant: Floats) -> Floats:
     for begin in range(0, len(first), at_once):
         gram = _sum_grams(cube, basis, count, seen[first[begin : begin + at_once]])
         inverse, sums = _inverse(gram), gram @ constant
+        if turns:
+            inverse = _in_turn(gram, inverse, turns)
         inside = (group >= begin) & (group < begin + at_once)
         for points, own in _pieces(seen[inside], group[inside] - begin):
             residual = moments[:, points].T - sums[own] * mean[points, None]
@@ -242,6 +304,19 @@ def _inverse(gram: Floats) -> Floats:
     scaled = gram * scale[:, :, None] * scale[:, None, :]
     inverse = np.linalg.pinv(scaled, rcond=SMALLEST_EIGENVALUE, hermitian=True)
     return np.asarray(inverse * scale[:, :, None] * scale[:, None, :], np.float64)
+
+
+def _in_turn(gram: Floats, inverse: Floats, turns: Turns) -> Floats:
+    """Inverse (n, p, p) that solves for the first columns among all, then for the second beside the first.
+
+    All other columns get coefficients of 0.
+    """
+    first, second = turns
+    solved = np.zeros_like(inverse)
+    solved[:, first] = inverse[:, first]
+    left = np.eye(gram.shape[1]) - gram @ solved
+    solved[:, second] = _inverse(gram[:, second][:, :, second]) @ left[:, second]
+    return solved
 
 
 def _pieces(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from faconv_cli.config import EOF, DataConfig, RunConfig
-from faconv_cli.cube.climatology import Climatology, Kind, fit_climatology, resolve_anomaly
+from faconv_cli.cube.climatology import Climatology, Kind, diurnal_left, fit_climatology, resolve_anomaly
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.size import told
 from faconv_cli.cube.timeaxis import TimeAxis
@@ -20,10 +20,6 @@ from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
 from faconv_cli.windows.resolve import resolve
 
-DIURNAL_LEFT = (
-    "The diurnal cycle is left in: modes and regimes may be times of the day (--anomaly hourly or diurnal "
-    "takes it off)."
-)
 FEWEST_HELD_OUT = 6  # steps of a window of frames to validate forecasts on
 
 Segment = tuple[int, int]
@@ -286,8 +282,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     climatology = fit_climatology(
         training, "mean" if anomaly == "none" and not prepared else anomaly, config.data.detrend
     )
-    if training.time.sub_daily and anomaly not in ("diurnal", "hourly") and not prepared:
-        cube = cube.noted(DIURNAL_LEFT)
+    cube = cube.noted(*diurnal_left(anomaly, cube))
     normalizer, flaws = fit_normalizer(training, climatology)
     kept = [number for number in range(len(cube.channels)) if number not in flaws]
     if flaws:
