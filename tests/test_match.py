@@ -399,3 +399,17 @@ def test_months_stamped_elsewhere_than_in_training_are_told(dataset, tmp_path):
 
     assert told(0) == told(4) == []
     assert "another time of the month (2000-01-16) than in training (2000-01-01)" in told(15)[0]
+
+
+@pytest.mark.parametrize(("anomaly", "told"), [("diurnal", 1), ("hourly", 0), ("none", 1)])
+def test_a_diurnal_cycle_that_is_left_in_is_told_of_the_record_that_is_embedded(
+    dataset, tmp_path, anomaly, told
+):
+    """A checkpoint of one month takes the diurnal cycle of that month off a year."""
+    times = xr.date_range("2001-01-01", periods=480, freq="6h")
+    data = dataset[["u10"]].isel(time=slice(480)).assign_coords(time=times)
+    month, year = data.isel(time=slice(120)), data.isel(time=slice(None, None, 4))
+    trained = _train(tmp_path, _write(tmp_path / "month.nc", month), epochs=0, anomaly=anomaly)
+    year = year.assign_coords(time=times[:120] + np.arange(120) // 4 * np.timedelta64(11, "D"))
+    notes = open_matching(trained, [_write(tmp_path / "year.nc", year)]).notes
+    assert sum("diurnal cycle is left in" in note for note in notes) == told

@@ -44,6 +44,7 @@ from faconv_cli.regimes.statistics import (
     seasonality,
     separation,
 )
+from faconv_cli.regimes.timeofday import told_by_hour
 
 # The number the Euro-Atlantic literature settled on. Not a range: on reanalyses hardly any number stands out
 # of red noise, and regimes whose number hops with each new year of data are hard to work with.
@@ -201,11 +202,10 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
             "the calendar month alone tells much of these regimes: they are the seasons (train on anomalies, "
             "or cluster one --season)"
         )
-    hours = np.floor(24 * embedding.time.day_fraction + 1e-6)
-    if score and embedding.time.sub_daily and seasonality(labels, hours) > SEASONAL:
+    if score and embedding.time.sub_daily and (worst := told_by_hour(labels, embedding.time)):
         notes.append(
-            "the time of the day alone tells much of these regimes: they are the diurnal cycle (train with "
-            "--anomaly hourly)"
+            f"the time of the day alone tells much of these regimes, most in {worst}: they are the diurnal "
+            "cycle (train with --anomaly hourly, or seasonal-diurnal below two years)"
         )
     if score and score.every > 1:
         notes.append(f"silhouette and inter-cluster distance are from every {score.every}th step")

@@ -80,10 +80,10 @@ def persistence(labels: np.ndarray, consecutive: np.ndarray, k: int) -> Persiste
         )
 
 
-def seasonality(labels: np.ndarray, phase: np.ndarray) -> float:
-    """How far the calendar month, or the hour, (t,) tells the regime (t,): 0 as by chance, 1 altogether."""
+def seasonality(labels: np.ndarray, month: np.ndarray) -> float:
+    """How far the calendar month (t,) tells the regime (t,): 0 as by chance, 1 altogether."""
     used = labels > 0
-    return float(adjusted_mutual_info_score(labels[used], phase[used], average_method="min"))
+    return float(adjusted_mutual_info_score(labels[used], month[used], average_method="min"))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.cube import climatology
-from faconv_cli.cube.climatology import fit_climatology, resolve_anomaly, told
+from faconv_cli.cube.climatology import Climatology, diurnal_left, fit_climatology, resolve_anomaly, told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 
@@ -28,7 +30,7 @@ def plain_expected(fields, basis, constant):
             continue
         columns = basis[valid]
         length = np.sqrt((columns**2).sum(axis=0))
-        length[length == 0] = 1
+        length[length < 1e-9] = 1  # the sine of the shortest wave at 00, 06, ... UTC is rounding
         mean = y[valid].mean()
         solved = np.linalg.lstsq(columns / length, y[valid] - mean, rcond=1e-3)[0] / length
         out[(slice(None), *index)] = basis @ (solved + mean * constant)
@@ -167,6 +169,10 @@ def test_only_the_training_part_is_fitted(make_cube):
         (np.arange(700), "days since 2001-01-01", "standard", "none"),
         (np.arange(720), "days since 2001-01-01", "360_day", "daily"),
         (np.arange(4 * 731) * 6, "hours since 2001-01-01", "standard", "hourly"),
+        (np.arange(4 * 365) * 6, "hours since 2001-01-01", "standard", "seasonal-diurnal"),
+        (np.arange(4 * 276) * 6, "hours since 2001-01-01", "standard", "seasonal-diurnal"),
+        (np.arange(4 * 270) * 6, "hours since 2001-01-01", "standard", "diurnal"),
+        (np.r_[:360, 1460:1820] * 6, "hours since 2001-12-01", "standard", "diurnal"),  # two winters
         (np.arange(24 * 30), "hours since 2001-01-01", "standard", "diurnal"),
         (np.arange(24 * 3), "hours since 2001-01-01", "standard", "none"),
         (np.arange(150) * 5, "days since 2001-01-01", "standard", "daily"),
@@ -239,10 +245,125 @@ def test_long_steps_have_few_harmonics(make_cube):
     assert columns == {1: 9, 3: 9, 6: 5, 12: 3}
 
 
-@pytest.mark.parametrize("kind", ["diurnal", "hourly"])
+@pytest.mark.parametrize("kind", ["diurnal", "seasonal-diurnal", "hourly"])
 def test_days_have_no_diurnal_cycle(make_cube, kind):
     with pytest.raises(UsageError, match="only steps shorter than a day"):
         resolve_anomaly(kind, make_cube(noisy_record(800)).time)
+
+
+def one_year(make_cube, *, detrend=0.0, missing=None):
+    """Six-hourly: the diurnal cycle is 1 K in winter and 7 K in summer; a seasonal cycle of 10 K, a trend.
+
+    Returns the cube, the diurnal cycle (t,) and the rest (t,), without the noise.
+    """
+    time = TimeAxis.from_values(np.datetime64("1990-01-01", "ns") + np.arange(1460) * np.timedelta64(6, "h"))
+    year, day = 2 * np.pi * time.year_fraction, 2 * np.pi * time.day_fraction
+    diurnal = (4 - 3 * np.cos(year)) * np.cos(day - 0.8) + np.sin(year) * np.sin(day)
+    rest = 290 - 10 * np.cos(year) + 2 * np.sin(2 * year) + detrend * (time.years - time.years[0])
+    noise = np.random.default_rng(0).normal(size=(1460, 1, 2, 3)) / 2
+    fields = (diurnal + rest)[:, None, None, None] + noise
+    for index, at in enumerate([] if missing is None else missing(time)):
+        fields[at, 0, index // 3, index % 3] = np.nan
+    return make_cube(fields, numbers=np.arange(1460) * 6, units=HOURS), diurnal, rest
+
+
+HOURS = "hours since 1990-01-01"
+
+
+def seasonal_gaps(time):
+    """Summers without nights, no winter, every seventh step, a point that is never there."""
+    summer, night = np.isin(time.month, (5, 6, 7, 8)), np.isin(24 * time.day_fraction, (0, 18))
+    return [summer & night, np.isin(time.month, (1, 2, 12)), np.arange(1460) % 7 == 0, np.full(1460, True)]
+
+
+@pytest.mark.parametrize("detrend", [False, True])
+def test_a_changing_diurnal_cycle_is_least_squares_where_gaps_follow_the_season(make_cube, detrend):
+    """Against NumPy's lstsq, point by point: beside four harmonics of the year, which are then left out."""
+    cube, _, _ = one_year(make_cube, detrend=3.0, missing=seasonal_gaps)
+    fitted = fit_climatology(cube, "seasonal-diurnal", detrend)
+    basis, fields = fitted.basis(cube.time), cube.read(0, 1460).astype(np.float64)
+    assert basis.shape == (1460, 1 + 4 * 3 + detrend)  # two harmonics of the day, each times 1, cos, sin
+    angle = 2 * np.pi * cube.time.year_fraction[:, None] * [1, 2, 3, 4]
+    whole, day = np.hstack([basis, np.cos(angle), np.sin(angle)]), slice(1, 13)
+    others = np.delete(basis, day, axis=1)
+    for row, column in np.ndindex(2, 3):
+        y = fields[:, 0, row, column]
+        valid = np.isfinite(y)
+        if not valid.any():
+            assert np.isnan(fitted.coefficients[:, 0, row, column]).all()
+            continue
+        length = np.maximum(np.linalg.norm(whole[valid], axis=0), 1e-9)
+        solved = np.linalg.lstsq(whole[valid] / length, y[valid], rcond=1e-3)[0] / length
+        diurnal = basis[:, day] @ solved[day]
+        rest = others @ np.linalg.lstsq(others[valid], (y - diurnal)[valid], rcond=None)[0]
+        np.testing.assert_allclose(fitted.expected(cube.time)[:, 0, row, column], diurnal + rest, atol=1e-4)
+
+
+def test_the_diurnal_part_alone_follows_the_season(make_cube):
+    """What is taken off a day on average is the time mean, as of any short record."""
+    cube, diurnal, rest = one_year(make_cube)
+    expected = fit_climatology(cube, "seasonal-diurnal", False).expected(cube.time)[:, 0]
+    np.testing.assert_allclose(expected, (diurnal + rest.mean())[:, None, None] * np.ones((2, 3)), atol=0.2)
+
+
+def test_a_summer_without_nights_is_not_taken_for_a_diurnal_cycle(make_cube):
+    cube, diurnal, _ = one_year(make_cube, missing=lambda time: seasonal_gaps(time)[:1])
+    expected = fit_climatology(cube, "seasonal-diurnal", False).expected(cube.time)[:, 0, 0, 0]
+    found = expected.reshape(-1, 4) - expected.reshape(-1, 4).mean(axis=1, keepdims=True)
+    wanted = diurnal.reshape(-1, 4) - diurnal.reshape(-1, 4).mean(axis=1, keepdims=True)
+    assert np.abs(found - wanted).max() < 0.6
+    plain = fit_climatology(cube, "diurnal", False).expected(cube.time)[:, 0, 0, 0].reshape(-1, 4)
+    assert np.abs(plain - plain.mean(axis=1, keepdims=True) - wanted).max() > 3
+
+
+@pytest.mark.parametrize("kind", ["diurnal", "seasonal-diurnal", "hourly", "monthly and diurnal"])
+@pytest.mark.parametrize("step_hours", [3, 6, 12])
+def test_hours_between_those_of_the_training_are_interpolated(make_cube, kind, step_hours):
+    """A checkpoint of 00, 06, 12 and 18 UTC may be run on 03, 09, 15 and 21 UTC."""
+    cube = of_hours(make_cube, step_hours, 365)
+    fitted = fit_climatology(cube, kind, False)
+    between = TimeAxis.from_values(cube.time.values + timedelta(hours=step_hours / 2))
+    assert np.abs(fitted.expected(between) - 290).max() < 25
+
+
+def test_old_kinds_mean_what_they_meant(make_cube):
+    """Coefficients in a checkpoint are of these columns; the very bits of its embedding depend on them."""
+    time = one_year(make_cube)[0].time
+    day, year, two_pi = time.day_fraction, time.year_fraction, 2 * np.pi
+    one, of_day = np.ones(1460), [f(two_pi * n * day) for n in (1, 2) for f in (np.cos, np.sin)]
+    of_year = [f(two_pi * n * year) for n in (1, 2, 3, 4) for f in (np.cos, np.sin)]
+    columns = {
+        "diurnal": [one, *of_day],
+        "hourly": [one, *of_year, *(a * b for a in of_day for b in (one, *of_year[:4]))],
+    }
+    for kind, expected in columns.items():
+        basis = Climatology(kind, False, np.zeros((len(expected), 1, 1, 1)), 0.0, ("", "")).basis(time)
+        np.testing.assert_array_equal(basis, np.stack(expected, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "left"),
+    [
+        ("diurnal", 365, "one cycle is taken off 12 months"),
+        ("diurnal", 92, "one cycle is taken off 3 months"),
+        ("diurnal", 40, ""),
+        ("seasonal-diurnal", 365, ""),
+        ("hourly", 365, ""),
+        ("daily", 365, "The diurnal cycle is left in"),
+        ("mean", 40, "The diurnal cycle is left in"),
+    ],
+)
+def test_what_is_left_of_a_diurnal_cycle_is_told(make_cube, kind, days, left):
+    told = diurnal_left(kind, of_hours(make_cube, 6, days))
+    assert len(told) == bool(left)
+    assert all(left in note for note in told)
+    assert diurnal_left(kind, make_cube(noisy_record(days))) == []
+
+
+def test_a_seasonal_diurnal_cycle_takes_nine_months(make_cube):
+    with pytest.raises(UsageError, match="sees 3 months of the year"):
+        resolve_anomaly("seasonal-diurnal", of_hours(make_cube, 6, 90).time)
+    assert resolve_anomaly("seasonal-diurnal", of_hours(make_cube, 6, 280).time) == "seasonal-diurnal"
 
 
 def test_the_kinds_have_words():

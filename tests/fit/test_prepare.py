@@ -191,6 +191,24 @@ def test_a_diurnal_cycle_that_is_left_in_is_told(make_cube, anomaly, left):
     assert prepared.climatology.kind == {"auto": "diurnal", "none": "mean"}.get(anomaly, anomaly)
 
 
+@pytest.mark.parametrize(
+    ("steps", "anomaly", "kind", "left"),
+    [
+        (1460, "auto", "seasonal-diurnal", False),
+        (1460, "diurnal", "diurnal", True),
+        (400, "auto", "diurnal", True),
+        (200, "auto", "diurnal", False),
+    ],
+)
+def test_a_seasonal_change_of_the_diurnal_cycle_that_is_left_in_is_told(
+    make_cube, steps, anomaly, kind, left
+):
+    cube = make_cube(steps, channels=1, shape=(2, 3), freq="6h")
+    prepared = prepare(cube, RunConfig.build(None, {"anomaly": anomaly, "window": 12}))
+    assert prepared.climatology.kind == prepared.config.data.anomaly == kind
+    assert any("seasonal change of the diurnal cycle is left" in x for x in prepared.cube.notes) == left
+
+
 def test_days_are_not_told_of_a_diurnal_cycle(make_cube):
     prepared = prepare(make_cube(80), RunConfig.build(None, {"anomaly": "none", "window": 12}))
     assert not any("diurnal" in note for note in prepared.cube.notes)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 pytest.importorskip("zarr")
 import zarr
@@ -241,6 +242,23 @@ def test_prepare_then_train_and_embed(capsys, record, tmp_path):
     code, _, err = run(capsys, "train", out, "-o", tmp_path / "n.pt", "--anomaly", "daily", *QUICK)
     assert code == 2
     assert "holds anomalies already" in err
+
+
+def test_a_diurnal_cycle_that_is_left_in_is_told_and_recorded(capsys, record, tmp_path):
+    data, out = tmp_path / "hours.nc", tmp_path / "out.zarr"
+    with xr.open_dataset(record()) as file:
+        times = xr.date_range("2001-01-01", periods=file.sizes["time"], freq="6h")
+        file.assign_coords(time=times).to_netcdf(data)
+    for anomaly, told in (
+        ("diurnal", "The seasonal change of the diurnal"),
+        ("daily", "The diurnal"),
+        ("none", ""),
+    ):
+        code, _, err = run(capsys, "prepare", data, out, "--anomaly", anomaly, "--overwrite")
+        recorded = dict(zarr.open_group(out, mode="r").attrs)["faconv_notes"]
+        assert code == 0
+        assert ("cycle is left in" in err) == ("cycle is left in" in recorded) == bool(told)
+        assert told in err
 
 
 def test_settings_of_the_data_are_heeded_and_recorded(capsys, record, tmp_path):
