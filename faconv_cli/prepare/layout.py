@@ -53,13 +53,14 @@ def plan_layout(cube: Cube, memory_bytes: int) -> Layout:
     """Plan pieces that read each chunk of the files once, or as seldom as memory allows.
 
     Runs of steps with all rows, in chunks of about 8 MiB; or, where the files' chunks are longer than such a
-    run, bands of rows with all steps.
+    run or no step fits into memory, bands of rows with all steps.
     """
     steps, channels, height, width = cube.shape
     piece_values = max(memory_bytes // (4 * _COPIES * channels), 1)
     run, band = piece_values // (height * width), piece_values // (steps * width)
-    if _steps_at_once(cube) > run >= 1 and band >= 1 and _reads_bands(cube):
-        rows = min(band, height)
+    fits = band >= 1 or (run < 1 and steps < height)  # else a row of all steps is larger than a step
+    if _steps_at_once(cube) > run and fits and _reads_bands(cube):
+        rows = min(max(band, 1), height)
         chunk = _chunk_steps(steps, rows * width)
         edges = range(0, height, rows)
         return Layout(chunk, rows, tuple(Piece(0, steps, top, min(top + rows, height)) for top in edges))

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from faconv_cli.cube.lazy import Series
@@ -36,6 +36,8 @@ SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 3), st.integers(1, 60), s
 
 
 @given(SIZES, st.integers(1, 4000), st.integers(10, 24))
+@example((1, 1, 3, 15), 1, 10)  # a step is too large
+@example((2, 3, 3, 8), 1, 10)  # and so is a row of all steps
 def test_pieces_cover_the_record_once_in_whole_chunks_within_memory(shape, chunk, memory_bits):
     memory = 2**memory_bits
     steps, channels, height, width = shape
