@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ Kind = Literal[
     "none", "mean", "monthly", "daily", "diurnal", "seasonal-diurnal", "hourly", "monthly and diurnal"
 ]
 Floats = npt.NDArray[np.float64]
-Turns = tuple[list[int], list[int]]  # columns that are solved for first, and then
 
 HARMONICS = 4  # of the year, so that the daily cycle is smooth over about six weeks
 DIURNAL_HARMONICS = 4  # of the day; fewer where the steps are long
@@ -30,6 +29,9 @@ SHORTEST_DIURNAL = 5.0  # days; a diurnal cycle of less is the weather of a few 
 # 0.07, 0.09, 0.2 and 1.1 K. Of a change of 1.5 K in noise of 2 K, by 0.3, 0.4, 0.7 and 1.4 K; one cycle for
 # all leaves 1.5 to 2 K.
 LARGEST_HOLE = 0.25
+# Smallest eigenvalue of the mean products of 1 and one harmonic of the year over the steps that a point is
+# seen: 0.5 of a whole year, 0.27 of nine months, 0.07 of six.
+LEAST_SEEN = 0.25
 STEADY_DIURNAL = 1 / 6  # of the year, in which a diurnal cycle hardly changes
 # Directions of the basis that hold less than this share of the variance are left out: those that a record of
 # one season cannot tell apart would take huge coefficients and be wild in the others.
@@ -37,6 +39,22 @@ SMALLEST_EIGENVALUE = 1e-6
 _ROUNDING = 1e-9
 _GRAM_BYTES = 2**27
 _POINTS_AT_ONCE = 2**14
+
+
+class Turns(NamedTuple):
+    """Columns that are solved for one after another.
+
+    Attributes:
+        first: those solved for among all.
+        second: those solved for beside the first alone.
+        changing: of the first, those that take most of a year to tell.
+        year: 1 and one harmonic of the year.
+    """
+
+    first: list[int]
+    second: list[int]
+    changing: list[int]
+    year: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +213,8 @@ def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
 
     For ``seasonal-diurnal`` a seasonal cycle of the mean is fitted beside, and not taken off: without it, a
     point that lacks its summer nights would have its summer in the diurnal cycle. The mean and the trend are
-    then those of the fields less the diurnal cycle.
+    then those of the fields less the diurnal cycle. A point that is seen in less than about nine months of
+    the year gets a diurnal cycle that does not change.
     """
     time = cube.time
     centre = float(time.years[0] + time.years[-1]) / 2
@@ -206,7 +225,7 @@ def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
     shape, turns = (basis.shape[1], *cube.shape[1:]), None
     if kind == "seasonal-diurnal":
         basis = np.column_stack([basis, *_harmonics(time.year_fraction, HARMONICS)])
-        turns = [*range(1, shape[0] - detrend)], [0, *[shape[0] - 1] * detrend]
+        turns = _turns(shape[0], detrend)
     constant = _constant(kind, basis.shape[1])
     coefficients = _solve(cube, basis, constant, turns)[: shape[0]] if shape[0] else np.zeros((0, 1))
     return Climatology(kind, detrend, coefficients.reshape(shape), centre, (time.labels[0], time.labels[-1]))
@@ -251,9 +270,8 @@ def _solve(cube: Cube, basis: Floats, constant: Floats, turns: Turns | None = No
     at_once = max(1, _GRAM_BYTES // (8 * len(constant) ** 2))
     for begin in range(0, len(first), at_once):
         gram = _sum_grams(cube, basis, count, seen[first[begin : begin + at_once]])
-        inverse, sums = _inverse(gram), gram @ constant
-        if turns:
-            inverse = _in_turn(gram, inverse, turns)
+        sums = gram @ constant
+        inverse = _in_turn(gram, turns) if turns else _inverse(gram)
         inside = (group >= begin) & (group < begin + at_once)
         for points, own in _pieces(seen[inside], group[inside] - begin):
             residual = moments[:, points].T - sums[own] * mean[points, None]
@@ -314,16 +332,26 @@ def _inverse(gram: Floats) -> Floats:
     return np.asarray(inverse * scale[:, :, None] * scale[:, None, :], np.float64)
 
 
-def _in_turn(gram: Floats, inverse: Floats, turns: Turns) -> Floats:
+def _turns(columns: int, detrend: bool) -> Turns:
+    """Turns of ``seasonal-diurnal``: 1, the day with and without the year, the trend, and the year beside."""
+    day = [*range(1, columns - detrend)]
+    changing = [column for number, column in enumerate(day) if number % 3]
+    return Turns(day, [0, *[columns - 1] * detrend], changing, [0, columns, columns + 1])
+
+
+def _in_turn(gram: Floats, turns: Turns) -> Floats:
     """Inverse (n, p, p) that solves for the first columns among all, then for the second beside the first.
 
-    All other columns get coefficients of 0.
+    All other columns get coefficients of 0, and so do those that change with a year that is hardly seen.
     """
-    first, second = turns
-    solved = np.zeros_like(inverse)
-    solved[:, first] = inverse[:, first]
+    year = gram[:, turns.year][:, :, turns.year] / gram[:, :1, :1]
+    told = np.ones(gram.shape[:2])
+    told[np.ix_(np.linalg.eigvalsh(year)[:, 0] < LEAST_SEEN, np.array(turns.changing))] = 0
+    gram = gram * told[:, :, None] * told[:, None, :]
+    solved = np.zeros_like(gram)
+    solved[:, turns.first] = _inverse(gram)[:, turns.first]
     left = np.eye(gram.shape[1]) - gram @ solved
-    solved[:, second] = _inverse(gram[:, second][:, :, second]) @ left[:, second]
+    solved[:, turns.second] = _inverse(gram[:, turns.second][:, :, turns.second]) @ left[:, turns.second]
     return solved
 
 

@@ -306,6 +306,18 @@ def test_the_diurnal_part_alone_follows_the_season(make_cube):
     np.testing.assert_allclose(expected, (diurnal + rest.mean())[:, None, None] * np.ones((2, 3)), atol=0.2)
 
 
+@pytest.mark.parametrize("months", [(6,), (12, 1, 2), (4, 5, 6, 7, 8)])
+def test_a_point_seen_in_a_part_of_the_year_has_one_diurnal_cycle(make_cube, months):
+    """What its season tells of the others would be wild there."""
+    cube, diurnal, _ = one_year(make_cube, missing=lambda time: [~np.isin(time.month, months)])
+    fitted = fit_climatology(cube, "seasonal-diurnal", False)
+    days = fitted.expected(cube.time)[:, 0, 0, 0].reshape(-1, 4)
+    np.testing.assert_allclose(days, days[:1] * np.ones((365, 1)), atol=1e-6)
+    seen = diurnal.reshape(-1, 4)[np.isin(cube.time.month[::4], months)].mean(axis=0)
+    np.testing.assert_allclose(days[0] - days[0].mean(), seen - seen.mean(), atol=0.3)
+    assert np.abs(fitted.coefficients[2, 0, 0, 1]) > 1  # the others change
+
+
 def test_a_summer_without_nights_is_not_taken_for_a_diurnal_cycle(make_cube):
     cube, diurnal, _ = one_year(make_cube, missing=lambda time: seasonal_gaps(time)[:1])
     expected = fit_climatology(cube, "seasonal-diurnal", False).expected(cube.time)[:, 0, 0, 0]
