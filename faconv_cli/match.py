@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.climatology import diurnal_left
 from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cycles import diurnal_left
 from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.size import eased

@@ -91,7 +91,7 @@ def command(
 def _prepare(
     data: list[str], output: Path, settings: DataConfig, memory_bytes: int, *, overwrite: bool
 ) -> str:
-    from faconv_cli.cube.climatology import diurnal_left
+    from faconv_cli.cube.cycles import diurnal_left
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.cube.remote import need
     from faconv_cli.cube.size import estimate, notes

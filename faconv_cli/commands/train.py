@@ -231,7 +231,7 @@ def _start(
 
 
 def _tell(prepared: Prepared, cube: Cube) -> None:
-    from faconv_cli.cube.climatology import told
+    from faconv_cli.cube.cycles import told
 
     for text in (*prepared.cube.notes[len(cube.notes) :], *prepared.cube.masked):
         console.note(text)

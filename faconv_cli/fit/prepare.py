@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from faconv_cli.config import EOF, DataConfig, RunConfig
-from faconv_cli.cube.climatology import Climatology, Kind, diurnal_left, fit_climatology, resolve_anomaly
+from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.cycles import Kind, diurnal_left, resolve_anomaly
 from faconv_cli.cube.size import told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.cube import climatology
-from faconv_cli.cube.climatology import Climatology, diurnal_left, fit_climatology, resolve_anomaly, told
+from faconv_cli.cube.climatology import Climatology, fit_climatology
+from faconv_cli.cube.cycles import diurnal_left, resolve_anomaly, told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.climatology import fit_climatology, resolve_anomaly
+from faconv_cli.cube.climatology import fit_climatology
+from faconv_cli.cube.cycles import resolve_anomaly
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.smooth import smooth
