@@ -30,7 +30,7 @@ Made from the commands' help by `make docs`; a test fails when it is stale.
 | 5 | an output that exists or cannot be written |
 | 6 | a device that was asked for and is not there |
 | 75 | stopped, and can be taken up again with `--resume` |
-| 128 + n | stopped by signal n (INT, TERM, HUP, USR1, USR2, XCPU); nothing half-written is left |
+| 128 + n | stopped by signal n (INT, TERM, HUP, USR1, USR2, ALRM, XCPU); nothing half-written is left |
 """
 
 

@@ -40,9 +40,18 @@ def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
         ) from None
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def check_no_folder(path: Path) -> None:
+    """Refuse an output that is a folder; an empty name is the current one.
+
+    Raises:
+        OutputError: the path is a folder.
+    """
     if path.is_dir():
         raise OutputError(f"{path} is a folder", wanted="the output must be a file", do="add a file name")
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    check_no_folder(path)
     if path.exists() and not overwrite:
         raise OutputError(
             f"{path} already exists",

@@ -30,7 +30,15 @@ POLL_S = 1.0
 _SLOTS, _SLOT_BYTES = 16, 4352  # a path has at most 4096 bytes
 _HEAD = struct.Struct("=BqQH")  # kind, thread, how often the slot was taken, bytes of the path
 _FREE, _READING, _WRITING = range(3)
-STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+STOPPING = (
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGALRM",
+    "SIGXCPU",
+)  # QUIT is left to dump a core
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 

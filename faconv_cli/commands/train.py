@@ -121,7 +121,7 @@ def command(
     NAME.metrics.jsonl beside it.
     """
     from faconv_cli.cube.paths import beside
-    from faconv_cli.files import last_path
+    from faconv_cli.files import check_no_folder, last_path
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
@@ -133,6 +133,7 @@ def command(
         raise UsageError(
             "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
         )
+    check_no_folder(path)
     written = (path, last_path(path), path.with_suffix(METRICS))
     _check_outputs(written, data, settings.data, overwrite=overwrite or resume or dry_run)
     if dry_run:
@@ -189,6 +190,7 @@ def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path 
     plan = plan_training(cube, settings)
     for text in plan.notes:
         console.note(text)
+    console.note("no values have been looked at: training leaves out or refuses constant or missing ones")
     console.table("plan", ("", "value"), plan_summary(cube, plan.config).items())
 
 

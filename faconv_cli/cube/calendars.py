@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import re
+
 _NAMES = {
-    "standard": "gregorian mixed",
+    "standard": "gregorian mixed mixed_gregorian",
     "proleptic_gregorian": "proleptic",
     "julian": "",
-    "noleap": "no_leap 365_day 365_days 365day 365 common_year",
-    "all_leap": "allleap 366_day 366_days 366day 366",
-    "360_day": "360_days 360day 360 thirty_day_months thirty_day",
+    "noleap": "no_leap 365 common",
+    "all_leap": "allleap 366",
+    "360_day": "thirty thirty_months",
 }
 CALENDARS = tuple(_NAMES)
-_CANONICAL = {alias: name for name, others in _NAMES.items() for alias in (name, *others.split())}
+_IDLE = {"day", "days", "year", "years", "calendar", "cal"}  # words that tell no calendar from another
+
+
+def _key(name: str) -> tuple[str, ...]:
+    """Give the words of a name that matter, in any order: 360days, 365_day_year, gregorian_proleptic."""
+    return tuple(
+        sorted(word for word in re.findall(r"[^\W\d_]+|\d+|\S", name) if word not in {*_IDLE, "_", "-"})
+    )
+
+
+_CANONICAL = {_key(alias): name for name, others in _NAMES.items() for alias in (name, *others.split())}
 
 
 def canonical(name: str | None) -> str:
     """Give the CF name of a calendar; an unknown one comes back as it is, in lower case."""
     lowered = "_".join((name or "standard").lower().replace("-", " ").split()) or "standard"
-    return _CANONICAL.get(lowered, lowered)
+    return _CANONICAL.get(_key(lowered), lowered)

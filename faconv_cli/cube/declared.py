@@ -6,6 +6,7 @@ data in single precision; it knows ``_Unsigned`` in one spelling, and multiplies
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,10 @@ from faconv_cli.errors import InputError
 FLAWS = "faconv_flaws"  # in the encoding: what of a variable's attributes is not heeded, in sentences
 REFUSED = "faconv_refused"  # in the encoding: why a variable's numbers cannot be decoded
 
-_TRUE, _FALSE = {"true", "t", "yes", "1"}, {"false", "f", "no", "0"}
+_TRUE, _FALSE = {"true", "t", "yes", "y", "1", "1.0"}, {"false", "f", "no", "n", "0", "0.0"}
+_NUMBER = re.compile(  # with what C and CDL write after it, and Fortran's exponents
+    r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[ed][+-]?\d+)?|[+-]?(?:nan|inf|infinity))(?:f|d|u?(?:b|s|ll?)|u)?", re.I
+)
 _WHOLE = 1e-3  # of a stored number; how far a packed missing value may be from one
 
 
@@ -55,6 +59,7 @@ def _heeded(attributes: Mapping[Any, Any], stored: np.dtype[Any]) -> tuple[dict[
     kept, flaws = dict(attributes), list[str]()
     refused = _set_packing(kept, flaws)
     meant = _set_sign(kept, stored, flaws)
+    _set_valid_range(kept, flaws)
     packing = [float(kept.get(key, default)) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0))]
     for key in ("_FillValue", "missing_value"):
         _set_missing(kept, key, stored, meant, packing, flaws)
@@ -71,19 +76,45 @@ def _set_packing(attributes: dict[Any, Any], flaws: list[str]) -> str:
         if number is None or not np.isfinite(number) or (key == "scale_factor" and not number):
             for one in ("scale_factor", "add_offset"):
                 attributes.pop(one, None)
-            return f"a {key} that is no number to pack by: {_shown(given)}"
-        if isinstance(given, str | bytes):
+            return f"{'an' if key[0] == 'a' else 'a'} {key} that is no number to pack by: {_shown(given)}"
+        if _is_text(given):
             attributes[key] = number
-            flaws.append(f"its {key} is the text {_shown(given)}, read as the number {number:g}")
+            flaws.append(_read_as(key, given, [number]))
     return ""
 
 
+def _set_valid_range(attributes: dict[Any, Any], flaws: list[str]) -> None:
+    """Make bounds of valid values numbers where they are texts of some; `masking` tells of others."""
+    for key in ("valid_min", "valid_max", "valid_range"):
+        given = attributes.get(key, 0)
+        if _is_text(given) and (numbers := _numbers(given)):
+            attributes[key] = np.array(numbers) if key == "valid_range" else np.array(numbers)[0]
+            flaws.append(_read_as(key, given, numbers))
+
+
 def _one_number(value: Any) -> float | None:
-    values = np.ravel(value)
-    try:
-        return float(values[0]) if len(values) == 1 else None
-    except ValueError:
-        return None
+    values = _numbers(value) if _is_text(value) else np.ravel(value)
+    return float(values[0]) if len(values) == 1 else None
+
+
+def _is_text(value: Any) -> bool:
+    return np.asarray(value).dtype.kind not in "iuf"
+
+
+def _numbers(texts: Any) -> list[float]:
+    """Read numbers from texts, or from one with commas between, integers as such; none where one is none."""
+    words = [word.strip() for text in np.ravel(texts) for word in _text(text).split(",")]
+    matches = [_NUMBER.fullmatch(word) for word in words]
+    return [_number(match[1]) for match in matches if match] if all(matches) else []
+
+
+def _number(word: str) -> float:
+    return int(word) if word.lstrip("+-").isdecimal() else float(word.lower().replace("d", "e"))
+
+
+def _read_as(key: str, given: Any, numbers: list[float]) -> str:
+    read = ", ".join(f"{number:.9g}" for number in numbers)
+    return f"its {key} is the text {_shown(given)}, read as the number {read}"
 
 
 def _shown(value: Any) -> str:
@@ -96,16 +127,20 @@ def _text(value: Any) -> str:
 
 def _set_sign(attributes: dict[Any, Any], stored: np.dtype[Any], flaws: list[str]) -> np.dtype[Any]:
     """Spell ``_Unsigned`` as xarray does; give the type that the stored numbers are meant to have."""
-    if "_Unsigned" not in attributes:
+    keys = sorted((key for key in attributes if str(key).strip("_ ").lower() == "unsigned"), key=str)
+    if not keys:
         return stored
-    given = attributes.pop("_Unsigned")
-    word = _text(given).strip().lower()
+    key = "_Unsigned" if "_Unsigned" in keys else keys[0]
+    given = [attributes.pop(one) for one in keys][keys.index(key)]
+    word = ",".join(_text(one).strip().lower() for one in np.ravel(given))
     unsigned = word in _TRUE
     if not unsigned and word not in _FALSE:
-        flaws.append(f"its _Unsigned is {_shown(given)}, neither true nor false, and not heeded")
+        flaws.append(f"its {key} is {_shown(given)}, neither true nor false, and not heeded")
         return stored
     if stored.kind not in "iu" or (stored.kind == "u") == unsigned:
         return stored
+    if key != "_Unsigned":
+        flaws.append(f"its {key} is read as _Unsigned, and its numbers as {'un' * unsigned}signed")
     attributes["_Unsigned"] = "true" if unsigned else "false"
     return np.dtype(f"{'u' if unsigned else 'i'}{stored.itemsize}")
 
@@ -119,9 +154,17 @@ def _set_missing(
     flaws: list[str],
 ) -> None:
     """Give the missing values that ``key`` declares in the type of the data, without those it cannot hold."""
-    declared = np.ravel(attributes.get(key, []))
-    if declared.dtype.kind not in "iuf" or not len(declared):
-        return  # texts are screened by `masking`
+    if key not in attributes:
+        return
+    given = attributes[key]
+    declared = np.ravel(_numbers(given) if _is_text(given) else given)
+    if _is_text(given):
+        flaws.append(
+            _read_as(key, given, declared.tolist())
+            if len(declared)
+            else f"its {key} is the text {_shown(given)}, no number, and masks none; "
+            "name what is missing with --missing-value"
+        )
     held = [number for value in declared for number in _held(value, meant, packing)]
     lost = [value for value in declared if not _held(value, meant, packing)]
     if lost:

@@ -234,6 +234,14 @@ class Grid:
         return own if free and all(map(_NAME.fullmatch, own)) else ("y", "x")
 
     @property
+    def renamed(self) -> str:
+        """A sentence where a field in our files has other dimensions than in this one; else nothing."""
+        own, names = (self.y_name, self.x_name), self.dims
+        if self.regular or own == names:
+            return ""
+        return f"Dimensions {' and '.join(own)} are called {' and '.join(names)} in what faconv writes."
+
+    @property
     def attributes(self) -> dict[str, str]:
         """What a field in our files says of its coordinates."""
         if self.regular:

@@ -71,10 +71,9 @@ class Screen:
         plain = cls(named=tuple(named), tolerance=packed.tolerance, flaws=tuple(encoding.get(FLAWS, ())))
         declared = [encoding[key] for key in ("_FillValue", "missing_value") if encoding.get(key) is not None]
         kind = packed.stored.str[1:]
-        fill = next((number for number in map(_number_in_text, declared) if number is not None), None)
+        fill = None
         if kind in _FILLED_TYPES and not declared:
-            fill = int(netCDF4.default_fillvals[kind])
-        fill = None if fill is None else packed.decoded(fill)
+            fill = packed.decoded(int(netCDF4.default_fillvals[kind]))
         bounds = _valid_range(variable.attrs)
         low, high = (
             (packed.stored_bound(bound) for bound in bounds) if len(bounds) == 2 else (np.inf, -np.inf)
@@ -82,7 +81,9 @@ class Screen:
         if not low <= high:
             flaw = "its valid range is not two numbers in order, and not heeded"
             return replace(plain, fill=fill, flaws=(*plain.flaws, flaw))
-        if packed.packs and all(np.asarray(bound).dtype.kind != "f" for bound in bounds):
+        if packed.packs and all(
+            np.asarray(bound).dtype.kind != "f" for bound in bounds if np.isfinite(bound)
+        ):
             low, high = sorted(map(packed.decoded, (low, high)))
         return replace(plain, fill=fill, low=low, high=high)
 
@@ -132,8 +133,9 @@ class _Packing:
     def of(cls, variable: xr.Variable) -> _Packing:
         encoding = variable.encoding
         stored = np.dtype(encoding.get("dtype") or variable.dtype)
-        if stored.kind == "i" and str(encoding.get("_Unsigned", "")).lower() == "true":
-            stored = np.dtype(f"u{stored.itemsize}")
+        meant = {"true": "u", "false": "i"}.get(str(encoding.get("_Unsigned", "")).lower())
+        if meant and stored.kind in "iu":
+            stored = np.dtype(f"{meant}{stored.itemsize}")
         scale, offset = (encoding.get(key) for key in ("scale_factor", "add_offset"))
         return cls(
             stored, *(float(np.ravel(v)[0]) if v is not None else d for v, d in ((scale, 1), (offset, 0)))
@@ -151,25 +153,29 @@ class _Packing:
         return number * self.scale + self.offset if self.packs else number
 
     def stored_bound(self, bound: Any) -> float:
-        """Give a bound of the valid range as a number; attributes are signed even for unsigned numbers."""
+        """Give a bound of the valid range as a number; attributes may be of the other sign than numbers."""
         if self.stored.kind == "u" and np.asarray(bound).dtype.kind == "i" and bound < 0:
             return float(int(bound) + 256**self.stored.itemsize)
+        if (
+            self.stored.kind == "i"
+            and bound > np.iinfo(self.stored).max
+            and bound.dtype == _other(self.stored)
+        ):
+            return float(int(bound) - 256**self.stored.itemsize)
         return float(bound)
-
-
-def _number_in_text(declared: Any) -> float | None:
-    """Read a number that was written as text, which libraries pass over."""
-    try:
-        return float(declared) if isinstance(declared, str) else None
-    except ValueError:
-        return None
 
 
 def _valid_range(attributes: Mapping[Any, Any]) -> list[Any]:
     """Give the two bounds that a variable's attributes declare, infinite where none; else not two."""
-    low, high = attributes.get("valid_min", -np.inf), attributes.get("valid_max", np.inf)
-    bounds = list(np.ravel(attributes.get("valid_range", [low, high])))
+    # one by one: beside an infinity an integer would become a float, which is not as packed
+    ends = [np.ravel(attributes.get(*end)) for end in (("valid_min", -np.inf), ("valid_max", np.inf))]
+    bounds = [bound for end in ends for bound in end]
+    bounds = list(np.ravel(attributes["valid_range"])) if "valid_range" in attributes else bounds
     return bounds if all(np.asarray(bound).dtype.kind in "fiu" for bound in bounds) else []
+
+
+def _other(signed: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{signed.itemsize}")
 
 
 class Found:

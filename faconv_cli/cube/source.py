@@ -308,6 +308,7 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
     if time.irregular_steps:
         offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
     parts = [part for one in series for part in one.parts]
+    offer.notes += [told for part in parts if (told := part.grid.renamed)]
     offer.notes += [f"{part.path}: {part.name}: {flaw}." for part in parts for flaw in part.screen.flaws]
     anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
     offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]

@@ -244,7 +244,13 @@ def test_appending_twice_adds_nothing_the_second_time(run, folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGALRM, 142),
+    ],
 )
 def test_a_signal_ends_a_command_whole_and_a_second_one_waits(
     folder, tmp_path, monkeypatch, capfd, number, code

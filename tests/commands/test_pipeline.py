@@ -91,8 +91,9 @@ def test_inspect_tells_of_a_checkpoint(checkpoint, run):
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(planted, run, tmp_path):
-    code, out, _ = run("train", planted, "-o", tmp_path / "m.pt", "--dry-run", *QUICK)
+    code, out, err = run("train", planted, "-o", tmp_path / "m.pt", "--dry-run", *QUICK)
     assert code == 0
+    assert "no values have been looked at" in err
     assert "windows" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -167,6 +168,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         (["train", "{cube}", "--device", "tpu", "-o", "{new}"], 2, "--device tpu"),
         (["train", "{cube}", "--dry-run", "--device", "tpu", "-o", "{new}"], 2, "--device tpu"),
         (["train", "{cube}", "--dry-run", "-o", "{folder}/none/m.pt"], 5, "is not a folder"),
+        *((["train", "{cube}", "-o", name], 5, "is a folder") for name in (".", "", "..", "/", "{folder}/")),
+        *((["forecast", "-c", "{cube}", "{cube}", name], 5, "is a folder") for name in (".", "", "..")),
+        *((["embed", "-c", "{cube}", "{cube}", name], 5, "is a folder") for name in (".", "", "..")),
+        *((["cluster", "{cube}", "-o", name], 5, "is a folder") for name in (".", "", "..", "/")),
+        *((["prepare", "{cube}", name], 5, "does not end in .zarr") for name in (".", "", "..", "/")),
         (["train", "{cube}", "--dry-run", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "a window has 2000"),
         (["train", "{cube}", "--window", "5", "--burn-in", "9", "-o", "{new}"], 2, "leaves nothing"),

@@ -119,7 +119,7 @@ def test_a_scale_that_is_no_number_is_named_and_leaves_other_variables_alone(wri
 
 def test_a_coordinate_that_cannot_be_decoded_is_refused():
     raw = xr.Dataset(coords={"lat": ("lat", [1, 2], {"add_offset": "north"})})
-    with pytest.raises(InputError, match=r"a\.nc: lat has a add_offset that is no number.*'north'"):
+    with pytest.raises(InputError, match=r"a\.nc: lat has an add_offset that is no number.*'north'"):
         decoded(raw, "a.nc")
 
 
@@ -130,3 +130,74 @@ def test_nothing_is_read_and_all_else_is_kept(write):
     assert dataset["x"].attrs["long_name"] == "X"
     assert not dataset["x"].variable._in_memory
     xr.testing.assert_identical(dataset.load(), xr.open_dataset(path, decode_times=False).load())
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd", "text"),
+    [
+        ("f4", -9999, "-9999.f"),
+        ("f4", np.float32(-999.99), "-999.99"),
+        ("f8", -9999, "-9999.d"),
+        ("f4", -9999, "-9999.s"),
+        ("f4", np.float32(1.25e15), "1.25e15f"),
+        ("f8", 1.25e15, " 1.25D15 "),
+        ("i2", -32767, "-32767S"),
+        ("i4", -9999, "-9999L"),
+        ("f4", -888, "-9999, -888"),
+        ("f4", -888, ["-9999", "-888.f"]),
+    ],
+)
+def test_missing_values_in_text_are_read_as_c_and_cdl_write_them_and_told(write, kind, odd, text):
+    cube = opened(write, stored(kind, odd), missing_value=text)
+    assert missing_in(cube) == [list(AT)]
+    assert any(
+        "x: its missing_value is the text" in note and "read as the number" in note for note in cube.notes
+    )
+
+
+@pytest.mark.parametrize("text", ["NaN", "nan", "NaNf"])
+def test_nan_in_text_is_nan(write, text):
+    cube = opened(write, stored("f4", np.nan), missing_value=text)
+    assert missing_in(cube) == [list(AT)]
+    assert any("read as the number nan" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("text", ["none", "-9999 K", "0x10", "n/a", "1_0"])
+def test_a_missing_value_that_is_no_number_is_told_by_name(write, text):
+    cube = opened(write, stored("f4", -9999), missing_value=text)
+    assert missing_in(cube) == []
+    told = next(note for note in cube.notes if "missing_value" in note)
+    assert f"x: its missing_value is the text '{text}', no number" in told
+    assert "--missing-value" in told
+
+
+@pytest.mark.parametrize("text", ["0.5f", "0.5d", "5.e-1f"])
+def test_a_scale_in_text_may_have_the_endings_of_cdl(write, text):
+    np.testing.assert_array_equal(opened(write, stored("i2", 9), scale_factor=text).read(0, 1), 3.5)
+
+
+@pytest.mark.parametrize("name", ["_UNSIGNED", "_unsigned", "unsigned", "Unsigned"])
+@pytest.mark.parametrize("word", ["true", "True", "YES", np.int8(1)])
+def test_unsigned_is_read_in_any_spelling_and_told(write, name, word):
+    cube = opened(write, stored("i1", -1, ordinary=-56), **{name: word})
+    np.testing.assert_array_equal(cube.read(0, 1), 200)
+    assert any(f"x: its {name} is read as _Unsigned, and its numbers as unsigned" in n for n in cube.notes)
+
+
+def test_unsigned_in_another_spelling_may_be_false_and_yields_to_the_right_one(write):
+    values = stored("i1", -1, ordinary=-56)
+    np.testing.assert_array_equal(opened(write, values, unsigned="false").read(0, 1), -56)
+    cube = opened(write, values, UNSIGNED="false", _Unsigned="true")
+    np.testing.assert_array_equal(cube.read(0, 1), 200)
+
+
+@pytest.mark.parametrize("word", [True, "TRUE"])
+def test_unsigned_is_read_from_zarr_as_well(tmp_path, word):
+    y, x = np.arange(3.0), np.arange(4.0)
+    dataset = xr.Dataset(
+        {"x": (("time", "lat", "lon"), stored("i1", -1, ordinary=-56), {"unsigned": word})},
+        {"time": np.arange("2000-01-01", "2000-01-07", dtype="M8[D]").astype("M8[ns]"), "lat": y, "lon": x},
+    )
+    dataset["lat"].attrs["units"], dataset["lon"].attrs["units"] = "degrees_north", "degrees_east"
+    dataset.to_zarr(tmp_path / "a.zarr", zarr_format=2)
+    np.testing.assert_array_equal(open_cube([tmp_path / "a.zarr"]).read(0, 1), 200)

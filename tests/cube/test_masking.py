@@ -72,8 +72,10 @@ def test_what_is_declared_is_masked_and_nothing_beside_it(write):
 
 @pytest.mark.parametrize("declared", [np.float32(-999), np.array([-999, -888], "f4"), "-999"])
 def test_missing_value_is_heeded_also_as_a_list_or_as_text(write, declared):
-    words = "does not declare as such" if isinstance(declared, str) else ""
-    assert_masked_alone(opened(write, stored("f4", -999), missing_value=declared), words, 7)
+    cube = opened(write, stored("f4", -999), missing_value=declared)
+    assert_masked_alone(cube, "", 7)
+    words = "its missing_value is the text '-999', read as the number -999"
+    assert any(words in note for note in cube.notes) == isinstance(declared, str)
 
 
 @pytest.mark.parametrize("odd", [np.inf, -np.inf])
@@ -131,6 +133,45 @@ def test_unsigned_bytes_keep_their_upper_half_and_their_valid_range(write):
     assert unsigned.read(2, 3)[0, 0, 1, 3] == 127.5
     bounded = opened(write, values, _Unsigned="true", valid_range=np.array([0, -6], "i1"))
     assert_masked_alone(bounded, "outside the valid range", 200)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [
+        ({"valid_max": np.int8(-6)}, "i1"),
+        ({"valid_min": np.int8(0), "valid_max": np.int8(-6)}, "i1"),
+        ({"valid_max": np.int16(250)}, "i1"),
+        ({"valid_max": "-6b"}, "i1"),
+    ],
+)
+def test_one_bound_of_unsigned_bytes_is_read_as_they_are(write, attributes, kind):
+    cube = opened(write, stored(kind, -1, ordinary=-56), _Unsigned="true", **attributes)
+    assert_masked_alone(cube, "outside the valid range", 200)
+    least = opened(write, stored(kind, 5, ordinary=-56), _Unsigned="true", valid_min=np.int8(-56))
+    assert_masked_alone(least, "outside the valid range", 200)
+
+
+def test_one_bound_of_signed_bytes_that_are_stored_unsigned_is_read_as_they_are(write):
+    cube = opened(write, stored("u1", 255, ordinary=200), _Unsigned="false", valid_max=np.uint8(200))
+    assert_masked_alone(cube, "outside the valid range", -56)
+
+
+@pytest.mark.parametrize(("scale", "value"), [(0.01, 300.07), (-0.01, 299.93)])
+def test_one_bound_of_integers_is_of_the_packed_numbers_too(write, scale, value):
+    packing = {"scale_factor": scale, "add_offset": 300.0}
+    cube = opened(write, stored("i2", 500), valid_max=np.int16(400), **packing)
+    assert_masked_alone(cube, "outside the valid range", value)
+    cube = opened(write, stored("i2", 500), valid_max="400s", **packing)
+    assert_masked_alone(cube, "outside the valid range", value)
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"valid_max": "50.f"}, {"valid_range": "-1.e1f, 50.f"}, {"valid_range": ["0", "50"]}]
+)
+def test_bounds_in_text_are_read_as_numbers_and_told(write, attributes):
+    cube = opened(write, stored("f4", 51), **attributes)
+    assert_masked_alone(cube, "outside the valid range", 7)
+    assert any(f"its {next(iter(attributes))} is the text" in note for note in cube.notes)
 
 
 @pytest.mark.parametrize("bad", [np.array([50, 0], "f4"), np.array([1, 2, 3], "f4"), "0 50"])
