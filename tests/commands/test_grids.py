@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli import schema
+from faconv_cli.cube.source import open_cube
 
 STEPS, SHAPE = 24, (8, 10)
 TINY = (
@@ -181,6 +182,21 @@ def test_a_prepared_store_is_the_record(made, run_code):
         with xr.open_dataset(folder / "again.nc") as again, xr.open_dataset(folder / "e.nc") as first:
             np.testing.assert_allclose(again.embedding.values, first.embedding.values, rtol=0, atol=1e-6)
             np.testing.assert_allclose(again.attention.values, first.attention.values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dims", "told"),
+    [
+        (("mode", "query"), "Dimensions mode and query are called y and x in what faconv writes."),
+        (("grid-y", "grid-x"), "Dimensions grid-y and grid-x are called y and x in what faconv writes."),
+        (("j", "i"), ""),
+        (("y", "x"), ""),
+    ],
+)
+def test_dimensions_that_are_renamed_are_told(tmp_path, dims, told):
+    curved(*dims).to_netcdf(tmp_path / "data.nc")
+    notes = [note for note in open_cube([tmp_path / "data.nc"]).notes if "are called" in note]
+    assert notes == [told] * bool(told)
 
 
 @pytest.mark.parametrize("embedding", ["e.nc", "plain.nc"])
