@@ -101,7 +101,7 @@ def command(
     from faconv_cli.regimes.netcdf import write_regimes
     from faconv_cli.regimes.report import summary
 
-    output = output or embedding.with_name(f"{embedding.stem}_regimes.nc")
+    output = output or embedding.parent / f"{embedding.stem}_regimes.nc"
     inputs = [embedding, *(local_files(expand(data)[0]) if data else ()), *([assign] if assign else ())]
     check_output(output, overwrite=overwrite, inputs=inputs)
     if figure:

@@ -70,7 +70,7 @@ def beside(argument: str, suffix: str) -> Path:
     path = Path(first)
     if path.is_dir() and not is_store(path):
         folder = path.absolute().resolve()
-        return folder.with_name(folder.name + suffix)
+        return folder.parent / (folder.name + suffix)
     return path.with_suffix(suffix)
 
 

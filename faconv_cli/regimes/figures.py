@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faconv_cli.errors import UsageError
-from faconv_cli.files import atomic_output, check_output
+from faconv_cli.files import atomic_output, check_no_folder, check_output
 from faconv_cli.regimes.analysis import Regimes
 from faconv_cli.regimes.composites import Composites
 from faconv_cli.regimes.significance import LEVEL
@@ -37,6 +37,7 @@ def check_figure(path: Path, *, overwrite: bool) -> None:
             wanted="it is an optional part of faconv",
             do="install it with: pip install 'faconv[plot]'",
         ) from None
+    check_no_folder(path)
     if path.suffix[1:].lower() not in FORMATS:
         raise UsageError(
             f"--figure {path} ends in {path.suffix or 'nothing'}",

@@ -172,6 +172,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         *((["forecast", "-c", "{cube}", "{cube}", name], 5, "is a folder") for name in (".", "", "..")),
         *((["embed", "-c", "{cube}", "{cube}", name], 5, "is a folder") for name in (".", "", "..")),
         *((["cluster", "{cube}", "-o", name], 5, "is a folder") for name in (".", "", "..", "/")),
+        *(
+            (["cluster", "{embedding}", "--figure", name, "-o", "{new}"], 5, "is a folder")
+            for name in (".", "")
+        ),
+        *((["cluster", name], 3, "is not a file") for name in (".", "", "/")),
         *((["prepare", "{cube}", name], 5, "does not end in .zarr") for name in (".", "", "..", "/")),
         (["train", "{cube}", "--dry-run", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "a window has 2000"),
