@@ -29,7 +29,7 @@ from faconv_cli.files import atomic_output
 from faconv_cli.windows.normalize import Normalizer
 
 FORMAT = "faconv checkpoint"
-VERSION = 1
+VERSION = 2  # 1: an embedding was the state of a head, its distances those of a decoder
 
 Weights = dict[str, Tensor]
 

@@ -219,7 +219,14 @@ class EncoderConfig(_Config):
         None,
         description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
     )
-    embedding: PositiveInt = Field(16, description="Numbers d per time step.")
+    embedding: PositiveInt = Field(
+        16, description="Modes d of an embedding, numbers per time step. Its first k are the best k."
+    )
+    eof_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.98,
+        description="Share of the variance that the EOFs explain in which leads are forecast; they are at "
+        "most 64, and one for ten training steps.",
+    )
     causal: bool = Field(True, description="Let z look at earlier steps only, so that a record can grow.")
     patch: Literal[1, 2, 4] | None = Field(
         None,
@@ -244,8 +251,6 @@ class EncoderConfig(_Config):
             raise ValueError(
                 f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"
             )
-        if self.embedding % self.attention_heads:
-            raise ValueError(f"embedding {self.embedding} is not a multiple of {self.attention_heads} heads")
         return self
 
 
@@ -264,27 +269,30 @@ class FitConfig(_Config):
     )
     objective: Literal["reconstruct", "forecast", "both"] = Field(
         "both",
-        description="What z must give back: reconstruct the field now, forecast it at the leads, or both.",
+        description="What z must tell: reconstruct the field now (the EOF analysis; nothing is trained), "
+        "forecast it at the leads, or both.",
     )
     lead: tuple[PositiveInt, ...] = Field(
-        (1,), min_length=1, description="Leads of the forecast objective, in time steps."
+        (1, 2, 3, 5), min_length=1, description="Leads of the forecasts, in time steps."
     )
-    epochs: NonNegativeInt = Field(
-        12, description="Passes over the training period; 0 keeps the EOFs the network starts from."
+    lead_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
+        None, description="Weights of the leads, where the field now has 1. Default: 1 each."
+    )
+    updates: NonNegativeInt = Field(
+        600, description="Updates of the weights; 0 keeps the linear analysis that training starts from."
     )
     batch: PositiveInt | None = Field(
         None, description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB."
     )
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        3e-3, description="Highest learning rate of the cosine schedule."
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Highest learning rate of the cosine schedule. Default: 0.01 to embed, 0.003 to "
+        "forecast.",
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's weight decay.")
-    points: PositiveInt = Field(
-        512,
-        description="Grid points decoded per window and step of training, drawn by area; all, where the grid "
-        "has no more. Fewer by default where one window would need over 4 GiB.",
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW's weight decay.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.3, description="Share of the hidden channels that a step of training does without."
     )
-    patience: PositiveInt = Field(5, description="Epochs without a better validation loss before stopping.")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."
     )
@@ -313,6 +321,9 @@ class RunConfig(_Config):
                 f"burn_in {self.tiling.burn_in}, where EOFs of a window of {self.tiling.window} look "
                 f"{self.tiling.window - 1} steps back"
             )
+        weights = self.fit.lead_weight
+        if weights is not None and len(weights) != len(self.fit.lead):
+            raise ValueError(f"{len(weights)} lead weights for {len(self.fit.lead)} leads")
         if self.encoder.encoder == EOF and self.data.static:
             raise ValueError(f"static fields are seen by a network, which encoder {EOF} is not")
         if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
@@ -328,18 +339,26 @@ class RunConfig(_Config):
         return self.fit.teacher_forced or self.tiling.window - self.tiling.window // 3
 
     @property
-    def targets(self) -> tuple[int, ...]:
-        """Leads that an embedding must give back, in steps; 0 is the field now."""
-        now = () if self.fit.objective == "forecast" else (0,)
-        later = () if self.fit.objective == "reconstruct" else self.fit.lead
-        return (*now, *later)
+    def leads(self) -> tuple[int, ...]:
+        """Leads that an embedding must tell, in steps; none where it is of the field now alone."""
+        return () if self.fit.objective == "reconstruct" else self.fit.lead
+
+    @property
+    def lead_weights(self) -> tuple[float, ...]:
+        """Weights of the leads."""
+        return (self.fit.lead_weight or (1.0,) * len(self.leads)) if self.leads else ()
+
+    @property
+    def part_weights(self) -> tuple[float, ...]:
+        """Weights of what an embedding tells: of the field now, where it does, and of the leads."""
+        return (*(() if self.fit.objective == "forecast" else (1.0,)), *self.lead_weights)
 
     @property
     def steps_read(self) -> int:
-        """Steps that training reads for one window: with the targets beyond it, or the window itself."""
+        """Steps that training reads for one window: with the longest lead beyond it, or the window itself."""
         if self.fit.task == "forecast":
             return self.tiling.window
-        return self.tiling.window + max(self.targets)
+        return self.tiling.window + max(self.leads, default=0)
 
     @property
     def lags(self) -> int:
@@ -369,6 +388,10 @@ class RunConfig(_Config):
         _check_used(merged, origin)
         if merged["encoder"].get("encoder") == EOF:
             merged["tiling"] = _eof_tiling(merged["tiling"], merged["fit"].get("task"))
+            if (
+                not {"objective", "lead"} & merged["fit"].keys()
+            ):  # the EOF analysis, unless leads are asked for
+                merged["fit"]["objective"] = "reconstruct"
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -403,7 +426,7 @@ def _eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
 
 
 _OF_ONE_TASK = {
-    "embed": ("objective", "lead", "points", "causal"),
+    "embed": ("objective", "lead", "lead_weight", "eof_share", "dropout", "causal"),
     "forecast": ("teacher_forced", "skip"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -12,17 +13,14 @@ from faconv_cli.checkpoint import Checkpoint, Weights
 from faconv_cli.config import EOF, EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError
-from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
-from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
+from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
+from faconv_cli.nn.eofs import LinearInverseModel
 from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 from faconv_cli.windows.layout import nodes_of, tiles_of
-
-COORDINATE_FEATURES = 5
 
 # by name, because importing all of them takes longer than a small job
 LAYERS = {
@@ -41,37 +39,41 @@ def build_encoder(
     channels: int,
     shape: tuple[int, int],
     *,
+    eofs: int,
     periodic: bool,
     sub_daily: bool,
     statics: int = 0,
-) -> SubspaceEncoder | EofEncoder:
-    """Build the encoder of a resolved configuration for a grid of ``shape``."""
-    encoder = config.encoder
-    if encoder.encoder == EOF:
-        return EofEncoder(config.lags, encoder.embedding, channels, nodes_of(config, shape))
-    patch = encoder.patch or 1
-    padding = _padding(config, shape, periodic=periodic)
-    layer = _layer(encoder, channels + 1 + statics if patch == 1 else encoder.bottleneck, padding)
-    temporal = None
-    if "temporal" not in encoder.without:
-        temporal = TemporalAttention(
-            encoder.embedding,
-            _season_features(sub_daily),
-            heads=encoder.attention_heads,
-            span=config.tiling.burn_in,
-            causal=encoder.causal,
-        )
+) -> SubspaceEncoder:
+    """Build the encoder of a resolved configuration, with ``eofs`` EOFs, for a grid of ``shape``."""
+    encoder, fitted, leads = config.encoder, config.encoder.encoder == EOF, len(config.leads)
+    patch, layer, temporal = encoder.patch or 1, None, None
+    if leads and not fitted:
+        seen = seen_channels(channels, statics, sub_daily=sub_daily) if patch == 1 else encoder.bottleneck
+        layer = _layer(encoder, seen, _padding(config, shape, periodic=periodic))
+        if "temporal" not in encoder.without:
+            temporal = TemporalAttention(
+                eofs,
+                _season_features(sub_daily),
+                heads=math.gcd(eofs, encoder.attention_heads),
+                span=config.tiling.burn_in,
+                causal=encoder.causal,
+            )
     return SubspaceEncoder(
         layer,
         channels,
         encoder.embedding,
+        eofs,
         nodes_of(config, shape),
+        leads,
         temporal,
+        now=config.fit.objective != "forecast",
+        lags=config.lags if fitted else 1,
         season="season" not in encoder.without,
         sub_daily=sub_daily,
         patch=patch,
         stem=encoder.bottleneck,
         statics=statics,
+        dropout=config.fit.dropout,
     )
 
 
@@ -131,12 +133,6 @@ def _season_features(sub_daily: bool) -> int:
     return seasonal_encoding(phase, phase if sub_daily else None).shape[-1]
 
 
-def build_decoder(config: RunConfig, channels: int, shape: tuple[int, int]) -> PointDecoder:
-    """Build the decoder of a configuration for a grid of ``shape``."""
-    nodes = nodes_of(config, shape)
-    return PointDecoder(config.encoder.embedding, channels, len(config.targets), nodes, COORDINATE_FEATURES)
-
-
 def build_domain(
     config: RunConfig, grid: Grid, valid: np.ndarray, statics: np.ndarray | tuple[()] = ()
 ) -> Domain:
@@ -181,16 +177,19 @@ def _node_places(points: int, nodes: int, padded_points: int, *, wrap: bool) -> 
 def _coordinates(
     lat: np.ndarray, lon: np.ndarray, shape: tuple[int, int], padded_shape: tuple[int, int]
 ) -> np.ndarray:
-    """Features (h, w, 5) of each point: its place on the unit sphere, and in the domain from -1 to 1."""
+    """Features (h, w, 5) of each point: its place on the unit sphere, and in the domain from -1 to 1.
+
+    A point whose place is not known (beyond the edge of a swath) has 0.
+    """
     lat2d, lon2d = (lat, lon) if lat.ndim == 2 else np.meshgrid(lat, lon, indexing="ij")
     phi, lam = np.deg2rad(lat2d), np.deg2rad(lon2d)
     v, u = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     features = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi), u, v], axis=-1)
     extra = [(0, padded_shape[axis] - shape[axis]) for axis in range(2)]
-    return np.pad(features, [*extra, (0, 0)])
+    return np.pad(np.nan_to_num(features), [*extra, (0, 0)])
 
 
-def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder | EofEncoder:
+def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
     """Build the encoder of a checkpoint with its weights, ready for inference.
 
     Raises:
@@ -201,6 +200,7 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder | EofEncoder:
         checkpoint.config,
         len(checkpoint.channels),
         checkpoint.grid_shape,
+        eofs=checkpoint.encoder["eofs.mean"].shape[-1],
         periodic=checkpoint.periodic,
         sub_daily=checkpoint.sub_daily,
         statics=len(checkpoint.constants.static_names),

@@ -29,7 +29,7 @@ def checkpoint():
         normalizer=Normalizer(np.array([0.1]), np.array([2.0]), np.ones((1, 4, 6), np.float32)),
         encoder={"layer.a": torch.randn(3, 2), "b": torch.randn(4)},
         decoder={"c": torch.randn(1)},
-        record={"training": {"sources": ["a.nc"]}, "epochs": 2},
+        record={"training": {"sources": ["a.nc"]}, "updates": 4},
         resume={"epoch": 2, "state": {"x": torch.ones(2)}},
     )
 
@@ -162,9 +162,14 @@ def test_nothing_pickled_is_run(tmp_path):
 def test_a_newer_format_and_a_missing_part_are_named(checkpoint, tmp_path):
     write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
     contents = torch.load(tmp_path / "m.pt", weights_only=True)
-    torch.save(contents | {"version": 2}, tmp_path / "new.pt")
-    with pytest.raises(CheckpointError, match="checkpoint format 2"):
+    torch.save(contents | {"version": 3}, tmp_path / "new.pt")
+    with pytest.raises(CheckpointError, match="checkpoint format 3"):
         read_checkpoint(tmp_path / "new.pt")
+    torch.save(contents | {"version": 1}, tmp_path / "old.pt")
+    with pytest.raises(
+        CheckpointError, match=r"format 1.*reads format 2.*that wrote it, or train"
+    ):
+        read_checkpoint(tmp_path / "old.pt")
     del contents["arrays"]
     torch.save(contents, tmp_path / "part.pt")
     with pytest.raises(CheckpointError, match="a part is missing or wrong"):

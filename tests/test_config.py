@@ -10,7 +10,7 @@ def test_options_win_over_the_file_and_the_file_over_defaults(tmp_path):
     config = RunConfig.build(toml, {"seed": 7, "hidden": None})
     assert (config.tiling.window, config.fit.seed, config.encoder.hidden) == (30, 7, 8)
     assert config.encoder.dilations == (1, 3)
-    assert config.fit.epochs == FitConfig().epochs
+    assert config.fit.updates == FitConfig().updates
 
 
 def test_a_share_held_out_may_be_a_number_in_the_file(tmp_path):
@@ -48,7 +48,6 @@ def test_a_missing_file_is_refused(tmp_path):
         ({"stride": 20}, "would skip steps"),
         ({"tile": 30, "halo": 15}, "leaves nothing of a tile"),
         ({"bottleneck": 15}, "not a multiple of 2 heads"),
-        ({"embedding": 7}, "not a multiple of 2 heads"),
         ({"stride": 10}, "not a multiple of attention_every 4"),
         ({"encoder": "transformer"}, "encoder.encoder"),
         ({"without": ("gates",)}, "encoder.without"),
@@ -60,6 +59,11 @@ def test_a_missing_file_is_refused(tmp_path):
         ({"lr": float("inf")}, "fit.lr"),
         ({"seed": 2**32}, "fit.seed"),
         ({"lead": ()}, "fit.lead"),
+        ({"lead": (0,)}, "fit.lead"),
+        ({"lead": (1, 2), "lead_weight": (1.0,)}, "1 lead weights for 2 leads"),
+        ({"lead_weight": (1.0, 1.0, 0.0, 1.0)}, "fit.lead_weight"),
+        ({"eof_share": 1.5}, "encoder.eof_share"),
+        ({"dropout": 1.0}, "fit.dropout"),
         ({"dilations": ()}, "encoder.dilations"),
         ({"variables": ()}, "data.variables"),
         ({"levels": ()}, "data.levels"),

@@ -28,8 +28,7 @@ QUICK = {
     "bottleneck": 4,
     "embedding": 4,
     "batch": 4,
-    "epochs": 1,
-    "points": 16,
+    "updates": 2,
     "validation": "0",
 }
 EVERY_OPTION = {
@@ -283,7 +282,9 @@ def test_levels_in_other_units_are_those_of_the_training(kept, tmp_path):
             "lon": ("lon", LON, {"units": "degrees_east"}),
         },
     )
-    config = RunConfig.build(None, {"encoder": "eof", "embedding": 2, "epochs": 0, "validation": "0", **kept})
+    config = RunConfig.build(
+        None, {"encoder": "eof", "embedding": 2, "updates": 0, "validation": "0", **kept}
+    )
     prepared = prepare(open_record([_write(tmp_path / "hpa.nc", data)], config.data), config)
     for _ in Training(prepared, tmp_path / "m.pt", CPU).run():
         pass
@@ -344,9 +345,7 @@ def test_static_channels_are_seen_by_the_network_and_not_by_the_eofs(checkpoint,
     cube = open_matching(checkpoint, [_write(tmp_path / "data.nc", dataset)])
     turned = _with_statics(checkpoint, -checkpoint.constants.statics)
     assert np.abs(_embed(turned, cube) - _embed(checkpoint, cube)).max() > 1e-6
-    weights = checkpoint.encoder["patterns.on_x"]
-    assert weights.shape[1] == len(checkpoint.channels)
-    assert checkpoint.decoder["patterns"].shape[1] == len(checkpoint.channels)
+    assert checkpoint.encoder["eofs.on_x"].shape[2] == len(checkpoint.channels)
 
 
 @pytest.mark.parametrize("options", [{"patch": 2}, {"tile": 8, "halo": 2}, {"encoder": "convgru"}])
@@ -391,7 +390,7 @@ def test_months_stamped_elsewhere_than_in_training_are_told(dataset, tmp_path):
         data = dataset[["u10"]].isel(time=slice(60)).assign_coords(time=months)
         return _write(tmp_path / name, data)
 
-    trained = _train(tmp_path, monthly("a.nc", 0), epochs=0)
+    trained = _train(tmp_path, monthly("a.nc", 0), updates=0)
 
     def told(days):
         cube = open_matching(trained, [monthly("b.nc", days)])

@@ -41,7 +41,7 @@ def test_padding_that_wraps_is_refused_with_tiles():
 @pytest.mark.parametrize("task", ["embed", "forecast"])
 def test_layers_stack_in_every_task(task):
     build = {"embed": build_encoder, "forecast": build_forecaster}[task]
-    more = {"sub_daily": False} if task == "embed" else {}
+    more = {"sub_daily": False, "eofs": 4} if task == "embed" else {}
     one, three = (
         sum(
             p.numel()

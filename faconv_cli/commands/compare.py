@@ -40,7 +40,7 @@ def command(
         Budget,
         typer.Option(
             help="What is equal: parameters (hidden channels and bottleneck are chosen for it), or time "
-            "(each trains as many epochs as fit)."
+            "(each trains as many updates as fit)."
         ),
     ] = "parameters",
     parameters: Annotated[
@@ -58,7 +58,7 @@ def command(
         str | None,
         typer.Option(
             help="FIRST:LAST steps that scores are taken on, which training must not see. Default: the "
-            "validation period, which has chosen the epoch."
+            "validation period, which has chosen the update."
         ),
     ] = None,
     labels: Annotated[
@@ -171,7 +171,7 @@ def _folder(path: Path) -> Iterator[Path]:
 
 def _run(job: Job, number: int, count: int, device: torch.device) -> Result:
     from faconv_cli.compare.run import Result, finished, run
-    from faconv_cli.fit.loop import StepReport
+    from faconv_cli.fit.loop import UpdateReport
 
     if done := finished(job):
         console.note(f"{job.name} ({number} of {count}): finished before")
@@ -181,8 +181,8 @@ def _run(job: Job, number: int, count: int, device: torch.device) -> Result:
         for report in run(job, device):
             if isinstance(report, Result):
                 return report
-            if isinstance(report, StepReport):
-                line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
+            if isinstance(report, UpdateReport):
+                line.advance(f"loss {report.loss:.4f}", loss=report.loss)
     raise AssertionError("a run ends with its result")
 
 

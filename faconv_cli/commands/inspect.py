@@ -118,8 +118,7 @@ def _plan(cube: Cube, settings: RunConfig) -> dict[str, Any]:
     except FaconvError as refusal:
         return {REFUSED: str(refusal)}
     notes = prepared.cube.notes[len(cube.notes) :]
-    there = int((prepared.normalizer.valid > 0).any(axis=0).sum())
-    return plan_summary(prepared.cube, prepared.config, there) | {"notes": list(notes)}
+    return plan_summary(prepared.cube, prepared.config) | {"notes": list(notes)}
 
 
 def _show_checkpoint(seen: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +36,7 @@ from faconv_cli.errors import InterruptedRunError, Stopped, UsageError
 
 if TYPE_CHECKING:
     from faconv_cli.cube.cube import Cube
-    from faconv_cli.fit.loop import EpochReport, Training
+    from faconv_cli.fit.loop import CheckReport, Training
     from faconv_cli.fit.prepare import Prepared
 
 
@@ -84,6 +85,7 @@ def command(
     attention_heads: Annotated[int | None, setting(EncoderConfig, "attention_heads")] = None,
     attention_pool: Annotated[int | None, setting(EncoderConfig, "attention_pool")] = None,
     embedding: Annotated[int | None, setting(EncoderConfig, "embedding")] = None,
+    eof_share: Annotated[float | None, setting(EncoderConfig, "eof_share")] = None,
     causal: Annotated[bool | None, setting(EncoderConfig, "causal", "--causal/--no-causal")] = None,
     patch: Annotated[int | None, setting(EncoderConfig, "patch")] = None,
     skip: Annotated[bool | None, setting(EncoderConfig, "skip", "--skip/--no-skip")] = None,
@@ -92,12 +94,12 @@ def command(
     teacher_forced: Annotated[int | None, setting(FitConfig, "teacher_forced")] = None,
     objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
     lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
-    epochs: Annotated[int | None, setting(FitConfig, "epochs")] = None,
+    lead_weight: Annotated[list[str] | None, setting(FitConfig, "lead_weight")] = None,
+    updates: Annotated[int | None, setting(FitConfig, "updates")] = None,
     batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
     lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
     weight_decay: Annotated[float | None, setting(FitConfig, "weight_decay")] = None,
-    points: Annotated[int | None, setting(FitConfig, "points")] = None,
-    patience: Annotated[int | None, setting(FitConfig, "patience")] = None,
+    dropout: Annotated[float | None, setting(FitConfig, "dropout")] = None,
     precision: Annotated[str | None, setting(FitConfig, "precision")] = None,
     seed: Annotated[int | None, setting(FitConfig, "seed")] = None,
     config: Annotated[
@@ -117,14 +119,16 @@ def command(
 
     Example: faconv train sst.nc -o sst.pt --anomaly monthly
 
-    The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per epoch to
+    The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per check to
     NAME.metrics.jsonl beside it.
     """
     from faconv_cli.cube.paths import beside
     from faconv_cli.files import check_no_folder, last_path
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
-    given |= {name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead")}
+    given |= {
+        name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead", "lead_weight")
+    }
     given["levels"] = split_numbers(levels, "--levels")
     given["missing_value"] = split_numbers(missing_value, "--missing-value")
     settings = RunConfig.build(config, given)
@@ -148,13 +152,14 @@ def command(
         if not training.saved:
             raise
         raise InterruptedRunError(
-            f"stopped after {training.epochs_saved} epochs",
+            f"stopped after {training.updates_saved} updates",
             wanted=f"the best checkpoint so far is {path}",
             do="run the same command with --resume to go on",
         ) from None
 
 
 METRICS = ".metrics.jsonl"
+_WARM_UP, _TIMED = 3, 5
 _SETTINGS = {
     name for section in (DataConfig, TilingConfig, EncoderConfig, FitConfig) for name in section.model_fields
 }
@@ -248,37 +253,60 @@ def _tell(prepared: Prepared, cube: Cube) -> None:
 
 def _follow(training: Training, path: Path, *, resume: bool) -> None:
     from faconv_cli.files import log_file
-    from faconv_cli.fit.loop import StepReport
+    from faconv_cli.fit.loop import UpdateReport
 
+    pace = _Pace(training)
     with (
         log_file(path.with_suffix(METRICS), append=resume) as keep,
-        console.progress("training step", training.steps_left) as line,
+        console.progress("training update", training.updates_left) as line,
     ):
         for report in training.run():
-            if isinstance(report, StepReport):
-                line.advance(f"epoch {report.epoch} loss {report.loss:.4f}", loss=report.loss)
+            if isinstance(report, UpdateReport):
+                pace.tell()
+                line.advance(f"loss {report.loss:.4f}", loss=report.loss)
             else:
                 keep(json.dumps(asdict(report)))
-                _tell_epoch(report, training.start)
+                _tell_check(report, training.start)
     console.result(f"{path}: {_told(training)}")
 
 
+class _Pace:
+    """Says after a few updates how long the training will take."""
+
+    def __init__(self, training: Training) -> None:
+        self._training, self._done, self._started = training, 0, 0.0
+
+    def tell(self) -> None:
+        """Count an update."""
+        self._done += 1
+        if self._done == _WARM_UP:  # the first ones load kernels and fill caches
+            self._started = time.monotonic()
+        elif self._done == _WARM_UP + _TIMED:
+            left = self._training.updates_left
+            seconds = (time.monotonic() - self._started) / _TIMED * left
+            console.note(f"{left} updates to go, about {_duration(seconds)}")
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(1, round(seconds))} seconds"
+
+
 def _told(training: Training) -> str:
-    if not training.planned_epochs:
+    if not training.planned_updates:
         return f"{training.start}; nothing was trained"
     if training.best_validation_loss is None:
-        return f"the last of {training.epochs_saved} epochs; nothing was held out to choose by"
-    best = f"epoch {training.best_epoch}" if training.best_epoch else f"{training.start} it started from"
-    if not training.start_validation_loss:
-        return f"{best}, best of {training.epochs_saved} epochs; {training.start} had no validation loss left"
+        return f"the last of {training.updates_saved} updates; nothing was held out to choose by"
+    if not training.best_update:
+        return f"{training.start} it started from; {training.updates_saved} updates did not improve it"
     share = training.best_validation_loss / training.start_validation_loss
-    return (
-        f"{best}, best of {training.epochs_saved} epochs with {share:.4f} of the validation loss of "
-        f"{training.start}"
-    )
+    best = f"update {training.best_update}, best of {training.updates_saved}"
+    return f"{best}, with {share:.3f} of the validation error of {training.start}"
 
 
-def _tell_epoch(report: EpochReport, start: str) -> None:
+def _tell_check(report: CheckReport, start: str) -> None:
     losses = ", ".join(f"{name} {loss:.4f}" for name, loss in report.terms.items())
-    name = f"epoch {report.epoch}" if report.epoch else f"start from {start}"
+    name = f"update {report.update}" if report.update else f"start from {start}"
     console.note(f"{name}: {losses or 'no validation'}{' (best so far)' if report.best else ''}")

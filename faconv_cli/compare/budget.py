@@ -10,11 +10,13 @@ from torch import nn
 
 from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
-from faconv_cli.fit.loop import EpochReport, Training
+from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_encoder, build_forecaster
+from faconv_cli.nn.encoder import SubspaceEncoder
 
 MOST_HIDDEN = 4096
+TRIAL_UPDATES = 24
 
 
 def build_network(config: RunConfig, cube: Cube) -> nn.Module:
@@ -24,7 +26,15 @@ def build_network(config: RunConfig, cube: Cube) -> nn.Module:
     if config.fit.task == "forecast":
         return build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
     sub_daily = cube.time.sub_daily
-    return build_encoder(config, channels, shape, periodic=periodic, sub_daily=sub_daily, statics=statics)
+    return build_encoder(
+        config,
+        channels,
+        shape,
+        eofs=config.encoder.embedding,
+        periodic=periodic,
+        sub_daily=sub_daily,
+        statics=statics,
+    )
 
 
 def count_parameters(config: RunConfig, cube: Cube) -> int:
@@ -37,8 +47,8 @@ def count_parameters(config: RunConfig, cube: Cube) -> int:
         return 0
     with torch.device("meta"):
         network = build_network(config, cube)
-    counted = network if config.fit.task == "forecast" else network.get_submodule("layer")
-    return sum(parameter.numel() for parameter in counted.parameters())
+    counted = network.layer if isinstance(network, SubspaceEncoder) else network
+    return sum(parameter.numel() for parameter in counted.parameters()) if counted is not None else 0
 
 
 def with_hidden(config: RunConfig, hidden: int) -> RunConfig:
@@ -66,12 +76,14 @@ def spend_parameters(config: RunConfig, parameters: int, cube: Cube) -> RunConfi
 
 
 def spend_time(prepared: Prepared, seconds: float, device: torch.device) -> Prepared:
-    """Choose the epochs that fit into a time, at least one, after one on trial."""
+    """Choose the updates that fit into a time, after some on trial."""
     if prepared.config.encoder.encoder == EOF:
         return prepared
-    spent = seconds
+    spent, trained = 0.0, 1
     with tempfile.TemporaryDirectory() as folder:
-        for report in Training(prepared.with_fit(epochs=1), Path(folder) / "trial.pt", device).run():
-            if isinstance(report, EpochReport) and report.epoch:
-                spent = report.seconds
-    return prepared.with_fit(epochs=max(1, round(seconds / spent)))
+        trial = Training(prepared.with_fit(updates=TRIAL_UPDATES), Path(folder) / "trial.pt", device)
+        for report in trial.run():
+            if isinstance(report, CheckReport) and report.update:
+                spent, trained = spent + report.seconds, report.update
+    # with fewer checks than on trial, the updates take no longer
+    return prepared.with_fit(updates=max(1, round(seconds * trained / max(spent, 1e-9))))

@@ -21,7 +21,7 @@ from faconv_cli.config import EOF
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output, last_path
-from faconv_cli.fit.loop import Report, StepReport, Training
+from faconv_cli.fit.loop import Report, Training, UpdateReport
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.match import match_cube
 
@@ -118,10 +118,10 @@ def run(job: Job, device: torch.device) -> Iterator[Report | Result]:
         "hidden": None if config.encoder.encoder == EOF else config.encoder.hidden,
         "parameters": count_parameters(config, job.prepared.cube),
         "MFLOPs/step": flops_per_step(config, job.prepared.cube) / 1e6,
-        "epochs": training.epochs_saved,
+        "updates": training.updates_saved,
         "training steps/s": pace.steps_per_second,
         "peak MiB": peak,
-        "validation loss": training.best_error,
+        "validation loss": training.best_validation_loss,
     }
     numbers |= _scores(job, device)
     numbers = {
@@ -164,11 +164,11 @@ class _Pace:
         self._done, self._seconds = 0, 0.0
 
     def add(self, report: Report) -> None:
-        """Count the time since the step before in the same epoch."""
+        """Count the time since the update before, without a check between."""
         now = perf_counter()
-        if isinstance(report, StepReport) and self._last is not None:
+        if isinstance(report, UpdateReport) and self._last is not None:
             self._done, self._seconds = self._done + self._steps, self._seconds + now - self._last
-        self._last = now if isinstance(report, StepReport) else None
+        self._last = now if isinstance(report, UpdateReport) else None
 
     @property
     def steps_per_second(self) -> float | None:

@@ -1,81 +1,136 @@
-"""The task of embedding: z must give back the field now and at the leads; it starts from the EOFs."""
+"""The task of embedding: forecast EOF coordinates at the leads, and keep the subspace of it all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from faconv_cli.config import EOF
-from faconv_cli.fit.eofs import fit_eofs, start_from_eofs
-from faconv_cli.fit.objective import Objective
+from faconv_cli.fit.eofs import Eofs, fit_eofs, start_encoder
+from faconv_cli.fit.objective import Objective, Products, counted_rows, encode
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_decoder, build_encoder
-from faconv_cli.nn.decoder import PointDecoder
+from faconv_cli.fit.subspace import PartMoments, fit_subspace
+from faconv_cli.network import build_encoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.eofs import EofEncoder
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window
+from faconv_cli.windows.resolve import most_eofs
 
 
 class EmbeddingModel(nn.Module):
-    """Encoder and decoder, averaged and saved together."""
+    """An encoder; its decoder is the inverse of its own subspace."""
 
-    def __init__(self, encoder: SubspaceEncoder | EofEncoder, decoder: PointDecoder) -> None:
+    def __init__(self, encoder: SubspaceEncoder) -> None:
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder, self.decoder = encoder, nn.Identity()
 
 
 class EmbeddingTask:
-    """A `Task`: reconstruct and forecast fields from their embedding.
+    """A `Task`: embed the field now and its forecasts, which start from the linear inverse model.
 
     Raises:
         InputError: the data cannot carry an embedding of this size.
     """
 
-    start = "the EOFs"
-
     def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
         config, cube = prepared.config, prepared.cube
-        self._prepared = prepared
-        self._objective = Objective(config.targets, config.fit.points, config.tiling.window)
-        shape, channels = cube.grid.shape, cube.shape[1]
+        self._prepared, self._reader = prepared, reader
+        leads, training = config.leads, prepared.split.training
+        embedding = config.encoder.embedding
+        alone = not leads
+        eofs = fit_eofs(
+            reader,
+            domain,
+            nodes_of(config, cube.grid.shape),
+            training,
+            count=embedding
+            if alone
+            else most_eofs(config, len(prepared.split.training_steps), _values(prepared)),
+            seed=config.fit.seed,
+            lags=config.lags if config.encoder.encoder == EOF else 1,
+            share=config.encoder.eof_share,
+            least=embedding,
+        )
         encoder = build_encoder(
             config,
-            channels,
-            shape,
+            cube.shape[1],
+            cube.grid.shape,
+            eofs=eofs.components.shape[1],
             periodic=cube.grid.periodic,
             sub_daily=cube.time.sub_daily,
             statics=len(cube.constants.static_names),
         )
-        self._model = EmbeddingModel(encoder, build_decoder(config, channels, shape))
-        training = prepared.split.training
-        eofs = fit_eofs(
-            reader,
-            domain,
-            nodes_of(config, shape),
-            training,
-            count=config.encoder.embedding,
-            seed=config.fit.seed,
-            lags=config.lags if config.encoder.encoder == EOF else 1,
-        )
-        start_from_eofs(encoder, self._model.decoder, eofs, self._objective.targets, training)
-        self.targets = tuple(f"lead {lead}" if lead else "now" for lead in self._objective.targets)
-        self.shares = torch.full((len(self.targets),), 1 / len(self.targets))
+        start_encoder(encoder, eofs, leads, training)
+        self._weights = np.array(config.part_weights)
+        self._fit_linear(encoder, eofs)
+        self._model = EmbeddingModel(encoder)
+        shape = prepared.normalizer.valid.shape[-2:]
+        valid = torch.from_numpy(prepared.normalizer.valid)
+        expected = (valid * domain.area[: shape[0], : shape[1]]).sum((-2, -1))
+        self._objective = Objective(leads, config.tiling.window, expected)
+        trained = leads and encoder.layer is not None
+        self.targets = tuple(f"lead {lead}" for lead in leads) if trained else ()
+        self.start = "the linear inverse model" if leads else "the EOFs"
+        shares = torch.tensor(config.lead_weights)
+        self.shares = shares / shares.sum() if trained else torch.zeros(0)
+
+    def _fit_linear(self, encoder: SubspaceEncoder, eofs: Eofs) -> None:
+        """Fit the subspace of the untrained network, which needs no network."""
+        now = torch.from_numpy(eofs.components * eofs.scale).float()
+        ahead = torch.einsum("ni,lij->nlj", now, encoder.propagators)
+        moments = PartMoments(encoder.leads + encoder.now, now.shape[1])
+        moments.add(encoder.parts(now, ahead).numpy())
+        fit_subspace(encoder, moments, self._weights)
 
     @property
     def model(self) -> nn.Module:
         """The network."""
         return self._model
 
-    def losses(self, model: nn.Module, batch: Batch, domain: Domain, generator: torch.Generator) -> Tensor:
-        """Give the loss of each target (s,), in variances of the fields."""
-        both = cast("EmbeddingModel", model)
-        return self._objective(both.encoder, both.decoder, batch, domain, generator)
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
+        """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
+        found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain)
+        return found.errors(torch.ones_like(found.linear))
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
+        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,)."""
+        encoder = cast("EmbeddingModel", model).encoder
+        parts = [self._objective(encoder, batch, domain) for batch in batches]
+        found = _pooled(parts)
+        encoder.confidence.copy_(found.confidence())
+        return found.errors(found.confidence())
+
+    def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
+        """Fit the canonical coordinates to what the network gives over the training period."""
+        encoder, window = cast("EmbeddingModel", model).encoder, self._prepared.config.tiling.window
+        moments = PartMoments(*encoder.subspace.mean.shape)
+        for batch in batches:
+            encoding = encode(encoder, batch, domain, window)
+            f = encoder.parts(encoding.now, encoder.forecasts(encoding))
+            counted = counted_rows(batch, window).bool() & batch.valid[:, :window].flatten(2).any(2).cpu()
+            moments.add(f.cpu()[counted].double().numpy())
+        if moments.rows:
+            fit_subspace(encoder, moments, self._weights)
 
     def validation_windows(self) -> list[Window]:
-        """List the windows an embedding would use for the validation steps."""
-        return self._prepared.validation_windows()
+        """List the windows an embedding would use for the validation steps; none where nothing is trained."""
+        return self._prepared.validation_windows() if self.targets else []
+
+
+def _values(prepared: Prepared) -> int:
+    """Most numbers that a field holds."""
+    return int(np.count_nonzero(prepared.normalizer.valid))
+
+
+def _pooled(parts: list[Products]) -> Products:
+    count = torch.stack([part.rows for part in parts])
+    total = count.sum(0)
+    share = count / total.clamp_min(1e-12)
+    pooled = [(torch.stack(own) * share).sum(0) for own in list(zip(*parts, strict=True))[:3]]
+    return Products(pooled[0], pooled[1], pooled[2], total)

@@ -1,4 +1,4 @@
-"""Empirical orthogonal functions on the pattern nodes: an embedding, and where the subspace head starts."""
+"""Empirical orthogonal functions on the pattern nodes, and their linear forecasts: where training starts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.decomposition import PCA, IncrementalPCA
 
-from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain, patch_bases
 from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.eofs import EofEncoder, LinearInverseModel
+from faconv_cli.nn.eofs import LinearInverseModel
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.memory import EXACT_NUMBERS
@@ -22,14 +22,14 @@ from faconv_cli.windows.plan import Segments
 
 @dataclass(frozen=True, eq=False)
 class Eofs:
-    """EOFs of normalised anomalies, in units in which the principal components have a mean variance of 1.
+    """EOFs of normalised anomalies.
 
     Attributes:
         patterns: (lag, d, c, gh, gw) U on the nodes, of the step itself first and then of those before it; a
             field is mean + sum of PC_d U_0d.
         mean: (c, gh, gw) mean field.
         mean_projection: (lag, d) the patterns of each lag applied to the mean field.
-        scale: factor from a principal component to the embedding.
+        scale: factor to units in which the variance of the whole field is 1.
         variance_share: (d,) share of the total variance.
         components: (n, d) principal components of the training steps.
         steps: (n,) which steps those are.
@@ -76,11 +76,24 @@ def fit_eofs(
     count: int,
     seed: int,
     lags: int = 1,
+    share: float = 1.0,
+    least: int = 1,
 ) -> Eofs:
-    """Fit ``count`` EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
+    """Fit EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
 
     With more than one lag these are extended EOFs (Weare and Nasstrom 1982): of each step joined with the
     ``lags - 1`` steps before it, where there is no gap between.
+
+    Args:
+        reader: of the fields.
+        domain: constants of the grid.
+        nodes: rows and columns of the nodes.
+        segments: runs of steps without a gap.
+        count: of EOFs at most.
+        seed: of the decomposition.
+        lags: see above.
+        share: of the variance; no more EOFs than explain it are kept.
+        least: but no fewer than this.
 
     Raises:
         InputError: fewer steps or valid points than EOFs asked for.
@@ -106,20 +119,25 @@ def fit_eofs(
     features = lags * channels * int(used.sum())
     need_room(count, len(steps), features)
     pca, components = _decompose(blocks, len(steps) * features, count, seed)
+    explained = np.asarray(pca.explained_variance_ratio_[:count])
+    if share < 1:
+        count = min(count, max(least, 1 + int(np.searchsorted(np.cumsum(explained), share))))
+    components = components[:, :count]
     patterns = np.zeros((lags, count, channels, *nodes))
     mean = np.zeros((channels, *nodes))
-    weights = pca.components_.reshape(count, lags, channels, -1).swapaxes(0, 1)
+    weights = pca.components_[:count].reshape(count, lags, channels, -1).swapaxes(0, 1)
     means = pca.mean_.reshape(lags, channels, -1)
     patterns[..., used] = weights / root
     mean[:, used] = means[0] / root
-    scale = float(1 / np.sqrt(components.var(axis=0).mean()))
+    total = components[:, 0].var() / explained[0]
+    scale = float(1 / np.sqrt(total / lags))
     projection = np.einsum("ldcp,lcp->ld", weights, means)
     return Eofs(
         patterns,
         mean,
         projection,
         scale,
-        np.asarray(pca.explained_variance_ratio_[:count]),
+        explained[:count],
         components,
         steps,
     )
@@ -168,34 +186,23 @@ def _adjoint(domain: Domain, nodes: tuple[int, int]) -> Callable[[np.ndarray], n
     return lambda fields: basis_y.T @ fields @ basis_x
 
 
-def start_from_eofs(
-    encoder: SubspaceEncoder | EofEncoder,
-    decoder: PointDecoder,
-    eofs: Eofs,
-    targets: Sequence[int],
-    segments: Segments,
-) -> None:
-    """Make the untrained network the EOF analysis, and its forecast that of the linear inverse model."""
-    start_encoder(encoder, eofs)
-    decoded = np.empty((len(targets), *decoder.patterns.shape[1:]))
-    for number, lead in enumerate(targets):
-        propagator = eofs.propagator(lead, segments) if lead else np.eye(len(eofs.patterns[0]))
-        decoded[number] = _decoded(eofs, propagator)
-    decoder.start_from(torch.from_numpy(decoded))
+def start_encoder(encoder: SubspaceEncoder, eofs: Eofs, leads: Sequence[int], segments: Segments) -> None:
+    """Make the untrained network the linear analysis: EOFs now, and the linear inverse model at the leads."""
+    start_coordinates(encoder.eofs, eofs)
+    propagators = [eofs.propagator(lead, segments) for lead in leads]
+    if propagators:
+        encoder.propagators.copy_(torch.from_numpy(np.stack(propagators)))
 
 
-def start_encoder(encoder: SubspaceEncoder | EofEncoder, eofs: Eofs) -> None:
-    """Make the embedding the principal components; a recurrent network sees the past by itself."""
-    patterns, mean = (torch.from_numpy(x * eofs.scale) for x in (eofs.patterns, eofs.mean_projection))
-    if isinstance(encoder, EofEncoder):
-        encoder.patterns.start_from(patterns, mean)
-    else:
-        encoder.patterns.start_from(patterns[0], mean[0])
+def start_coordinates(coordinates: EofCoordinates, eofs: Eofs) -> None:
+    """Make the coordinates of a field its principal components."""
+    patterns, mean, field = map(torch.from_numpy, (eofs.patterns, eofs.mean_projection, eofs.mean))
+    coordinates.start_from(patterns, mean, field, eofs.scale)
 
 
 def fit_inverse_model(model: LinearInverseModel, eofs: Eofs, segments: Segments) -> None:
     """Set the parts of a linear inverse model."""
-    start_encoder(model.encoder, eofs)
+    start_coordinates(model.encoder, eofs)
     patterns = torch.from_numpy(_decoded(eofs, np.eye(len(eofs.patterns[0]))))
     model.decoder.start_from(patterns, torch.from_numpy(eofs.propagator(1, segments)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,7 @@ class ForecastTask:
         """The network."""
         return self._model
 
-    def losses(self, model: nn.Module, batch: Batch, domain: Domain, generator: torch.Generator) -> Tensor:
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
         """Give the loss of teacher-forced and of closed-loop frames (s,), in variances of the fields."""
         given = self._given
         forecast = model(batch.x[:, :given], batch.valid[:, :given], self._closed, domain)
@@ -63,6 +65,16 @@ class ForecastTask:
         # (frames, channels): missing values carry no weight, channels carry the same
         errors = (squares / weight.sum((0, 3, 4)).clamp_min(1e-12)).mean(1)
         return torch.stack([part.mean() for part in (errors[:given], errors[given:]) if len(part)])
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
+        """Give the mean of both losses over the rows of all batches."""
+        losses = [(len(batch.windows), self.losses(model, batch, domain)) for batch in batches]
+        return torch.stack([count * loss for count, loss in losses]).sum(0) / sum(
+            count for count, _ in losses
+        )
+
+    def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
+        """Do nothing: all there is, is in the weights."""
 
     def validation_windows(self) -> list[Window]:
         """List the whole windows within the validation period."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 import faconv_cli
-from faconv_cli.checkpoint import Checkpoint, write_checkpoint
+from faconv_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
 from faconv_cli.fit.embedding import EmbeddingTask
@@ -28,47 +28,45 @@ from faconv_cli.network import build_domain
 from faconv_cli.nn.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import tiles_of
+from faconv_cli.windows.plan import Window
 
-LEAST_STEPS_PER_EPOCH = 8
-SMALLEST_LOSS = 1e-6
+CHECKS = 12  # of the validation loss, evenly over the updates
+VALIDATION_WINDOWS = 128  # evenly over the validation period, where it has more
+SETTLING_WINDOWS = 64  # evenly over the training period, before the training is over
 LARGEST_GRADIENT_NORM = 1.0
 
 
 @dataclass(frozen=True)
-class StepReport:
-    """One step of the optimiser; the loss is relative to that of the untrained network."""
+class UpdateReport:
+    """One update of the weights, with its loss in variances of the field."""
 
-    epoch: int
-    step: int
-    steps: int
+    update: int
     loss: float
 
 
 @dataclass(frozen=True)
-class EpochReport:
-    """One pass over the training period; epoch 0 is the untrained network (`Task.start`).
+class CheckReport:
+    """A look at the validation period; the first is of the untrained network (`Task.start`).
 
     Attributes:
-        epoch: its number.
-        training_loss: mean over its steps, relative to the untrained network's; None for epoch 0.
-        validation_loss: mean over the targets of the error relative to the untrained network's in training;
-            None where nothing is held out.
-        terms: error of each target in the validation period, in variances of the fields.
-        error: their mean, weighted as in training; None where nothing is held out.
+        update: number of updates behind it.
+        training_loss: mean over the updates since the check before; None for the first.
+        validation_loss: weighted mean of the errors of all targets, in variances of the field; None where
+            nothing is held out.
+        terms: error of each target in the validation period.
         best: no validation loss before was as low.
-        seconds: it took.
+        seconds: since the check before.
     """
 
-    epoch: int
+    update: int
     training_loss: float | None
     validation_loss: float | None
     terms: dict[str, float]
-    error: float | None
     best: bool
     seconds: float
 
 
-Report = StepReport | EpochReport
+Report = UpdateReport | CheckReport
 
 
 def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
@@ -114,32 +112,29 @@ class Training:
         self._model = self._task.model.to(device)
         self._domain = domain.to(device)
         self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
-        windows = prepared.training_windows(np.random.default_rng(0), LEAST_STEPS_PER_EPOCH * self._batch)
-        self._planned_steps = max(1, self._fit.epochs * math.ceil(len(windows) / self._batch))
-        self._optimizer = make_optimizer(self._model, self._fit)
-        self._schedule = LambdaLR(
-            self._optimizer, lambda step: learning_rate_share(step, self._planned_steps)
-        )
-        self._epoch, self._best, self._best_epoch = 0, math.inf, 0
-        self._best_error: float | None = None
+        self._planned = self._fit.updates if self._task.targets else 0
+        self._optimizer = make_optimizer(self._model, self._fit.lr or 1.0, self._fit.weight_decay)
+        self._schedule = LambdaLR(self._optimizer, lambda step: learning_rate_share(step, self._planned))
+        self._update, self._best, self._best_update = 0, math.inf, 0
         self._history: list[float] = []
-        self._start_loss = self._measure_start()
+        self._check_start()
 
     def run(self) -> Iterator[Report]:
-        """Train to the end or until the validation loss stops falling, keeping best and last.
+        """Train to the last update, keeping the best and the last weights.
 
         Yields:
-            A report for each step and each epoch.
+            A report for each update and each check.
         """
-        if self._epoch == 0 and not self._history:
-            yield self._end_epoch(None, time.monotonic())
-        while self._epoch < self._fit.epochs and self._epoch - self._best_epoch < self._fit.patience:
-            started, losses = time.monotonic(), []
-            self._epoch += 1
-            for report in self._train_epoch():
-                losses.append(report.loss)
-                yield report
-            yield self._end_epoch(float(np.mean(losses)), started)
+        if not self._history:
+            yield self._check(None, time.monotonic())
+        for stop in self._stops():
+            if stop > self._update:
+                started, losses = time.monotonic(), []
+                for report in self._train_to(stop):
+                    losses.append(report.loss)
+                    yield report
+                yield self._check(float(np.mean(losses)), started)
+        self._finish()
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from the last checkpoint of the same training.
@@ -165,8 +160,7 @@ class Training:
         self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
-        self._epoch, self._best_epoch, self._best = state["epoch"], state["best_epoch"], state["best"]
-        self._best_error = state["best_error"]
+        self._update, self._best_update, self._best = state["update"], state["best_update"], state["best"]
         self._history = list(state["history"])
 
     @property
@@ -175,29 +169,29 @@ class Training:
         return bool(self._history)
 
     @property
-    def planned_epochs(self) -> int:
-        """Epochs that are trained at most."""
-        return self._fit.epochs
+    def planned_updates(self) -> int:
+        """Updates of the weights in all; 0 where there is nothing to train."""
+        return self._planned
 
     @property
-    def epochs_saved(self) -> int:
-        """Epochs the last checkpoint has behind it."""
-        return max(len(self._history) - 1, 0)
+    def updates_saved(self) -> int:
+        """Updates the last checkpoint has behind it."""
+        return self._update
 
     @property
-    def best_epoch(self) -> int:
-        """Epoch of the best checkpoint; 0 is the untrained network."""
-        return self._best_epoch
+    def updates_left(self) -> int:
+        """Updates of the weights that are still to do."""
+        return self._planned - self._update
+
+    @property
+    def best_update(self) -> int:
+        """Update of the best checkpoint; 0 is the untrained network."""
+        return self._best_update
 
     @property
     def best_validation_loss(self) -> float | None:
         """Lowest validation loss so far; None where nothing is held out."""
         return self._best if math.isfinite(self._best) else None
-
-    @property
-    def best_error(self) -> float | None:
-        """`EpochReport.error` of the best epoch."""
-        return self._best_error
 
     @property
     def start(self) -> str:
@@ -209,48 +203,49 @@ class Training:
         """Validation loss of the untrained network."""
         return self._history[0]
 
-    @property
-    def steps_left(self) -> int:
-        """Steps of the optimiser to the last planned epoch."""
-        return self._planned_steps * (self._fit.epochs - self._epoch) // max(self._fit.epochs, 1)
+    def _stops(self) -> list[int]:
+        """Updates after which the validation loss is looked at."""
+        return [math.ceil(self._planned * number / CHECKS) for number in range(1, CHECKS + 1)]
 
-    def _train_epoch(self) -> Iterator[StepReport]:
-        rng = np.random.default_rng([self._fit.seed, self._epoch])
-        points = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        windows = self._prepared.training_windows(rng, LEAST_STEPS_PER_EPOCH * self._batch)
-        steps = math.ceil(len(windows) / self._batch)
+    def _train_to(self, stop: int) -> Iterator[UpdateReport]:
+        """Train up to an update; windows are drawn anew between any two checks, so that it can be resumed."""
+        torch.manual_seed(int(np.random.default_rng([self._fit.seed, self._update]).integers(2**62)))
+        windows = self._draw(np.random.default_rng([self._fit.seed, self._update]), stop - self._update)
         self._model.train()
-        for step, batch in enumerate(self._reader.batches(windows), start=1):
+        for batch in self._reader.batches(windows):
             self._optimizer.zero_grad(set_to_none=True)
             with self._autocast():
-                loss = self._total(self._losses(self._model, batch.to(self._device), points))
+                loss = self._total(self._losses(self._model, batch.to(self._device)))
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
             self._check_finite(loss, norm)
             self._optimizer.step()
             self._schedule.step()
             self._average.update_parameters(self._model)
-            yield StepReport(self._epoch, step, steps, float(loss.detach()))
+            self._update += 1
+            yield UpdateReport(self._update, float(loss.detach()))
+
+    def _draw(self, rng: np.random.Generator, batches: int) -> list[Window]:
+        """Draw windows from the training steps, passing over them again where they are too few."""
+        wanted, windows = batches * self._batch, list[Window]()
+        while len(windows) < wanted:
+            windows += self._prepared.training_windows(rng, wanted - len(windows))
+        return windows[:wanted]
 
     @torch.no_grad()
-    def _measure_start(self) -> Tensor:
-        """Measure the loss of each target that the untrained network has in training.
+    def _check_start(self) -> None:
+        """Refuse data on which the untrained network makes no finite errors.
 
-        Losses are given relative to it, so that targets that are easy (the field now, which EOFs give back
-        well) and those that are not (what comes later) weigh the same.
+        Raises:
+            InputError: they are.
         """
-        rng = np.random.default_rng([self._fit.seed, 0])
-        points = torch.Generator().manual_seed(self._fit.seed)
-        windows = self._prepared.training_windows(rng, self._batch)
-        some = windows[: LEAST_STEPS_PER_EPOCH * self._batch]
-        losses = [
-            self._losses(self._model.eval(), batch.to(self._device), points)
-            for batch in self._reader.batches(some)
-        ]
-        start = torch.stack(losses).mean(0)
-        if not torch.isfinite(start).all():
-            raise _not_finite_at_the_start(self._prepared, self._task, start)
-        return start.clamp_min(SMALLEST_LOSS)
+        if not self._task.targets:
+            return
+        windows = self._draw(np.random.default_rng(self._fit.seed), 1)
+        for batch in self._reader.batches(windows):
+            losses = self._losses(self._model.eval(), batch.to(self._device))
+            if not torch.isfinite(losses).all():
+                raise _not_finite_at_the_start(self._prepared, self._task, losses)
 
     def _check_finite(self, *numbers: Tensor) -> None:
         """Stop before anything is changed or saved where a loss or its gradient is no number.
@@ -261,19 +256,19 @@ class Training:
         if all(torch.isfinite(number).all() for number in numbers):
             return
         kept = (
-            f"{self._path} is of epoch {self._best_epoch}, the best before it" if self.saved else "none was"
+            f"{self._path} is of update {self._best_update}, the best before it" if self.saved else "none was"
         )
         raise UsageError(
-            f"{self._path}: the training diverged in epoch {self._epoch} (its loss is not finite)",
+            f"{self._path}: the training diverged after update {self._update} (its loss is not finite)",
             wanted=f"such a network is not kept; {kept}",
             do=f"pass an --lr below {self._fit.lr:g}, or look for odd values with faconv inspect",
         )
 
-    def _losses(self, model: nn.Module, batch: Batch, points: torch.Generator) -> Tensor:
-        return self._task.losses(model, batch, self._domain, points)
+    def _losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        return self._task.losses(model, batch, self._domain)
 
     def _total(self, losses: Tensor) -> Tensor:
-        return (losses / self._start_loss.to(losses.device) * self._task.shares.to(losses.device)).sum()
+        return (losses * self._task.shares.to(losses.device)).sum()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -282,36 +277,48 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> Tensor | None:
-        windows = self._task.validation_windows()
+        windows = _evenly(self._task.validation_windows(), VALIDATION_WINDOWS)
         if not windows:
             return None
-        model = self._average.module.eval()
-        points = torch.Generator().manual_seed(self._fit.seed)
-        total, rows = torch.zeros(len(self._task.targets)), 0
-        for batch in self._reader.batches(windows):
-            count = sum(window.stop - window.first_row for window in batch.windows)
-            with self._autocast():
-                total += count * self._losses(model, batch.to(self._device), points).float().cpu()
-            rows += count
-        return total / rows
+        model, batches = self._average.module.eval(), self._reader.batches(windows)
+        with self._autocast():
+            losses = self._task.validate(model, (one.to(self._device) for one in batches), self._domain)
+        return losses.float().cpu()
 
-    def _end_epoch(self, training_loss: float | None, started: float) -> EpochReport:
+    def _check(self, training_loss: float | None, started: float) -> CheckReport:
         losses = self._validate()
         if losses is not None:
             self._check_finite(losses)
         validation = None if losses is None else float(self._total(losses))
-        error = None if losses is None else float((losses * self._task.shares).sum())
         best = validation is None or validation < self._best
         if best:
-            self._best_error = error
-            self._best, self._best_epoch = validation if validation is not None else math.inf, self._epoch
+            self._best, self._best_update = validation if validation is not None else math.inf, self._update
         self._history.append(validation if validation is not None else math.nan)
         if best:
+            if self._update:
+                self._settle(_evenly(self._prepared.covering_windows(), SETTLING_WINDOWS))
             write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
         write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
         terms = {} if losses is None else dict(zip(self._task.targets, losses.tolist(), strict=True))
-        seconds = time.monotonic() - started
-        return EpochReport(self._epoch, training_loss, validation, terms, error, best, seconds)
+        return CheckReport(self._update, training_loss, validation, terms, best, time.monotonic() - started)
+
+    @torch.no_grad()
+    def _settle(self, windows: list[Window]) -> None:
+        """Let the task take what it needs from training windows into the averaged network."""
+        model = self._average.module.eval()
+        batches = (batch.to(self._device) for batch in self._reader.batches(windows))
+        self._task.finish(model, batches, self._domain)
+
+    def _finish(self) -> None:
+        """Settle the best network on the whole training period."""
+        windows = self._prepared.covering_windows()
+        if not self._best_update or len(windows) <= SETTLING_WINDOWS:
+            return
+        best = read_checkpoint(self._path)
+        self._average.module.get_submodule("encoder").load_state_dict(best.encoder)
+        self._settle(windows)
+        settled = _on_cpu(self._average.module.get_submodule("encoder").state_dict())
+        write_checkpoint(self._path, replace(best, encoder=settled), overwrite=True)
 
     def _checkpoint(self, *, resume: bool) -> Checkpoint:
         prepared, averaged = self._prepared, self._average.module
@@ -320,10 +327,9 @@ class Training:
             "average": _on_cpu(self._average.state_dict()),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
-            "epoch": self._epoch,
-            "best_epoch": self._best_epoch,
+            "update": self._update,
+            "best_update": self._best_update,
             "best": self._best,
-            "best_error": self._best_error,
             "history": self._history,
         }
         return Checkpoint(
@@ -359,11 +365,19 @@ class Training:
                 "calendar": cube.time.calendar,
             },
             "notes": [*cube.notes, *cube.masked],
-            "epochs": self._epoch,
-            "best_epoch": self._best_epoch,
+            "updates": self._update,
+            "best_update": self._best_update,
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
             "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
         }
+
+
+def _evenly(windows: Sequence[Window], most: int) -> list[Window]:
+    """Take at most ``most`` of the windows, evenly."""
+    return [
+        windows[i]
+        for i in np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(int))
+    ]
 
 
 def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> InputError:

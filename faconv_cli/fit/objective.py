@@ -1,76 +1,99 @@
-"""What training asks for: the field now and at the leads, from z alone."""
+"""What training asks for: the leading EOF coordinates of the field at the leads, from the field so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from faconv_cli.fit.points import draw_points
-from faconv_cli.nn.decoder import PointDecoder
 from faconv_cli.nn.domain import Domain
-from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.eofs import EofEncoder
+from faconv_cli.nn.encoder import Encoding, SubspaceEncoder
 from faconv_cli.windows.dataset import Batch
+
+LEAST_VALID_SHARE = 0.5  # of the area that has values in training, in each channel; else it is no target
+
+
+class Products(NamedTuple):
+    """Mean products of errors over the counted rows, (l,) each, in variances of the field.
+
+    Attributes:
+        linear: mean square of what the linear forecasts leave, r.
+        cross: mean product of r and the correction c.
+        correction: mean square of c.
+        rows: that they are means of.
+    """
+
+    linear: Tensor
+    cross: Tensor
+    correction: Tensor
+    rows: Tensor
+
+    def errors(self, confidence: Tensor) -> Tensor:
+        """Mean square of r - g c (l,), for a confidence g (l,)."""
+        return self.linear - 2 * confidence * self.cross + confidence**2 * self.correction
+
+    def confidence(self) -> Tensor:
+        """The g (l,) from 0 to 1 that leaves the least; 0 where the correction does not help."""
+        return (self.cross / self.correction.clamp_min(1e-30)).clamp(0, 1)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Mean squared error of the decoded field, in variances of each channel.
+    """Squared error of the forecasts in the space of the EOFs, in units of the field's variance.
 
-    It is taken at points drawn for each window (`draw_points`), weighted by the area they stand for, so that
-    its cost does not grow with the grid. Missing values carry no weight; channels and targets carry the same.
+    Cost does not depend on the grid. Steps with too little of the field carry no weight, as targets.
 
     Attributes:
-        targets: leads in steps, 0 for the field now.
-        points: grid points drawn for each window; all where the grid has no more.
+        leads: in steps.
         window: steps of a window; a batch holds the steps of the longest lead beside them.
+        expected: (c,) share of the area that has values in training.
     """
 
-    targets: tuple[int, ...]
-    points: int
+    leads: tuple[int, ...]
     window: int
+    expected: Tensor
 
-    def __call__(
-        self,
-        encoder: SubspaceEncoder | EofEncoder,
-        decoder: PointDecoder,
-        batch: Batch,
-        domain: Domain,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Give the loss of each target (s,); their mean is what is minimised."""
-        seen = slice(0, self.window)
-        z = encoder(
-            batch.x[:, seen],
-            batch.valid[:, seen],
-            batch.year_fraction[:, seen],
-            batch.day_fraction[:, seen],
-            domain,
-        ).z
-        sample = draw_points(domain, self.points, z.shape[0], generator)
-        points = sample.points[:, None].expand(z.shape[0], self.window, -1)
-        decoded = decoder(z, sample.points, domain)
-        counted = _counted_rows(batch, self.window).to(z.device)[..., None] * sample.weights[:, None]
-        losses = []
-        for number, lead in enumerate(self.targets):
-            truth = _gather(batch.x[:, lead : lead + self.window], points)
-            weight = _gather(batch.valid[:, lead : lead + self.window], points) * counted[:, :, None]
-            squares = ((decoded[:, :, number] - truth) ** 2 * weight).sum((0, 1, 3))
-            losses.append((squares / weight.sum((0, 1, 3)).clamp_min(1e-12)).mean())
-        return torch.stack(losses)
+    def __call__(self, encoder: SubspaceEncoder, batch: Batch, domain: Domain) -> Products:
+        """Compare the forecasts from the counted rows with what came."""
+        encoding = encode(encoder, batch, domain, self.window)
+        with torch.no_grad():
+            truth = encoder.eofs.whole(batch.x, domain)
+            least = LEAST_VALID_SHARE * self.expected.to(truth.device)
+            known = ((batch.valid * domain.area).sum((-2, -1)) >= least).all(-1)
+        counted, found = counted_rows(batch, self.window).to(truth.device), []
+        for number, lead in enumerate(self.leads):
+            ahead = slice(lead, lead + self.window)
+            weight = counted * known[:, ahead]
+            rest = truth[:, ahead] - encoding.linear[:, :, number]
+            added = encoding.correction[:, :, number]
+            total = weight.sum()
+            sums = [(weight * (one * other).sum(-1)).sum() for one, other in _pairs(rest, added)]
+            found.append(torch.stack([*(one / total.clamp_min(1e-12) for one in sums), total]))
+        return Products(*torch.stack(found, dim=1))
 
 
-def _gather(field: Tensor, points: Tensor) -> Tensor:
-    """Take ``points`` (b, t, p) of ``field`` (b, t, c, h, w): (b, t, c, p)."""
-    index = points[:, :, None].expand(-1, -1, field.shape[2], -1)
-    return field.flatten(-2).gather(-1, index)
+def encode(encoder: SubspaceEncoder, batch: Batch, domain: Domain, window: int) -> Encoding:
+    """Run an encoder over the first ``window`` steps of a batch."""
+    seen = slice(0, window)
+    encoding: Encoding = encoder(
+        batch.x[:, seen],
+        batch.valid[:, seen],
+        batch.year_fraction[:, seen],
+        batch.day_fraction[:, seen],
+        domain,
+    )
+    return encoding
 
 
-def _counted_rows(batch: Batch, window: int) -> Tensor:
+def counted_rows(batch: Batch, window: int) -> Tensor:
     """Mark the rows (b, t) that belong to their window: past its warm-up, before its end."""
     counted = torch.zeros(batch.x.shape[0], window)
     for row, span in enumerate(batch.windows):
         counted[row, span.first_row - span.start : span.stop - span.start] = 1
     return counted
+
+
+def _pairs(rest: Tensor, added: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+    return (rest, rest), (rest, added), (added, added)

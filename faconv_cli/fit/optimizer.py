@@ -1,4 +1,4 @@
-"""How weights move: groups, learning rate, moving average."""
+"""How weights move: decay, learning rate, moving average."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from faconv_cli.config import FitConfig
-
 WARM_UP_SHARE = 0.1
 SLOWEST_AVERAGE = 0.99
-PATTERN_RATE = 0.1  # of the learning rate: patterns started from the EOFs are near their best already
 
 
 def learning_rate_share(step: int, planned_steps: int) -> float:
@@ -30,23 +27,9 @@ def average_weights(average: Any, current: Any, updates: Any) -> None:
     torch._foreach_lerp_(average, current, 1 - decay)
 
 
-def make_optimizer(model: nn.Module, fit: FitConfig) -> AdamW:
-    """Make AdamW that decays weights of convolutions and linear layers only, and moves the EOFs slowly.
-
-    Args:
-        model: with the modules ``encoder`` and ``decoder``.
-        fit: learning rate and weight decay.
-    """
-    from_eofs = ("encoder.patterns.on_x", "encoder.patterns.bias", "decoder.patterns")
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    slow: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        plain = parameter.ndim < 2 or name == "encoder.patterns.on_h"
-        (slow if name in from_eofs else kept if plain else decayed).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": fit.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
-        {"params": slow, "weight_decay": 0.0, "lr": PATTERN_RATE * fit.lr},
-    ]
-    return AdamW(groups, lr=fit.lr)
+def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
+    """Make AdamW that decays weights of convolutions and linear layers only."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
+    kept = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+    return AdamW(groups, lr=lr)

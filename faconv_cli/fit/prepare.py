@@ -146,6 +146,16 @@ class Prepared:
             burn_in=tiling.burn_in,
         )
 
+    def covering_windows(self) -> list[Window]:
+        """List windows that give each training step one row, in order, as an embedding would."""
+        tiling = self.config.tiling
+        return plan_windows(
+            self.split.training,
+            window=tiling.window,
+            stride=tiling.stride or tiling.window,
+            burn_in=tiling.burn_in,
+        )
+
     def training_windows(self, generator: np.random.Generator, at_least: int) -> list[Window]:
         """Draw the windows of one epoch in random order, from the training steps alone.
 
@@ -155,9 +165,7 @@ class Prepared:
         tiling, every = self.config.tiling, self.config.encoder.attention_every
         stride = tiling.stride or tiling.window
         if fits_any_record(self.config):
-            return plan_windows(
-                self.split.training, window=tiling.window, stride=stride, burn_in=tiling.burn_in
-            )
+            return self.covering_windows()
         windows: list[Window] = []
         for offset in generator.permutation(np.arange(0, stride, every)):
             windows += training_windows(
@@ -203,11 +211,9 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
     runs = [end - begin for begin, end in split.training]
     held_out = [end - begin for begin, end in _held_out(cube.time, split)]
     valid = np.ones((cube.shape[1], *cube.grid.shape)) if valid is None else valid
-    notes += _all_points(config, int(np.count_nonzero(valid.any(axis=0))))
     config, adapted = adapt(config, Sizes(runs, held_out, int(np.count_nonzero(valid))))
-    points = config.fit.points
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
-    notes += _memory_notes(cube, config, points)
+    notes += _memory_notes(cube, config)
     tiling = config.tiling
     if not fits_any_record(config):
         training_windows(
@@ -236,24 +242,15 @@ def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list
     return config, split_time(time, "0"), [note]
 
 
-def _all_points(config: RunConfig, there: int) -> list[str]:
-    """Tell where more points are asked for than there are."""
-    if "points" not in config.fit.model_fields_set or config.fit.points <= there:
+def _memory_notes(cube: Cube, config: RunConfig) -> list[str]:
+    """Tell of a batch that is too large."""
+    taken = training_bytes(
+        config, cube.shape[1], tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
+    )
+    if taken <= TRAINING_BYTES:
         return []
-    return [f"--points {config.fit.points}: the grid has {there} with values, which are all decoded."]
-
-
-def _memory_notes(cube: Cube, config: RunConfig, points: int) -> list[str]:
-    """Tell of points that were given up for memory, and of a batch that is too large all the same."""
-    notes, limit = [], told(TRAINING_BYTES)
-    if config.fit.points < points:
-        notes.append(f"--points {config.fit.points}: with {points} one window would need more than {limit}.")
-    tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
-    taken = training_bytes(config, cube.shape[1], tiles)
-    if taken > TRAINING_BYTES:
-        windows = "1 window" if config.fit.batch == 1 else f"{config.fit.batch} windows"
-        notes.append(f"A batch of {windows} needs about {told(taken)}; see --batch, --points and --window.")
-    return notes
+    windows = "1 window" if config.fit.batch == 1 else f"{config.fit.batch} windows"
+    return [f"A batch of {windows} needs about {told(taken)}; see --batch, --hidden and --window."]
 
 
 def _left_out(runs: Sequence[int], window: int) -> list[str]:
@@ -349,8 +346,8 @@ def _check_forecast(held_out: Sequence[int], config: RunConfig) -> None:
 
 def _check_leads(split: Split, config: RunConfig) -> None:
     longest = max(end - begin for begin, end in split.training)
-    lead = max(config.fit.lead)
-    if config.fit.objective != "reconstruct" and lead >= longest - config.tiling.burn_in:
+    lead = max(config.leads, default=0)
+    if lead and lead >= longest - config.tiling.burn_in:
         raise InputError(
             f"the longest run of training steps without a gap has {longest}",
             wanted=f"--lead {lead} after a burn-in of {config.tiling.burn_in} looks beyond it",

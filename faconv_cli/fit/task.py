@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from faconv_cli.nn.domain import Domain
@@ -18,7 +17,7 @@ class Task(Protocol):
 
     Attributes:
         start: what the untrained network is, in words.
-        targets: names of the losses.
+        targets: names of the losses; none where there is nothing to train.
         shares: (s,) weight of each loss, adding up to 1.
     """
 
@@ -30,8 +29,14 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """The network, made of the modules ``encoder`` and ``decoder``."""
 
-    def losses(self, model: nn.Module, batch: Batch, domain: Domain, generator: torch.Generator) -> Tensor:
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
         """Give the loss of each target (s,), in variances of the fields."""
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
+        """Give the mean loss of each target (s,); what validation decides in a network is set."""
+
+    def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
+        """Set what a network takes from the training period once its weights are known."""
 
     def validation_windows(self) -> Sequence[Window]:
         """List the windows the validation loss is taken over; none where nothing is held out."""

@@ -9,9 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from faconv_cli.nn.domain import Domain, network_input, pool_sum
-from faconv_cli.nn.head import SpatialPatterns
+from faconv_cli.nn.head import EofCoordinates, LeadCorrection, Subspace
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
+
+COORDINATES = 5  # features of a point, as in `Domain`
+
+Phases = tuple[Tensor, Tensor | None]  # place in the year and, below a day, in the day
 
 
 class Encoding(NamedTuple):
@@ -20,6 +24,9 @@ class Encoding(NamedTuple):
     Attributes:
         z: (b, t, d) the embedding.
         tiles: (b, t, n, d) what each tile adds to it, before the temporal attention.
+        now: (b, t, k) EOF coordinates of the field.
+        linear: (b, t, l, k) their linear forecasts at the leads.
+        correction: (b, t, l, k) what the network adds to those.
         temporal: (b, t, lag) weights of the temporal attention, where asked for.
         received: (b, k, h, w) attention received at the k attended steps, where asked for.
         teleconnection: (b, k, q, h, w) where each query point attends, where asked for.
@@ -27,54 +34,81 @@ class Encoding(NamedTuple):
 
     z: Tensor
     tiles: Tensor
-    temporal: Tensor | None
-    received: Tensor | None
-    teleconnection: Tensor | None
+    now: Tensor
+    linear: Tensor
+    correction: Tensor
+    temporal: Tensor | None = None
+    received: Tensor | None = None
+    teleconnection: Tensor | None = None
 
 
 class SubspaceEncoder(nn.Module):
-    """Fields of a window to d numbers per step: z = TemporalAttention(SpatialPatterns([layer(x) ; x])).
+    """Fields of a window to d numbers per step: the principal subspace of the field now and what comes.
 
-    The recurrent layer sees x, the share of channels that are valid at each point, and the static channels;
-    the patterns and whatever is decoded know x alone. With a patch above 1 a strided convolution comes before
-    it, and the patterns on x keep full resolution.
+    p_t are EOF coordinates of the field. Each lead l is forecast in them as A_l p_t + g_l c_l(t): the linear
+    inverse model (Penland and Sardeshmukh 1995, J. Climate 8), and what the recurrent layer adds to it, which
+    starts at zero. z_t are canonical coordinates of F = [p_t, forecasts] (`Subspace`). The temporal attention
+    looks at p and its past and acts on the state that the linear model forecasts from.
+
+    The recurrent layer sees x, the share of channels that are valid at each point, the static channels, and
+    where and when it is: `Domain.coordinates`, sine and cosine of the year, and of the day below a day. With
+    a patch above 1 a strided convolution comes before it.
 
     Args:
-        layer: recurrent layer; its input has ``channels + 1 + statics`` channels, or ``stem`` behind a patch.
+        layer: recurrent layer; its input has `seen_channels` channels, or ``stem`` behind a patch. None:
+            nothing is added to the linear forecasts.
         channels: channels c of the fields.
         embedding: d.
-        nodes: rows and columns of the nodes of the spatial patterns.
+        eofs: K.
+        nodes: rows and columns of the nodes of the EOFs.
+        leads: number of leads; 0 makes the EOF analysis.
+        now: the field now is a part of F.
         temporal: the head's attention over time, or None to leave it out.
-        season: give the temporal attention the place in the year (and the day).
+        lags: steps that the EOFs are of, 1 but for extended EOFs.
+        season: give the network the place in the year (and the day).
         sub_daily: the season includes the place in the day.
         patch: points per side under one hidden point.
         stem: channels of the patch convolution; unused where patch is 1.
         statics: static channels.
+        dropout: share of the hidden channels that a training step does without.
     """
+
+    propagators: Tensor
+    confidence: Tensor
 
     def __init__(
         self,
-        layer: RecurrentLayer2d,
+        layer: RecurrentLayer2d | None,
         channels: int,
         embedding: int,
+        eofs: int,
         nodes: tuple[int, int],
-        temporal: TemporalAttention | None,
+        leads: int,
+        temporal: TemporalAttention | None = None,
         *,
+        now: bool = True,
+        lags: int = 1,
         season: bool = True,
         sub_daily: bool = False,
         patch: int = 1,
         stem: int = 16,
         statics: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.season, self.sub_daily = float(season), sub_daily
-        self.patch = patch
-        self.stem = (
-            nn.Conv2d(channels + 1 + statics, stem, patch, stride=patch) if patch > 1 else nn.Identity()
-        )
+        self.season, self.sub_daily, self.now = float(season), sub_daily, now
+        self.patch, self.leads = patch, leads
+        self.eofs = EofCoordinates(lags, eofs, channels, nodes)
+        self.register_buffer("propagators", torch.zeros(leads, eofs, eofs))
+        self.register_buffer("confidence", torch.ones(leads))
+        self.subspace = Subspace(embedding, leads + now, eofs)
         self.layer = layer
-        self.patterns = SpatialPatterns(embedding, layer.hidden_channels, channels, nodes, patch)
         self.temporal = temporal
+        if layer is not None:
+            seen = seen_channels(channels, statics, sub_daily=sub_daily)
+            self.stem = nn.Conv2d(seen, stem, patch, stride=patch) if patch > 1 else nn.Identity()
+            self.drop = nn.Dropout3d(dropout)
+            self.correction = LeadCorrection(leads, eofs, layer.hidden_channels, channels, patch)
 
     def forward(
         self,
@@ -88,35 +122,84 @@ class SubspaceEncoder(nn.Module):
         queries: Int[Tensor, "q 2"] | None = None,
     ) -> Encoding:
         """Encode a batch of windows; ``x`` holds 0 where it is not valid."""
-        seen = network_input(x, valid, domain)
         collected = _MapCollector(domain, self.patch, queries) if attention else None
-        tiles = []
+        by_tile = torch.stack(
+            [self.eofs(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)], dim=2
+        )
+        phases = year_fraction, day_fraction if self.sub_daily else None
+        added = self._corrections(self._seen(x, valid, phases, domain), domain, collected)
+        tiles = self.canonical(by_tile, self._linear(by_tile) + self._trusted(added))
+        now, correction = by_tile.sum(2), added.sum(2)
+        linear = self._linear(now)
+        present = valid.flatten(2).any(2)
+        change, temporal = self._attend(now, present, phases, attention)
+        if change is not None:
+            correction = correction + self._linear(change)
+        z = self.canonical(now, linear + self._trusted(correction)) - self.subspace.centre()
+        received, teleconnection = collected.maps() if collected else (None, None)
+        return Encoding(z, tiles, now, linear, correction, temporal, received, teleconnection)
+
+    def canonical(self, now: Tensor, ahead: Tensor) -> Tensor:
+        """Give z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
+        z: Tensor = self.subspace(self.parts(now, ahead))
+        return z
+
+    def parts(self, now: Tensor, ahead: Tensor) -> Tensor:
+        """Put F (..., parts, k) together."""
+        return torch.cat([now[..., None, :], ahead], dim=-2) if self.now else ahead
+
+    def forecasts(self, encoding: Encoding) -> Tensor:
+        """Give the forecasts (b, t, l, k), each lead corrected as far as it is trusted."""
+        return encoding.linear + self._trusted(encoding.correction)
+
+    def _linear(self, now: Tensor) -> Tensor:
+        return torch.einsum("...i,lij->...lj", now, self.propagators)
+
+    def _trusted(self, correction: Tensor) -> Tensor:
+        return correction * self.confidence[:, None]
+
+    def _seen(self, x: Tensor, valid: Tensor, phases: Phases, domain: Domain) -> Tensor:
+        """Put beside the fields where and when they are."""
+        when = self.season * seasonal_encoding(*phases, harmonics=1).to(x.dtype)
+        where = domain.coordinates.to(x.dtype).movedim(-1, 0).expand(*x.shape[:2], -1, -1, -1)
+        spread = when[..., None, None].expand(-1, -1, -1, *x.shape[-2:])
+        return torch.cat([network_input(x, valid, domain), where, spread], dim=2)
+
+    def _corrections(self, seen: Tensor, domain: Domain, collected: _MapCollector | None) -> Tensor:
+        """What each tile adds to the linear forecasts (b, t, n, l, k)."""
+        frames, tiles = seen.shape[:2], []
+        if self.layer is None:
+            return seen.new_zeros(*frames, domain.tiles, *self.propagators.shape[:2])
         for tile in range(domain.tiles):
             area = pool_sum(domain.cut(domain.area, tile)[None], self.patch)[0]
-            stemmed = self.stem(domain.cut(seen, tile).flatten(0, 1)).unflatten(0, x.shape[:2])
+            stemmed = self.stem(domain.cut(seen, tile).flatten(0, 1)).unflatten(0, frames)
             local = collected.local_queries(tile) if collected else None
-            output = self.layer.run(stemmed, None, area, attention=attention, queries=local)
-            with torch.autocast(x.device.type, enabled=False):
-                tiles.append(self.patterns(output.y.float(), domain.cut(x, tile), domain, tile))
+            output = self.layer.run(stemmed, None, area, attention=collected is not None, queries=local)
+            with torch.autocast(seen.device.type, enabled=False):
+                h = self._dropped(output.y)
+                tiles.append(self.correction(h, self.eofs.on_x[0], domain, tile))
             if collected and output.maps is not None:
                 collected.add(output.maps, tile)
-        e_tiles = torch.stack(tiles, dim=2)
-        e = e_tiles.sum(2) + self.patterns.bias
-        present = valid.flatten(2).any(2)
-        z, temporal = self._attend(e, present, year_fraction, day_fraction, attention)
-        received, teleconnection = collected.maps() if collected else (None, None)
-        return Encoding(z, e_tiles, temporal, received, teleconnection)
+        return torch.stack(tiles, dim=2)
+
+    def _dropped(self, h: Tensor) -> Tensor:
+        """Leave hidden channels out of a whole window, in training."""
+        return self.drop(h.transpose(1, 2)).transpose(1, 2) if self.training else h
 
     def _attend(
-        self, e: Tensor, present: Tensor, year_fraction: Tensor, day_fraction: Tensor, weights: bool
-    ) -> tuple[Tensor, Tensor | None]:
+        self, now: Tensor, present: Tensor, phases: Phases, weights: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Give what the temporal attention changes of the state, and its weights where asked for."""
         if self.temporal is None:
-            return e, None
-        with torch.autocast(e.device.type, enabled=False):
-            season = self.season * seasonal_encoding(year_fraction, day_fraction if self.sub_daily else None)
-            if weights:
-                return self.temporal.attend(e, season, present)
-            return self.temporal(e, season, present), None
+            return None, None
+        with torch.autocast(now.device.type, enabled=False):
+            attended, shares = self.temporal.attend(now, self.season * seasonal_encoding(*phases), present)
+        return attended - now, shares if weights else None
+
+
+def seen_channels(channels: int, statics: int, *, sub_daily: bool) -> int:
+    """Count what a `SubspaceEncoder` sees of ``channels`` fields."""
+    return channels + 1 + statics + COORDINATES + (4 if sub_daily else 2)
 
 
 class _MapCollector:

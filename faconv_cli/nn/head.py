@@ -1,4 +1,4 @@
-"""The subspace head: learned spatial patterns, started from the EOFs, and attention over the season."""
+"""The subspace head: EOF coordinates now, a correction of their linear forecasts, canonical coordinates."""
 
 from __future__ import annotations
 
@@ -9,45 +9,156 @@ from torch import Tensor, nn
 from faconv_cli.nn.domain import Domain, interpolate, pool_sum
 
 
-class SpatialPatterns(nn.Module):
-    """e = sum over points of area(p) P(p)·[h(p) ; x(p)] + bias: d numbers of a whole field.
+class EofCoordinates(nn.Module):
+    """p_t = sum over lags l and points of area(p) P_l(p)·(x_{t-l}(p) - mean_l(p)): K numbers of a field.
 
     The patterns P are values on ``nodes`` (rows, columns), interpolated bilinearly to the grid, so they hold
-    for any resolution of the same domain, and the sum adds up exactly over tiles. Patterns on h start at
-    zero; those on x are to be started from the EOFs (`start_from`): the untrained e is then the EOF analysis.
+    for any resolution of the same domain, and the sum adds up exactly over tiles. They are fitted, not
+    trained. More than one lag makes extended EOFs (Weare and Nasstrom 1982, Mon. Wea. Rev. 110); steps before
+    the first of a sequence count as the mean field.
+
+    Args:
+        lags: L, the step itself counting as one.
+        count: K.
+        channels: channels of x.
+        nodes: rows and columns of nodes.
+    """
+
+    on_x: Tensor
+    mean: Tensor
+    mean_field: Tensor
+    scale: Tensor
+
+    def __init__(self, lags: int, count: int, channels: int, nodes: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("on_x", torch.zeros(lags, count, channels, *nodes))
+        self.register_buffer("mean", torch.zeros(lags, count))
+        self.register_buffer("mean_field", torch.zeros(channels, *nodes))
+        self.register_buffer("scale", torch.ones(()))
+
+    @torch.no_grad()
+    def start_from(self, patterns: Tensor, mean: Tensor, mean_field: Tensor, scale: float) -> None:
+        """Set the EOFs, and the unit of the coordinates.
+
+        Args:
+            patterns: (L, K, c, gh, gw), orthonormal over the area.
+            mean: (L, K) what they give for the mean field.
+            mean_field: (c, gh, gw).
+            scale: factor to the coordinates; 1 / scale is one standard deviation of the whole field.
+        """
+        self.on_x.copy_(patterns * scale)
+        self.mean.copy_(mean * scale)
+        self.mean_field.copy_(mean_field)
+        self.scale.fill_(scale)
+
+    def fields(self, p: Float[Tensor, "*n k"], domain: Domain) -> Float[Tensor, "*n c h w"]:
+        """Give the fields that coordinates stand for, on the grid."""
+        nodes = torch.einsum("...k,kcyx->...cyx", p / self.scale**2, self.on_x[0]) + self.mean_field
+        return interpolate(nodes, domain)
+
+    def forward(
+        self, x: Float[Tensor, "b t c th tw"], domain: Domain, tile: int = 0
+    ) -> Float[Tensor, "b t k"]:
+        """Sum over the points of one tile; the first tile bears what the mean field gives."""
+        area = domain.cut(domain.area, tile) * domain.blend[tile]
+        patterns = domain.cut(interpolate(self.on_x, domain), tile) * area
+        by_lag = project(x, patterns.flatten(0, 1)).view(*x.shape[:2], *self.mean.shape)
+        if tile == 0:
+            by_lag = by_lag - self.mean
+        p: Tensor = by_lag[:, :, 0].clone()
+        for lag in range(1, min(by_lag.shape[2], x.shape[1])):
+            p[:, lag:] += by_lag[:, :-lag, lag]
+        return p
+
+    def whole(self, x: Float[Tensor, "b t c h w"], domain: Domain) -> Float[Tensor, "b t k"]:
+        """Give the coordinates of whole fields."""
+        return torch.stack([self(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)]).sum(0)
+
+
+class LeadCorrection(nn.Module):
+    """c_l = g_l * sum over points of area(p) E(p)·(W_l h(p)): what the hidden field adds to each forecast.
+
+    W_l maps the hidden channels to a field of each channel, which is then seen along the EOFs E. The field is
+    projected before it is mapped, so the cost does not grow with leads times points, and the same W_l serves
+    all EOFs: some hundred weights a lead, which do not overfit. They start at zero.
+
+    Args:
+        leads: L.
+        count: EOFs K.
+        hidden_channels: F, on patches of the grid.
+        channels: channels c of the fields.
+        patch: points per side under one point of h.
+    """
+
+    def __init__(self, leads: int, count: int, hidden_channels: int, channels: int, patch: int = 1) -> None:
+        super().__init__()
+        self.patch = patch
+        self.weight = nn.Parameter(torch.zeros(leads, channels, hidden_channels))
+        self.gain = nn.Parameter(torch.ones(leads, count))
+
+    def forward(
+        self, h: Float[Tensor, "b t f hp wp"], eofs: Tensor, domain: Domain, tile: int = 0
+    ) -> Float[Tensor, "b t l k"]:
+        """Sum over the points of one tile.
+
+        Args:
+            h: hidden states.
+            eofs: (K, c, gh, gw) on their nodes.
+            domain: constants of the grid.
+            tile: its number.
+        """
+        area = domain.cut(domain.area, tile) * domain.blend[tile]
+        patterns = domain.cut(interpolate(eofs, domain, self.patch), tile, self.patch)
+        patterns = (patterns * pool_sum(area[None], self.patch)).flatten(-2)
+        seen = h.to(patterns.dtype).flatten(-2) @ patterns.flatten(0, 1).T
+        by_eof = seen.view(*seen.shape[:-1], *patterns.shape[:2])
+        corrected: Tensor = torch.einsum("btfkc,lcf->btlk", by_eof, self.weight) * self.gain
+        return corrected
+
+
+class Subspace(nn.Module):
+    """z = sum over parts i of sqrt(w_i) V_i (F_i - mean_i): canonical coordinates of F.
+
+    The parts of F are EOF coordinates of the field now and of its forecasts, in units in which the field's
+    variance is 1. V holds the leading principal axes of the weighted F over the training period: distances of
+    z are distances of F as far as d numbers can tell, modes are uncorrelated in training and ordered by the
+    variance of F they explain, and the first k of them are the best k.
 
     Args:
         embedding: d.
-        hidden_channels: channels F of h, on patches of the grid.
-        channels: channels of x, on the grid.
-        nodes: rows and columns of nodes.
-        patch: points of x per side under one point of h.
+        parts: number of parts.
+        count: EOFs K of each.
     """
 
-    def __init__(
-        self, embedding: int, hidden_channels: int, channels: int, nodes: tuple[int, int], patch: int = 1
-    ) -> None:
+    axes: Tensor
+    mean: Tensor
+    weight: Tensor
+
+    def __init__(self, embedding: int, parts: int, count: int) -> None:
         super().__init__()
-        self.patch = patch
-        self.on_h = nn.Parameter(torch.zeros(embedding, hidden_channels, *nodes))
-        self.on_x = nn.Parameter(torch.randn(embedding, channels, *nodes) * channels**-0.5)
-        self.bias = nn.Parameter(torch.zeros(embedding))
+        self.register_buffer("axes", torch.zeros(embedding, parts, count))
+        self.register_buffer("mean", torch.zeros(parts, count))
+        self.register_buffer("weight", torch.ones(parts))
 
     @torch.no_grad()
-    def start_from(self, patterns: Tensor, mean: Tensor) -> None:
-        """Set the patterns on x (d, c, gh, gw) and what they give for the mean field (d,)."""
-        self.on_x.copy_(patterns)
-        self.bias.copy_(-mean)
+    def start_from(self, axes: Tensor, mean: Tensor, weight: Tensor) -> None:
+        """Set V (d, parts, K), the mean of F (parts, K) and the weights w (parts,)."""
+        for own, new in ((self.axes, axes), (self.mean, mean), (self.weight, weight)):
+            own.copy_(new)
 
-    def forward(
-        self, h: Float[Tensor, "b t f hp wp"], x: Float[Tensor, "b t c th tw"], domain: Domain, tile: int = 0
-    ) -> Float[Tensor, "b t d"]:
-        """Sum over the points of one tile, without the bias, which belongs to the sum over tiles."""
-        area = domain.cut(domain.area, tile) * domain.blend[tile]
-        on_x = domain.cut(interpolate(self.on_x, domain), tile) * area
-        on_h = domain.cut(interpolate(self.on_h, domain, self.patch), tile, self.patch)
-        on_h = on_h * pool_sum(area[None], self.patch)
-        return project(x, on_x) + project(h, on_h)
+    def forward(self, f: Float[Tensor, "... parts k"]) -> Float[Tensor, "... d"]:
+        """Give z of F, without the mean, which `centre` takes off."""
+        return torch.einsum("...pk,dpk->...d", f, self.axes * self.weight.sqrt()[:, None])
+
+    def centre(self) -> Float[Tensor, " d"]:
+        """Give z of the mean of F."""
+        z: Tensor = self(self.mean)
+        return z
+
+    def inverse(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... parts k"]:
+        """Give the F that z stands for; z may hold the first modes only."""
+        axes = self.axes[: z.shape[-1]] / self.weight.sqrt()[:, None]
+        return self.mean + torch.einsum("...d,dpk->...pk", z, axes)
 
 
 def project(field: Tensor, patterns: Tensor) -> Tensor:

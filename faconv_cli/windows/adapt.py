@@ -65,20 +65,16 @@ def _shorter_windows(config: RunConfig, sizes: Sizes) -> RunConfig:
         burn_in = min(burn_in, window // 3)
     if not _asked(encoder, "attention_every") and tiling.stride is None:
         every = max(1, min(every, window - burn_in))
-    objective = fit.objective
-    ahead = max(sizes.training) - burn_in
-    if (
-        fit.task == "embed"
-        and not _asked(fit, "objective")
-        and not _asked(fit, "lead")
-        and ahead <= max(fit.lead)
-    ):
-        objective = "reconstruct"
+    lead, objective = fit.lead, fit.objective
+    if fit.task == "embed" and not any(_asked(fit, name) for name in ("objective", "lead", "lead_weight")):
+        ahead = max(sizes.training) - burn_in
+        lead = tuple(one for one in lead if one < ahead) or lead[:1]
+        objective = "both" if lead[0] < ahead else "reconstruct"
     return config.model_copy(
         update={
             "tiling": _with(tiling, window=window, burn_in=burn_in),
             "encoder": _with(encoder, attention_every=every),
-            "fit": _with(fit, objective=objective),
+            "fit": _with(fit, objective=objective, lead=lead),
         }
     )
 
@@ -110,19 +106,15 @@ def _half_lies_in_runs_of(runs: Sequence[int]) -> int:
 
 
 def _smaller_embedding(config: RunConfig, sizes: Sizes) -> RunConfig:
-    """Take fewer numbers per step where there are fewer to be made of, and one head where they are odd."""
+    """Take fewer numbers per step where there are fewer to be made of."""
     encoder = config.encoder
     lags = config.lags if encoder.encoder == EOF else 1
     rows = sum(max(run - lags + 1, 0) for run in sizes.training)
     if _asked(encoder, "embedding"):
         need_room(encoder.embedding, rows, sizes.values * lags)
         return config
-    heads = encoder.attention_heads
     most = max(1, min(encoder.embedding, rows // _STEPS_PER_NUMBER, sizes.values * lags))
-    if most < heads and not _asked(encoder, "attention_heads"):
-        heads = 1
-    embedding = max(most // heads, 1) * heads
-    return config.model_copy(update={"encoder": _with(encoder, embedding=embedding, attention_heads=heads)})
+    return config.model_copy(update={"encoder": _with(encoder, embedding=most)})
 
 
 def need_room(count: int, rows: int, values: int) -> None:
@@ -142,7 +134,7 @@ def need_room(count: int, rows: int, values: int) -> None:
 def _told(before: RunConfig, after: RunConfig, steps: int) -> list[str]:
     """Name what was changed, by its option."""
     changes = [
-        f"--{name.replace('_', '-')} {getattr(getattr(after, section), name)}"
+        f"--{name.replace('_', '-')} {_listed(getattr(getattr(after, section), name))}"
         for section, name in _ADAPTED
         if getattr(getattr(before, section), name) != getattr(getattr(after, section), name)
     ]
@@ -151,13 +143,17 @@ def _told(before: RunConfig, after: RunConfig, steps: int) -> list[str]:
     return [f"Defaults were changed to suit the record ({steps} training steps): {', '.join(changes)}."]
 
 
+def _listed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 _ADAPTED = (
     ("tiling", "window"),
     ("tiling", "burn_in"),
     ("encoder", "attention_every"),
-    ("encoder", "attention_heads"),
     ("encoder", "embedding"),
     ("fit", "objective"),
+    ("fit", "lead"),
 )
 
 

@@ -7,7 +7,6 @@ allocations (`tests/windows/test_memory.py` holds the estimate to it), so it nee
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from faconv_cli.config import EOF, RunConfig, mechanisms_of
@@ -17,7 +16,7 @@ from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Tiles
 
 MOST_WINDOWS = 8
-FEWEST_POINTS = 64  # decoded of a field, however little memory there is
+MOST_EOFS = 64  # that leads are forecast with
 TRAINING_BYTES = 4 * GIBIBYTE
 EMBEDDING_BYTES = GIBIBYTE
 EXACT_NUMBERS = 64_000_000  # a matrix up to this size is decomposed exactly, by copies of it
@@ -54,8 +53,6 @@ _INFERENCE = _Kept(1.7, 1.4, 3.7)  # of any encoder; the last only once, however
 _FIELD = {"embed": 2.0, "forecast": 6.0}  # copies of a field that a network makes
 _ATTENDED = 14  # numbers per channel of the bottleneck, at an attended step
 _SCORES = 2**18  # weights of all lines of a grid that are made at once, and kept (nn/axial.py)
-_DECODED = 3  # copies of what is decoded
-_PERCEPTRON = 160  # numbers per point decoded: 2.5 times the width (nn/decoder.py)
 _BATCHES = 3.5  # copies of a batch: in use, made ahead, and what that is made from; with masks
 _UNTRAINED = 0.3  # of the work of a network, where nothing is kept for a way back
 _PATTERNS = 1  # copies of the patterns on the whole grid
@@ -70,17 +67,14 @@ def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
     """Estimate what training takes beside the program and the record, for a resolved configuration.
 
     Args:
-        config: with a batch and a number of points.
+        config: with a batch.
         channels: channels c of the fields.
         tiles: of the grid.
     """
     batch = config.fit.batch or 1
     points = math.prod(tiles.shape)
     fields = _BATCHES * batch * config.steps_read * channels * points
-    network = batch * _network(config, channels, tiles)
-    # what the network keeps waits for the decoder, what its own way back needs comes after that
-    work = network / 2 + max(network / 2, _decoder(config, channels, points))
-    work *= 1 if config.fit.epochs else _UNTRAINED
+    work = batch * _network(config, channels, tiles) * (1 if config.fit.updates else _UNTRAINED)
     patterns = _PATTERNS * _pattern_numbers(config, channels, points)
     numbers = fields + work + patterns + _COPIES * _parameters(config, channels, tiles)
     return _bytes(numbers, _UNUSED_TRAINING)
@@ -127,27 +121,14 @@ def _run(config: RunConfig) -> float:
 
 
 def affordable(config: RunConfig, channels: int, tiles: Tiles) -> RunConfig:
-    """Choose the windows of a batch, at most 8, and if one is too large fewer points, to keep to the limit.
-
-    What was asked for is kept. Where the least does not fit, the least comes back.
-    """
-    fit = config.fit
-    batches = [fit.batch] if fit.batch else range(MOST_WINDOWS, 0, -1)
-    fewer = fit.task == "embed" and "points" not in fit.model_fields_set
-    tries = [{"batch": batch, "points": fit.points} for batch in batches]
-    if fewer:
-        tries += [{"batch": tries[-1]["batch"], "points": points} for points in _halved(fit.points)]
-    for chosen in tries:
-        config = config.model_copy(update={"fit": fit.model_copy(update=chosen)})
+    """Choose the windows of a batch, at most 8, to keep to the limit; what was asked for is kept."""
+    if config.fit.batch:
+        return config
+    for batch in range(MOST_WINDOWS, 0, -1):
+        config = config.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
         if training_bytes(config, channels, tiles) <= TRAINING_BYTES:
             break
     return config
-
-
-def _halved(points: int) -> Iterator[int]:
-    while points > FEWEST_POINTS:
-        points //= 2
-        yield points
 
 
 def embedding_batch(config: RunConfig, channels: int, tiles: Tiles, steps: int, maps: int = 0) -> int:
@@ -185,34 +166,27 @@ def _axial(config: RunConfig, tiles: Tiles) -> float:
     return (2 * spread + pooled / pool**2) / encoder.attention_every
 
 
-def _decoder(config: RunConfig, channels: int, grid_points: int) -> float:
-    """Numbers that decoding a batch and going back through it takes; nothing where frames are forecast."""
-    if config.fit.task == "forecast":
-        return 0.0
-    batch, points = config.fit.batch or 1, min(config.fit.points, grid_points)
-    outputs, modes = len(config.targets) * channels, config.encoder.embedding + 1
-    brought = (1 if points == grid_points else batch) * points * outputs * modes
-    return batch * config.tiling.window * points * (_DECODED * outputs + _PERCEPTRON) + 2 * brought
-
-
 def _parameters(config: RunConfig, channels: int, tiles: Tiles) -> int:
-    """Numbers of a network, nearly all of them patterns."""
+    """Numbers of a network, nearly all of them EOFs on their nodes, which are kept thrice."""
     encoder = config.encoder
     if config.fit.task == "forecast" and encoder.encoder != EOF:
         return 0  # some 100,000
-    hidden = 0 if encoder.encoder == EOF else encoder.hidden
-    outputs = len(config.targets) * channels * (encoder.embedding + 1)
-    return math.prod(nodes_of(config, tiles.shape)) * (encoder.embedding * (hidden + channels) + outputs)
+    return _eofs(config) * channels * math.prod(nodes_of(config, tiles.shape))
 
 
 def _pattern_numbers(config: RunConfig, channels: int, points: int) -> float:
-    """Numbers of the patterns of an embedding where they have been brought to the grid."""
+    """Numbers of the EOFs where they have been brought to the grid, and to its patches."""
     encoder = config.encoder
     if config.fit.task == "forecast" and encoder.encoder != EOF:
         return 0
+    return _eofs(config) * points * channels * (1 + 1 / (encoder.patch or 1) ** 2)
+
+
+def _eofs(config: RunConfig) -> int:
+    encoder = config.encoder
     if encoder.encoder == EOF:
-        return config.lags * encoder.embedding * points * channels
-    return encoder.embedding * points * (channels + encoder.hidden / (encoder.patch or 1) ** 2)
+        return config.lags * encoder.embedding
+    return max(encoder.embedding, MOST_EOFS if config.leads else 0)
 
 
 def _bytes(numbers: float, unused_share: float) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import HELD_BYTES, Cube
 from faconv_cli.cube.size import told
 from faconv_cli.errors import UsageError
 from faconv_cli.windows.layout import padded, tiles_of
-from faconv_cli.windows.memory import TRAINING_BYTES, affordable, starting_bytes, training_bytes
+from faconv_cli.windows.memory import MOST_EOFS, TRAINING_BYTES, affordable, starting_bytes, training_bytes
 from faconv_cli.windows.plan import (
     Tiles,
     default_patch,
@@ -19,7 +17,9 @@ from faconv_cli.windows.plan import (
     plan_windows,
 )
 
+LEARNING_RATES = {"embed": 0.01, "forecast": 0.003}
 EOF_ROWS = 64
+STEPS_PER_EOF = 10
 
 
 def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> RunConfig:
@@ -55,6 +55,7 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
         update={
             "tiling": tiling.model_copy(update={"stride": stride}),
             "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
+            "fit": config.fit.model_copy(update={"lr": config.fit.lr or LEARNING_RATES[config.fit.task]}),
         }
     )
     return affordable(resolved, channels, tiles)
@@ -69,18 +70,23 @@ def _resolve_eofs(config: RunConfig) -> RunConfig:
         update={
             "tiling": tiling,
             "encoder": config.encoder.model_copy(update={"attention_every": 1, "patch": 1}),
-            "fit": config.fit.model_copy(update={"epochs": 0}),
+            "fit": config.fit.model_copy(update={"updates": 0}),
         }
     )
 
 
-def plan_summary(cube: Cube, config: RunConfig, valid_points: int | None = None) -> dict[str, object]:
+def most_eofs(config: RunConfig, steps: int, values: int) -> int:
+    """Give the EOFs that leads are forecast with at most: from ``steps`` fields of ``values`` numbers."""
+    wanted = max(config.encoder.embedding, min(MOST_EOFS, steps // STEPS_PER_EOF))
+    return min(wanted, steps, values)
+
+
+def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
     """Tell how a cube would be worked on by a resolved configuration, label by label.
 
     Args:
         cube: the record.
         config: resolved.
-        valid_points: how many points ever hold a value, where that is known.
     """
     tiling, encoder = config.tiling, config.encoder
     tiles = tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
@@ -96,19 +102,21 @@ def plan_summary(cube: Cube, config: RunConfig, valid_points: int | None = None)
         "windows": f"{len(windows)} of {tiling.window} steps every {tiling.stride}, burn-in {tiling.burn_in}",
         "tiles": f"{len(tiles)} of {tiles.tile_shape[0]} x {tiles.tile_shape[1]} points",
         "patch": f"{encoder.patch} (one hidden point for {encoder.patch} x {encoder.patch})",
-        **_embedding_summary(config, valid_points or math.prod(cube.grid.shape)),
+        **_embedding_summary(config),
         "memory": _memory_summary(cube, config, tiles),
         "bytes to read": f"{told(read * step_bytes)} a pass (the record has {told(cube.nbytes)} as float32)",
     }
 
 
-def _embedding_summary(config: RunConfig, points: int) -> dict[str, object]:
+def _embedding_summary(config: RunConfig) -> dict[str, object]:
     if config.fit.task == "forecast":
         return {}
-    drawn = min(config.fit.points, points)
+    leads = ", ".join(map(str, config.leads))
+    told = [] if config.fit.objective == "forecast" else ["the field now"]
+    told += [f"leads of {leads} time steps"] if leads else []
     return {
-        "embedding": f"{config.encoder.embedding} numbers per time step",
-        "points": f"{'all ' if drawn == points else ''}{drawn} of {points} decoded of a field in training",
+        "embedding": f"{config.encoder.embedding} numbers per time step, of {' and '.join(told)}",
+        "training": f"{config.fit.updates} updates by {config.fit.batch} windows",
     }
 
 

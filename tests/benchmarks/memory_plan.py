@@ -22,7 +22,7 @@ from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.embed.run import Embedder
-from faconv_cli.fit.loop import StepReport, Training
+from faconv_cli.fit.loop import Training, UpdateReport
 from faconv_cli.fit.prepare import prepare
 from faconv_cli.windows.layout import tiles_of
 from faconv_cli.windows.memory import embedding_batch, embedding_bytes, starting_bytes, training_bytes
@@ -64,7 +64,7 @@ def train(prepared, path):
     """Train a few steps."""
     steps = 0
     for report in Training(prepared, path, torch.device("cpu")).run():
-        steps += isinstance(report, StepReport)
+        steps += isinstance(report, UpdateReport)
         if steps == TRAINED:
             return
 
@@ -84,7 +84,7 @@ def main(arguments):
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         write_record(Path(folder, "r.nc"), int(levels), int(lat), int(lon))
-        config = RunConfig.build(None, {"epochs": 1, **options, **({"epochs": 0} if embedding else {})})
+        config = RunConfig.build(None, {"updates": 2, **options, **({"updates": 0} if embedding else {})})
         cube = open_record([str(Path(folder, "r.nc"))], config.data)
         base = resident("VmRSS")
         reset_peak()

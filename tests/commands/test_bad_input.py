@@ -16,7 +16,7 @@ from faconv_cli.guard import stopping_signals
 
 QUICK = [
     *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
-    *("--epochs", "0", "--points", "8", "--batch", "2", "--threads", "1"),
+    *("--updates", "0", "--batch", "2", "--threads", "1"),
 ]
 
 

@@ -9,7 +9,7 @@ SMALL = [
     "--set",
     "hidden=4",
     "--set",
-    "epochs=1",
+    "updates=2",
     "--set",
     "window=8",
     "--set",
@@ -50,7 +50,7 @@ def test_a_comparison_is_shown_written_and_not_repeated(folder, run_code, capfd)
 
 
 def test_defaults_that_give_way_are_told_for_each_encoder(folder, run_code, capfd, tmp_path):
-    arguments = ["--encoders", "minconvgru,eof", "--seeds", 1, "--set", "hidden=4", "--set", "epochs=1"]
+    arguments = ["--encoders", "minconvgru,eof", "--seeds", 1, "--set", "hidden=4", "--set", "updates=2"]
     few = ["--time-range", "2000-01-01:2000-01-15", "-o", tmp_path / "few"]
     assert run_code("compare", folder / "cube.nc", *arguments, *few) == 0
     err = " ".join(capfd.readouterr().err.split())

@@ -11,7 +11,7 @@ SMALL = ["--task", "forecast", "--encoder", "convgru", "--hidden", "6", "--windo
 def folder(tmp_path_factory, run_code):
     folder = tmp_path_factory.mktemp("forecast")
     assert run_code("sample", "planted", folder / "cube.nc", "--steps", 300, "--lat", 8, "--lon", 16) == 0
-    assert run_code("train", folder / "cube.nc", "-o", folder / "m.pt", *SMALL, "--epochs", 1) == 0
+    assert run_code("train", folder / "cube.nc", "-o", folder / "m.pt", *SMALL, "--updates", 2) == 0
     return folder
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from tests.cube.grib_files import LAT, LON, write_grib
 
-QUICK = ["--window", 8, "--burn-in", 2, "--hidden", 4, "--bottleneck", 4, "--embedding", 4, "--epochs", 1]
+QUICK = ["--window", 8, "--burn-in", 2, "--hidden", 4, "--bottleneck", 4, "--embedding", 4, "--updates", 2]
 DAYS = 4
 
 

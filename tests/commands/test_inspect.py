@@ -73,7 +73,7 @@ def test_inspect_refuses_a_missing_file(capsys, tmp_path):
 def test_inspect_shows_what_a_checkpoint_holds(capsys, sample, tmp_path):
     checkpoint = tmp_path / "m.pt"
     with pytest.raises(SystemExit) as stopped:
-        main(["train", str(sample), "-o", str(checkpoint), "--epochs", "0", "--hidden", "8", "--patch", "4"])
+        main(["train", str(sample), "-o", str(checkpoint), "--updates", "0", "--hidden", "8", "--patch", "4"])
     assert not stopped.value.code
     capsys.readouterr()
     code, out, _ = run(capsys, checkpoint)

@@ -13,7 +13,7 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
-QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--epochs", "1"]
+QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--updates", "2"]
 
 
 def faconv(*arguments, check=None):
@@ -123,7 +123,7 @@ def test_a_small_record_is_trained_embedded_and_clustered_by_default(planted, ru
         cube.isel(time=slice(15)).to_netcdf(few)
     shown = json.loads(run("inspect", few, "--json")[1])["plan"]
     assert "--window 12, --burn-in 4, --embedding 6" in shown["notes"][0]
-    code, _, err = run("train", few, "-o", tmp_path / "m.pt", "--epochs", 1, "--hidden", 4)
+    code, _, err = run("train", few, "-o", tmp_path / "m.pt", "--updates", 2, "--hidden", 4)
     assert code == 0
     assert shown["notes"][0] in " ".join(err.split())
     assert run("embed", "--checkpoint", tmp_path / "m.pt", few, tmp_path / "e.nc")[0] == 0
@@ -139,7 +139,7 @@ def test_settings_come_from_a_file_and_options_override_it(planted, run, tmp_pat
 
 def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path):
     short = ["--time-range", "2000-01:2000-04", *QUICK, "--batch", 4, "--points", 32]
-    arguments = ["train", planted, *short, "--epochs", 12, "--patience", 100, "--threads", 1]
+    arguments = ["train", planted, *short, "--updates", 24, "--patience", 100, "--threads", 1]
     stopped = subprocess.Popen(
         [sys.executable, "-m", "faconv_cli", *map(str, [*arguments, "-o", tmp_path / "m.pt"])],
         stderr=subprocess.PIPE,
@@ -242,13 +242,13 @@ def test_the_version_is_printed(run):
 
 
 def test_a_quiet_run_says_nothing_but_its_result(planted, run, tmp_path):
-    code, out, err = run("--quiet", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--epochs", 0)
+    code, out, err = run("--quiet", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--updates", 0)
     assert (code, err) == (0, "")
     assert "m.pt" in out
 
 
 def test_the_log_can_be_json(planted, run, tmp_path):
-    _, _, err = run("--log-json", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--epochs", 0)
+    _, _, err = run("--log-json", "train", planted, "-o", tmp_path / "m.pt", *QUICK, "--updates", 0)
     assert all("message" in json.loads(line) for line in err.splitlines())
     code, _, err = run("--log-json", "inspect", tmp_path / "none.nc")
     assert json.loads(err)["exit_code"] == code == 3

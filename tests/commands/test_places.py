@@ -10,7 +10,7 @@ import xarray as xr
 
 from faconv_cli import errors
 
-TINY = ("--epochs", "0", "--hidden", "4", "--bottleneck", "4", "--embedding", "4", "--window", "8")
+TINY = ("--updates", "0", "--hidden", "4", "--bottleneck", "4", "--embedding", "4", "--window", "8")
 TINY = (*TINY, "--burn-in", "2", "--threads", "1", "--validation", "0")
 FULL_BYTES = 512
 

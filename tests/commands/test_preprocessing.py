@@ -17,7 +17,7 @@ QUICK = [
     4,
     "--embedding",
     4,
-    "--epochs",
+    "--updates",
     1,
     "--threads",
     1,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 SMALL = [
-    *("--epochs", "1", "--window", "3", "--burn-in", "1", "--attention-every", "2", "--embedding", "2"),
+    *("--updates", "2", "--window", "3", "--burn-in", "1", "--attention-every", "2", "--embedding", "2"),
     *("--hidden", "4", "--bottleneck", "4", "--points", "16", "--batch", "4", "--threads", "1"),
     *("--anomaly", "none"),
 ]

@@ -13,7 +13,7 @@ from faconv_cli.checkpoint import read_checkpoint
 STEPS, SHAPE = 60, (6, 8)
 QUICK = [
     *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
-    *("--epochs", "1", "--points", "8", "--batch", "2", "--threads", "1"),
+    *("--updates", "2", "--batch", "2", "--threads", "1"),
 ]
 
 

@@ -76,7 +76,7 @@ def test_time_is_spent_on_epochs(make_cube):
     }
     prepared = prepare(make_cube(60), RunConfig.build(None, options))
     little, much = (
-        spend_time(prepared, seconds, torch.device("cpu")).config.fit.epochs for seconds in (1e-6, 1e3)
+        spend_time(prepared, seconds, torch.device("cpu")).config.fit.updates for seconds in (1e-6, 1e3)
     )
     assert little == 1
     assert much > 10

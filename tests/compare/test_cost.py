@@ -19,14 +19,14 @@ def flops(make_cube):
 
 
 def test_a_convlstm_costs_what_its_convolutions_do(flops):
-    # 4F k² (C + F) multiply-adds per point; embedding sees the mask as one more channel
-    expected = 2 * 4 * 10 * 9 * (4 + 10) * 8 * 12
+    # 4F k² (C + F) multiply-adds per point; to embed, mask, place and season are 1 + 5 + 2 more channels
+    expected = 2 * 4 * 10 * 9 * (11 + 10) * 8 * 12
     assert flops(encoder="convlstm", hidden=10, task="embed") == expected
     assert flops(encoder="convlstm", hidden=10, task="forecast") == 2 * 4 * 10 * 9 * 20 * 8 * 12
 
 
 def test_a_minconvgru_costs_one_convolution(flops):
-    assert flops(encoder="minconvgru", hidden=10) == 2 * 2 * 10 * 9 * 4 * 8 * 12
+    assert flops(encoder="minconvgru", hidden=10) == 2 * 2 * 10 * 9 * 11 * 8 * 12
 
 
 def test_faconvlstm_without_attention_costs_its_factors(flops):
@@ -35,7 +35,7 @@ def test_faconvlstm_without_attention_costs_its_factors(flops):
     counted = flops(
         encoder="faconvlstm", hidden=10, bottleneck=6, attention_heads=2, embedding=4, without=without
     )
-    assert counted == pytest.approx(2 * ((4 + 10) * 6 + 3 * 9 * 6 + 4 * 10 * 6) * 96, rel=0.5)
+    assert counted == pytest.approx(2 * ((11 + 10) * 6 + 3 * 9 * 6 + 4 * 10 * 6) * 96, rel=0.5)
 
 
 def test_attended_steps_are_shared_out(flops):

@@ -10,7 +10,7 @@ from faconv_cli.compare.run import Result, finished, run
 from faconv_cli.compare.table import shown, summarize, write_tables
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import last_path
-from faconv_cli.fit.loop import EpochReport, StepReport
+from faconv_cli.fit.loop import CheckReport, UpdateReport
 
 CPU = torch.device("cpu")
 SETTINGS = {
@@ -18,7 +18,7 @@ SETTINGS = {
     "burn_in": 2,
     "hidden": 4,
     "embedding": 4,
-    "epochs": 2,
+    "updates": 4,
     "batch": 4,
     "anomaly": "none",
 }
@@ -79,23 +79,23 @@ def test_a_finished_run_is_not_repeated_unless_it_differs(data, tmp_path):
     assert finished(job) is None
     result = _result(job)
     assert finished(job) == result
-    (other,) = _jobs(data, tmp_path, ["minconvgru"], epochs=3)
+    (other,) = _jobs(data, tmp_path, ["minconvgru"], updates=6)
     assert finished(other) is None
     job.checkpoint.unlink()
     assert finished(job) is None
 
 
 def test_a_run_that_was_stopped_is_gone_on_with(data, tmp_path):
-    (whole,) = _jobs(data, tmp_path / "whole", ["minconvgru"], epochs=3)
-    (stopped,) = _jobs(data, tmp_path / "stopped", ["minconvgru"], epochs=3)
+    (whole,) = _jobs(data, tmp_path / "whole", ["minconvgru"], updates=6)
+    (stopped,) = _jobs(data, tmp_path / "stopped", ["minconvgru"], updates=6)
     for job in (whole, stopped):
         job.folder.mkdir()
     for report in run(stopped, CPU):
-        if isinstance(report, StepReport) and report.epoch == 2:
+        if isinstance(report, UpdateReport) and report.update == 2:
             break
     assert last_path(stopped.checkpoint).exists()
     again = list(run(stopped, CPU))
-    assert [report.epoch for report in again if isinstance(report, EpochReport)] == [2, 3]
+    assert [report.update for report in again if isinstance(report, CheckReport)] == [2, 3, 4, 5, 6]
     numbers, expected = again[-1].numbers, _result(whole).numbers
     assert numbers["validation loss"] == expected["validation loss"]
     assert stopped.checkpoint.read_bytes() == whole.checkpoint.read_bytes()
@@ -103,14 +103,14 @@ def test_a_run_that_was_stopped_is_gone_on_with(data, tmp_path):
 
 
 def test_the_last_checkpoint_of_another_training_is_not_gone_on_with(data, tmp_path):
-    for epochs, seen in ((2, [0, 1, 2]), (3, [0, 1, 2, 3])):
-        (job,) = _jobs(data, tmp_path, ["minconvgru"], epochs=epochs)
+    for updates, seen in ((2, [0, 1, 2]), (3, [0, 1, 2, 3])):
+        (job,) = _jobs(data, tmp_path, ["minconvgru"], updates=updates)
         reports = []
         for report in run(job, CPU):
             reports.append(report)
-            if isinstance(report, EpochReport) and report.epoch == epochs:
+            if isinstance(report, CheckReport) and report.update == updates:
                 break
-        assert [report.epoch for report in reports if isinstance(report, EpochReport)] == seen
+        assert [report.update for report in reports if isinstance(report, CheckReport)] == seen
 
 
 def test_scores_on_steps_that_training_has_seen_are_refused(data, tmp_path):

@@ -15,8 +15,7 @@ SMALL = {
     "bottleneck": 4,
     "embedding": 4,
     "batch": 4,
-    "epochs": 1,
-    "points": 16,
+    "updates": 2,
     "anomaly": "none",
 }
 

@@ -21,7 +21,7 @@ LIGHT = {
     "window": 72,
     "burn_in": 8,
     "batch": 2,
-    "epochs": 0,
+    "updates": 0,
 }
 EMBED = """
 import resource, sys

@@ -139,7 +139,7 @@ def test_a_grid_that_is_no_whole_number_of_patches_is_cropped_again(trained, mak
 
 
 def test_untrained_the_embedding_is_the_eof_analysis(trained, cube):
-    checkpoint = trained(epochs=0, validation="0")
+    checkpoint = trained(updates=0, validation="0", objective="reconstruct")
     embedding = _embed(checkpoint, cube)[0]
     anomalies = checkpoint.normalizer.apply(checkpoint.climatology.subtract(cube.read(0, 80), cube.time))
     weighted = np.nan_to_num(anomalies) * np.sqrt(cube.grid.area)

@@ -10,7 +10,7 @@ from faconv_cli.config import RunConfig
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import UsageError
 from faconv_cli.fit import eofs as module
-from faconv_cli.fit.loop import EpochReport, Training
+from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import prepare
 from faconv_cli.forecast.run import ForecastRun
 
@@ -26,7 +26,7 @@ def _train(cube, folder, **options):
     options = {"encoder": "eof", "embedding": 4, "validation": "0.2", "anomaly": "none"} | options
     prepared = prepare(cube, RunConfig.build(None, options))
     training = Training(prepared, folder / "m.pt", CPU)
-    reports = [report for report in training.run() if isinstance(report, EpochReport)]
+    reports = [report for report in training.run() if isinstance(report, CheckReport)]
     return read_checkpoint(folder / "m.pt"), reports, training
 
 
@@ -82,9 +82,9 @@ def test_extended_eofs_are_the_same_in_a_stream(cube, tmp_path, monkeypatch):
 
 
 def test_nothing_is_trained(cube, tmp_path):
-    checkpoint, reports, training = _train(cube, tmp_path, epochs=7)
-    assert [report.epoch for report in reports] == [0]
-    assert checkpoint.config.fit.epochs == 0
+    checkpoint, reports, training = _train(cube, tmp_path, updates=14)
+    assert [report.update for report in reports] == [0]
+    assert checkpoint.config.fit.updates == 0
     assert training.start == "the EOFs"
 
 

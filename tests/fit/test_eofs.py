@@ -13,7 +13,7 @@ SETTINGS = {"window": 12, "burn_in": 4, "validation": "0", "embedding": 4}
 from faconv_cli.windows.layout import nodes_of
 
 
-def _fit(cube, count=4, nodes=None, segments=None):
+def _fit(cube, count=4, nodes=None, segments=None, **kept):
     prepared = prepare(cube, RunConfig.build(None, SETTINGS))
     grid, normalizer = cube.grid, prepared.normalizer
     domain = build_domain(prepared.config, grid, normalizer.valid)
@@ -21,7 +21,13 @@ def _fit(cube, count=4, nodes=None, segments=None):
     segments = segments or prepared.split.training
     return (
         fit_eofs(
-            reader, domain, nodes or nodes_of(prepared.config, grid.shape), segments, count=count, seed=0
+            reader,
+            domain,
+            nodes or nodes_of(prepared.config, grid.shape),
+            segments,
+            count=count,
+            seed=0,
+            **kept,
         ),
         reader,
         domain,
@@ -37,13 +43,24 @@ def test_eofs_equal_a_plain_singular_value_decomposition(make_cube):
     u, s, _ = np.linalg.svd(weighted - weighted.mean(0), full_matrices=False)
     np.testing.assert_allclose(np.abs(eofs.components), np.abs(u[:, :4] * s[:4]), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(eofs.variance_share, (s**2 / (s**2).sum())[:4], rtol=1e-4)
-    assert (eofs.components * eofs.scale).var(0).mean() == pytest.approx(1.0)
+    assert (weighted - weighted.mean(0)).var(0).sum() * eofs.scale**2 == pytest.approx(1.0, rel=1e-4)
 
 
 def test_patterns_times_components_give_back_the_fields(make_cube):
     eofs, reader, _ = _fit(make_cube(noise=0.0), count=6)
     rebuilt = np.einsum("td,dcyx->tcyx", eofs.components, eofs.patterns[0]) + eofs.mean
     np.testing.assert_allclose(rebuilt, reader.fields(0, 80), atol=2e-3)
+
+
+def test_as_many_eofs_are_kept_as_explain_the_share(make_cube):
+    prepared, share = _fit(make_cube(), count=12)[0], 0.8
+    enough = int(np.argmax(np.cumsum(prepared.variance_share) >= share)) + 1
+    assert 1 < enough < 12
+    kept, _, _ = _fit(make_cube(), count=12, share=share)
+    assert kept.components.shape == (80, enough)
+    assert kept.patterns.shape[1] == enough
+    np.testing.assert_allclose(kept.components, prepared.components[:, :enough])
+    assert _fit(make_cube(), count=12, share=share, least=enough + 3)[0].components.shape[1] == enough + 3
 
 
 def test_patterns_may_have_fewer_nodes_than_the_grid_has_points(make_cube):

@@ -7,10 +7,12 @@ import torch
 
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
+from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
+from faconv_cli.fit import loop
 from faconv_cli.fit.embedding import EmbeddingTask
-from faconv_cli.fit.loop import EpochReport, StepReport, Training
+from faconv_cli.fit.loop import CheckReport, Training, UpdateReport
 from faconv_cli.fit.prepare import prepare
 
 CPU = torch.device("cpu")
@@ -21,8 +23,8 @@ SMALL = {
     "bottleneck": 4,
     "embedding": 4,
     "batch": 4,
-    "epochs": 3,
-    "points": 32,
+    "updates": 24,
+    "lead": (1, 2),
     "anomaly": "none",
 }
 
@@ -36,47 +38,70 @@ def cube(make_cube):
     return make_cube(120, land=0.2)
 
 
-def _epochs(training):
-    return [report for report in training.run() if isinstance(report, EpochReport)]
+def _checks(training):
+    return [report for report in training.run() if isinstance(report, CheckReport)]
 
 
-def test_training_lowers_the_validation_loss_below_that_of_the_eofs(make_cube, tmp_path):
+def test_training_forecasts_better_than_the_linear_inverse_model(make_cube, tmp_path):
     cube = make_cube(300, noise=0.1)
-    epochs = _epochs(_training(cube, tmp_path / "m.pt", epochs=8, embedding=2, lr=0.01))
-    assert epochs[0].epoch == 0
-    assert min(e.validation_loss for e in epochs) < 0.97 * epochs[0].validation_loss
-    assert set(epochs[0].terms) == {"now", "lead 1"}
+    checks = _checks(_training(cube, tmp_path / "m.pt", updates=60, embedding=2))
+    assert [check.update for check in checks] == [5 * number for number in range(13)]
+    assert min(check.validation_loss for check in checks) < 0.97 * checks[0].validation_loss
+    assert set(checks[0].terms) == {"lead 1", "lead 2"}
+
+
+def test_the_loss_of_validation_is_the_weighted_mean_of_its_terms(cube, tmp_path):
+    (start, *_) = _checks(_training(cube, tmp_path / "m.pt", updates=1, lead_weight=(3.0, 1.0)))
+    expected = 0.75 * start.terms["lead 1"] + 0.25 * start.terms["lead 2"]
+    assert start.validation_loss == pytest.approx(expected)
+
+
+def test_no_lead_is_worse_than_the_linear_inverse_model_on_validation(cube, tmp_path):
+    checks = _checks(_training(cube, tmp_path / "m.pt", updates=24, lr=0.3))
+    for check in checks:
+        assert all(check.terms[name] <= checks[0].terms[name] * (1 + 1e-5) for name in check.terms)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(cube, tmp_path):
     paths = [tmp_path / name for name in ("one.pt", "two.pt", "three.pt")]
     for path, seed in zip(paths, (5, 5, 6), strict=True):
-        _epochs(_training(cube, path, seed=seed, epochs=2))
+        _checks(_training(cube, path, seed=seed, updates=4))
     one, two, three = (path.read_bytes() for path in paths)
     assert one == two
     assert one != three
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(cube, tmp_path):
-    _epochs(_training(cube, tmp_path / "whole.pt"))
+    _checks(_training(cube, tmp_path / "whole.pt"))
     stopped = _training(cube, tmp_path / "parts.pt")
     for report in stopped.run():
-        if isinstance(report, StepReport) and report.epoch == 2:
-            break  # in the middle of an epoch: the last checkpoint is of the first
+        if isinstance(report, UpdateReport) and report.update == 11:
+            break  # between two checks: the last checkpoint is of the one before
     resumed = _training(cube, tmp_path / "parts.pt")
     resumed.resume(read_checkpoint(last_path(tmp_path / "parts.pt")))
-    assert resumed.epochs_saved == resumed.best_epoch == 1
-    assert [e.epoch for e in _epochs(resumed)] == [2, 3]
+    assert resumed.updates_saved == 10
+    assert [check.update for check in _checks(resumed)] == list(range(12, 25, 2))
     assert (tmp_path / "parts.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
     assert last_path(tmp_path / "parts.pt").read_bytes() == last_path(tmp_path / "whole.pt").read_bytes()
 
 
+def test_a_finished_training_that_is_resumed_stays_as_it_is(cube, tmp_path):
+    path = tmp_path / "m.pt"
+    _checks(_training(cube, path))
+    before, again = path.read_bytes(), _training(cube, path)
+    again.resume(read_checkpoint(last_path(path)))
+    assert _checks(again) == []
+    assert path.read_bytes() == before
+
+
 def test_a_training_that_diverges_keeps_what_was_good_and_saves_nothing_else(cube, tmp_path):
-    path, training = tmp_path / "m.pt", _training(cube, tmp_path / "m.pt", lr=1e30, epochs=2)
-    with pytest.raises(UsageError, match=r"diverged in epoch 1 .*m\.pt is of epoch 0, .*--lr below 1e\+30"):
-        _epochs(training)
+    path, training = tmp_path / "m.pt", _training(cube, tmp_path / "m.pt", lr=1e30, updates=4)
+    with pytest.raises(
+        UsageError, match=r"diverged after update 1 .*m\.pt is of update 0, .*--lr below 1e\+30"
+    ):
+        _checks(training)
     kept = read_checkpoint(path), read_checkpoint(last_path(path))
-    assert [one.record["epochs"] for one in kept] == [0, 0]
+    assert [one.record["updates"] for one in kept] == [0, 0]
     assert all(torch.isfinite(weights).all() for weights in kept[1].resume["model"].values())
 
 
@@ -84,48 +109,48 @@ def test_a_validation_loss_that_is_not_finite_is_not_saved(cube, tmp_path, monke
     training = _training(cube, tmp_path / "m.pt")
     monkeypatch.setattr(training, "_validate", lambda: torch.tensor([1.0, torch.nan]))
     with pytest.raises(UsageError, match=r"its loss is not finite.*none was"):
-        _epochs(training)
+        _checks(training)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_that_are_not_finite_at_the_start_are_refused(cube, tmp_path, monkeypatch):
     monkeypatch.setattr(EmbeddingTask, "losses", lambda *_: torch.tensor([1.0, torch.inf]))
     with pytest.raises(
-        InputError, match=r"made\.nc: .*untrained network are not finite \(now 1, lead 1 inf\)"
+        InputError, match=r"made\.nc: .*untrained network are not finite \(lead 1 1, lead 2 inf\)"
     ):
         _training(cube, tmp_path / "m.pt")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_training_is_not_resumed(cube, make_cube, tmp_path):
-    _epochs(_training(cube, tmp_path / "m.pt", epochs=1))
+    _checks(_training(cube, tmp_path / "m.pt", updates=2))
     last = read_checkpoint(last_path(tmp_path / "m.pt"))
     with pytest.raises(CheckpointError, match=r"encoder\.hidden"):
-        _training(cube, tmp_path / "m.pt", epochs=1, hidden=8).resume(last)
+        _training(cube, tmp_path / "m.pt", updates=2, hidden=8).resume(last)
     with pytest.raises(CheckpointError, match="other data"):
-        _training(make_cube(121, land=0.2), tmp_path / "m.pt", epochs=1).resume(last)
+        _training(make_cube(121, land=0.2), tmp_path / "m.pt", updates=2).resume(last)
     with pytest.raises(CheckpointError, match="another training"):
-        _training(cube, tmp_path / "m.pt", epochs=1).resume(replace(last, resume={}))
+        _training(cube, tmp_path / "m.pt", updates=2).resume(replace(last, resume={}))
 
 
-def test_training_stops_when_the_validation_loss_no_longer_falls(cube, tmp_path):
-    epochs = _epochs(_training(cube, tmp_path / "m.pt", epochs=50, lr=0.5, patience=2))
-    assert len(epochs) < 20
-    best = min(epochs, key=lambda e: e.validation_loss)
-    assert epochs[-1].epoch == best.epoch + 2
-    record = read_checkpoint(tmp_path / "m.pt").record
-    assert record["best_epoch"] == best.epoch
+def test_the_best_update_is_kept(cube, tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0, 1.0, *[4.0] * 10])
+    training = _training(cube, tmp_path / "m.pt")
+    monkeypatch.setattr(training, "_validate", lambda: torch.full((2,), next(losses)))
+    checks = _checks(training)
+    assert [check.best for check in checks[:4]] == [True, True, True, False]
+    assert training.best_update == read_checkpoint(tmp_path / "m.pt").record["best_update"] == 4
 
 
 def test_without_validation_the_last_weights_are_the_best(cube, tmp_path):
-    epochs = _epochs(_training(cube, tmp_path / "m.pt", validation="0", epochs=2))
-    assert [e.validation_loss for e in epochs] == [None, None, None]
-    assert read_checkpoint(tmp_path / "m.pt").record["best_epoch"] == 2
+    checks = _checks(_training(cube, tmp_path / "m.pt", validation="0", updates=2))
+    assert {check.validation_loss for check in checks} == {None}
+    assert read_checkpoint(tmp_path / "m.pt").record["best_update"] == 2
     json.dumps(read_checkpoint(tmp_path / "m.pt").record, allow_nan=False)
 
 
 def test_the_checkpoint_says_what_it_was_trained_on(cube, tmp_path):
-    _epochs(_training(cube.noted("Region 0:1,0:1."), tmp_path / "m.pt", epochs=1))
+    _checks(_training(cube.noted("Region 0:1,0:1."), tmp_path / "m.pt", updates=2))
     record = read_checkpoint(tmp_path / "m.pt").record
     assert record["training"] == {
         "sources": ["made.nc"],
@@ -138,16 +163,33 @@ def test_the_checkpoint_says_what_it_was_trained_on(cube, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("objective", "lead", "terms"),
+    ("objective", "lead", "terms", "parts"),
     [
-        ("reconstruct", (1,), {"now"}),
-        ("forecast", (1, 3), {"lead 1", "lead 3"}),
-        ("both", (2,), {"now", "lead 2"}),
+        ("reconstruct", (1,), set(), 1),
+        ("forecast", (1, 3), {"lead 1", "lead 3"}, 2),
+        ("both", (2,), {"lead 2"}, 2),
     ],
 )
-def test_the_objective_says_what_is_decoded(cube, tmp_path, objective, lead, terms):
-    epochs = _epochs(_training(cube, tmp_path / "m.pt", objective=objective, lead=lead, epochs=1))
-    assert set(epochs[-1].terms) == terms
+def test_the_objective_says_what_is_told(cube, tmp_path, objective, lead, terms, parts):
+    checks = _checks(_training(cube, tmp_path / "m.pt", objective=objective, lead=lead, updates=2))
+    assert set(checks[-1].terms) == terms
+    assert len(checks) == (3 if terms else 1)
+    assert read_checkpoint(tmp_path / "m.pt").encoder["subspace.axes"].shape[1] == parts
+
+
+def test_modes_are_uncorrelated_over_the_training_period(cube, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SETTLING_WINDOWS", 3)  # too few: the best network is settled at the end
+    path = tmp_path / "m.pt"
+    _checks(_training(cube, path, lr=0.02))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.record["best_update"] > 0
+    z = np.concatenate(
+        [rows.embedding for rows in Embedder(checkpoint, cube, CPU, batch=None, attention=False).run(0, 96)]
+    )
+    covariance = np.cov(z.T.astype(float))
+    np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=2e-3 * covariance.max())
+    assert (np.diff(np.diag(covariance)) < 0).all()
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +197,11 @@ def test_the_objective_says_what_is_decoded(cube, tmp_path, objective, lead, ter
     [
         {"lr": 1e-4},
         {"weight_decay": 5.0},
-        {"points": 8},
+        {"dropout": 0.9},
+        {"lead": (1, 3)},
+        {"lead_weight": (1.0, 9.0)},
+        {"eof_share": 0.5, "embedding": 1},
+        {"objective": "forecast"},
         {"batch": 3},
         {"hidden": 8},
         {"kernel_size": 5},
@@ -179,8 +225,8 @@ def test_every_setting_changes_what_is_trained(make_cube, tmp_path, option):
     trained = []
     for number, options in enumerate(({}, option)):
         path = tmp_path / f"{number}.pt"
-        epochs = _epochs(_training(cube, path, **{"batch": 2, "epochs": 1} | options))
-        assert np.isfinite(epochs[-1].training_loss)
+        checks = _checks(_training(cube, path, **{"batch": 2, "updates": 2} | options))
+        assert np.isfinite(checks[-1].training_loss)
         trained.append(read_checkpoint(last_path(path)).encoder)
     one, two = trained
     assert {n: t.shape for n, t in one.items()} != {n: t.shape for n, t in two.items()} or any(

@@ -2,21 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.fit.objective import Objective
-from faconv_cli.nn.decoder import PointDecoder
+from faconv_cli.fit.objective import Objective, Products
 from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.windows.dataset import Batch
 from faconv_cli.windows.plan import Window
 
 SHAPE = (4, 5)
-
-
-class _Zero(torch.nn.Module):
-    """An encoder that always gives zero: the decoded field is then that of the decoder's mean."""
-
-    def forward(self, x, valid, year, day, domain):
-        z = x.new_zeros(*x.shape[:2], 2)
-        return type("Encoding", (), {"z": z})
 
 
 @pytest.fixture
@@ -35,69 +27,75 @@ def domain():
     )
 
 
-def _batch(steps=9, windows=2, channels=2):
+class _Corrected(SubspaceEncoder):
+    """A linear encoder whose correction is known: 0.1 at each lead and EOF."""
+
+    def forward(self, *args, **kwargs):
+        encoding = super().forward(*args, **kwargs)
+        return encoding._replace(correction=torch.full_like(encoding.linear, 0.1))
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(2)
+    encoder = _Corrected(None, 2, 2, 3, SHAPE, 2)
+    torch.nn.init.normal_(encoder.eofs.on_x)
+    torch.nn.init.normal_(encoder.propagators)
+    return encoder
+
+
+def _batch(steps=11, windows=2, channels=2):
     rng = torch.Generator().manual_seed(1)
     x = torch.randn(windows, steps, channels, *SHAPE, generator=rng)
-    spans = tuple(Window(0, 8, 3, 3, 9) for _ in range(windows))
-    return Batch(
-        x,
-        torch.ones_like(x, dtype=torch.bool),
-        torch.zeros(windows, steps),
-        torch.zeros(windows, steps),
-        spans,
-    )
+    spans = tuple(Window(0, 8, 3, 3, 11) for _ in range(windows))
+    valid, phase = torch.ones_like(x, dtype=torch.bool), torch.zeros(windows, steps)
+    return Batch(x, valid, phase, phase, spans)
 
 
-def _loss(batch, domain, targets=(0, 1), points=4000, seed=2):
-    objective = Objective(targets, points, 8)
-    decoder = PointDecoder(2, 2, len(targets), SHAPE, 5)
-    return objective(_Zero(), decoder, batch, domain, torch.Generator().manual_seed(seed)).detach()
+def _objective(domain):
+    return Objective((1, 3), 8, domain.area.sum().expand(2))
 
 
-def test_the_loss_is_the_area_weighted_mean_square_of_the_counted_rows(domain):
+def test_the_products_are_those_of_the_counted_rows(encoder, domain):
     batch = _batch()
-    area = domain.area.double().numpy()
-    x = batch.x.double().numpy()
-    expected = [((x[:, 3 + lead : 8 + lead] ** 2) * area).sum((3, 4)).mean((0, 1)).mean() for lead in (0, 1)]
-    np.testing.assert_allclose(_loss(batch, domain).numpy(), expected, rtol=0.02)
+    found = _objective(domain)(encoder, batch, domain)
+    p = torch.einsum("btcyx,kcyx,yx->btk", batch.x, encoder.eofs.on_x[0], domain.area).double().numpy()
+    for number, lead in enumerate((1, 3)):
+        linear = p[:, 3:8] @ encoder.propagators[number].double().numpy()
+        rest = p[:, 3 + lead : 8 + lead] - linear
+        expected = [(rest**2).sum(-1).mean(), (0.1 * rest).sum(-1).mean(), 3 * 0.01, 10]
+        np.testing.assert_allclose([part[number] for part in found], expected, rtol=1e-4)
 
 
-def test_rows_of_the_warm_up_do_not_count(domain):
-    batch = _batch()
-    before = _loss(batch, domain, (0,))
+def test_errors_and_confidence_are_those_of_least_squares():
+    found = Products(*torch.tensor([[4.0, 4.0, 4.0], [2.0, -1.0, 9.0], [4.0, 4.0, 4.0], [5.0, 5.0, 5.0]]))
+    torch.testing.assert_close(found.confidence(), torch.tensor([0.5, 0.0, 1.0]))
+    torch.testing.assert_close(found.errors(found.confidence()), torch.tensor([3.0, 4.0, -10.0]))
+    assert not Products(*torch.zeros(4, 2)).confidence().any()
+
+
+def test_rows_of_the_warm_up_do_not_count(encoder, domain):
+    objective, batch = _objective(domain), _batch()
+    before = objective(encoder, batch, domain).linear
     batch.x[:, :3] += 50
-    assert torch.equal(_loss(batch, domain, (0,)), before)
+    torch.testing.assert_close(objective(encoder, batch, domain).linear, before)
     batch.x[:, 3] += 50
-    assert _loss(batch, domain, (0,)) > before + 10
+    assert (objective(encoder, batch, domain).linear > before + 10).all()
 
 
-def test_missing_values_and_points_never_valid_do_not_count(domain):
+def test_a_field_with_little_of_it_is_no_target(encoder, domain):
+    objective, batch = _objective(domain), _batch()
+    batch.valid[:, 8:, 1] = False  # beyond the window: seen as targets alone
+    found = objective(encoder, batch, domain)
+    np.testing.assert_array_equal(found.rows, [8, 4])
+    batch.x[:, 8:] += 50
+    torch.testing.assert_close(objective(encoder, batch, domain).linear, found.linear)
+
+
+def test_a_channel_with_values_at_few_points_is_measured_by_those(domain):
+    few = torch.tensor([1.0, 0.2]) * domain.area.sum()
+    encoder = SubspaceEncoder(None, 2, 2, 3, SHAPE, 2)
     batch = _batch()
-    before = _loss(batch, domain, (0,))
-    batch.x[..., 0, :] += 50
-    assert torch.equal(_loss(batch, domain, (0,)), before)
-    batch.x[..., 2, 2] += 50
-    batch.valid[..., 2, 2] = False
-    assert _loss(batch, domain, (0,)) < 5
-
-
-def test_channels_weigh_the_same_however_much_of_them_is_missing(domain):
-    batch = _batch()
-    batch.x[:, :, 0], batch.x[:, :, 1] = 2.0, 0.0
-    batch.valid[:, :, 0, :, 1:] = False
-    assert float(_loss(batch, domain, (0,))[0]) == pytest.approx(2.0)
-
-
-def test_windows_that_fill_up_a_batch_do_not_count(domain):
-    batch = _batch()
-    batch.x[1] += 50
-    alone = Batch(batch.x, batch.valid, batch.year_fraction, batch.day_fraction, batch.windows[:1])
-    assert float(_loss(alone, domain, (0,))[0]) < 2
-
-
-def test_more_points_estimate_the_loss_better(domain):
-    batch = _batch()
-    few, many = (
-        [float(_loss(batch, domain, (0,), points, seed)[0]) for seed in range(20)] for points in (2, 200)
-    )
-    assert np.std(many) < np.std(few) / 3
+    batch.valid[:, :, 1, :, 1:] = False
+    assert (Objective((1, 3), 8, few)(encoder, batch, domain).rows == 10).all()
+    assert (_objective(domain)(encoder, batch, domain).rows == 0).all()

@@ -63,7 +63,7 @@ def test_a_default_plan_can_be_trained_or_is_refused(new_path, runs, shape, land
         return
     prepared = prepare(cube, config)
     assert shown.pop("notes") == list(prepared.cube.notes[len(cube.notes) :])
-    assert shown == plan_summary(prepared.cube, prepared.config, np.prod(shape) - land)
+    assert shown == plan_summary(prepared.cube, prepared.config)
     assert prepared.training_windows(np.random.default_rng(0), 1)
     tiling = prepared.config.tiling
     assert 0 <= tiling.burn_in < tiling.window
@@ -74,9 +74,9 @@ def test_a_default_plan_can_be_trained_or_is_refused(new_path, runs, shape, land
 @pytest.mark.parametrize("shape", [(2, 2), (5, 7)])
 def test_what_is_planned_for_a_small_record_is_trained(tmp_path, runs, shape):
     cube = open_record([str(_write(tmp_path / "r.nc", runs, shape))], RunConfig().data)
-    config = RunConfig.build(None, {"epochs": 1, "hidden": 4, "bottleneck": 4})
+    config = RunConfig.build(None, {"updates": 2, "hidden": 4, "bottleneck": 4})
     training = Training(prepare(cube, config), tmp_path / "m.pt", torch.device("cpu"))
-    assert list(training.run())[-1].epoch == 1
+    assert [*training.run()][-1].update == training.planned_updates
 
 
 def test_a_note_says_which_defaults_gave_way_and_what_is_left_out(tmp_path):
@@ -108,17 +108,6 @@ def test_an_embedding_counts_the_points_that_hold_values(tmp_path):
     assert prepare(cube, RunConfig()).config.encoder.embedding == 4
 
 
-def test_more_points_than_the_grid_has_are_all_of_them_and_told(tmp_path):
-    cube = open_record([str(_write(tmp_path / "r.nc", (60,), (5, 7), land=5))], RunConfig().data)
-    asked = RunConfig.build(None, {"points": 100})
-    assert plan_training(cube, asked).notes == (
-        "--points 100: the grid has 35 with values, which are all decoded.",
-    )
-    assert "the grid has 30 with values" in prepare(cube, asked).cube.notes[-1]
-    assert plan_training(cube, RunConfig.build(None, {"points": 20})).notes == ()
-    assert plan_training(cube, RunConfig()).notes == ()
-
-
 def test_what_memory_does_to_a_batch_is_told(make_cube):
     cube = make_cube(420, 1, (20, 30))
     many = replace(
@@ -126,11 +115,8 @@ def test_what_memory_does_to_a_batch_is_told(make_cube):
         fields=xr.DataArray(np.zeros((420, 250, 20, 30), "f4"), dims=cube.fields.dims),
         channels=cube.channels * 250,
     )
-    long = {"window": 330, "validation": "0", "lead": (1, 2, 3, 4, 5, 6), "anomaly": "none"}
+    long = {"window": 400, "validation": "0", "lead": (1, 2), "anomaly": "none", "hidden": 128, "batch": 4}
     plan = plan_training(many, RunConfig.build(None, long))
-    assert (plan.config.fit.batch, plan.config.fit.points) == (1, 256)
-    assert plan.notes[-1] == "--points 256: with 512 one window would need more than 4.00 GiB."
-    asked = plan_training(many, RunConfig.build(None, {**long, "batch": 2, "points": 300}))
-    assert asked.config.fit.batch == 2
-    assert "A batch of 2 windows needs about" in asked.notes[-1]
+    assert plan.config.fit.batch == 4
+    assert "A batch of 4 windows needs about" in plan.notes[-1]
     assert not plan_training(cube, RunConfig()).notes

@@ -16,7 +16,7 @@ SMALL = {
     "teacher_forced": 6,
     "hidden": 6,
     "batch": 4,
-    "epochs": 1,
+    "updates": 2,
     "anomaly": "monthly",
     "validation": "0.1",
 }

@@ -99,6 +99,6 @@ def test_fields_come_back_in_physical_units_with_the_climatology_of_their_time(c
 def test_a_checkpoint_of_another_task_is_refused(checkpoint, cube, trained):
     with pytest.raises(CheckpointError, match="trained to forecast"):
         Embedder(checkpoint, cube, CPU, batch=1, attention=False)
-    other = trained(cube, task="embed", teacher_forced=None, bottleneck=4, embedding=4, points=16, epochs=0)
+    other = trained(cube, task="embed", teacher_forced=None, bottleneck=4, embedding=4, updates=0)
     with pytest.raises(CheckpointError, match="trained to embed"):
         _run(other, cube)

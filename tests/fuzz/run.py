@@ -29,7 +29,7 @@ MOST_MEMORY = 4 * 2**30
 INPUT_ERROR, CHECKPOINT_ERROR = 3, 4
 TINY = (
     *("--window", "4", "--burn-in", "1", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
-    *("--epochs", "1", "--points", "8", "--batch", "2", "--threads", "1", "--anomaly", "none"),
+    *("--updates", "2", "--batch", "2", "--threads", "1", "--anomaly", "none"),
     *("--attention-every", "1"),
 )
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
 from faconv_cli.nn.faconvlstm import FAConvLSTM2d
 from faconv_cli.nn.seasonal import TemporalAttention
 
@@ -10,15 +10,24 @@ f64 = {"dtype": torch.float64}
 
 def _encoder(channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", season=True, sub_daily=False):
     torch.manual_seed(0)
-    layer = FAConvLSTM2d(
-        channels + 1 if patch == 1 else 4, 6, bottleneck=4, attention_every=2, padding=padding
-    )
-    temporal = TemporalAttention(4, 10 if sub_daily else 8, heads=2, span=span)
+    seen = seen_channels(channels, 0, sub_daily=sub_daily)
+    layer = FAConvLSTM2d(seen if patch == 1 else 4, 6, bottleneck=4, attention_every=2, padding=padding)
     encoder = SubspaceEncoder(
-        layer, channels, 4, nodes, temporal, season=season, sub_daily=sub_daily, patch=patch, stem=4
+        layer,
+        channels,
+        4,
+        6,
+        nodes,
+        2,
+        TemporalAttention(6, 10 if sub_daily else 8, heads=2, span=span),
+        season=season,
+        sub_daily=sub_daily,
+        patch=patch,
+        stem=4,
     ).double()
-    for parameter in encoder.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
+    fitted = [encoder.eofs.on_x, encoder.eofs.mean, encoder.propagators, *encoder.subspace.buffers()]
+    for tensor in (*encoder.parameters(), *fitted[:-1]):
+        torch.nn.init.normal_(tensor, std=0.3)
     return encoder.eval()
 
 
@@ -45,13 +54,47 @@ def test_a_window_does_not_see_the_others_of_its_batch(make_domain):
     torch.testing.assert_close(encoder(*window, domain).z[1], whole[1])
 
 
-def test_untrained_the_embedding_is_that_of_the_patterns_on_x(make_domain):
-    encoder, domain = _encoder(), make_domain(6, 8)
+def test_untrained_the_embedding_is_the_linear_analysis(make_domain):
+    encoder, domain, window = _encoder(), make_domain(6, 8), _window()
     torch.nn.init.zeros_(encoder.temporal.out.weight)
-    torch.nn.init.zeros_(encoder.patterns.on_h)
-    window = _window()
-    expected = torch.einsum("btcyx,dcyx,yx->btd", window[0], encoder.patterns.on_x, domain.area)
-    torch.testing.assert_close(encoder(*window, domain).z, expected + encoder.patterns.bias)
+    torch.nn.init.zeros_(encoder.correction.weight)
+    now = torch.einsum("btcyx,kcyx,yx->btk", window[0], encoder.eofs.on_x[0], domain.area)
+    now = now - encoder.eofs.mean[0]
+    parts = torch.stack([now, *(now @ A for A in encoder.propagators)], dim=2) - encoder.subspace.mean
+    expected = torch.einsum("btpk,dpk->btd", parts, encoder.subspace.axes)
+    encoding = encoder(*window, domain)
+    torch.testing.assert_close(encoding.z, expected)
+    assert not encoding.correction.any()
+
+
+def test_a_lead_is_corrected_as_far_as_it_is_trusted(make_domain):
+    encoder, domain, window = _encoder(), make_domain(6, 8), _window()
+    encoder.confidence.copy_(torch.tensor([0.0, 0.25]))
+    encoding = encoder(*window, domain)
+    forecasts = encoder.forecasts(encoding)
+    torch.testing.assert_close(forecasts[:, :, 0], encoding.linear[:, :, 0])
+    torch.testing.assert_close(
+        forecasts[:, :, 1], encoding.linear[:, :, 1] + 0.25 * encoding.correction[:, :, 1]
+    )
+    z = encoder.canonical(encoding.now, forecasts) - encoder.subspace.centre()
+    torch.testing.assert_close(encoding.z, z)
+
+
+def test_without_the_field_now_an_embedding_tells_the_leads_alone(make_domain):
+    encoder, domain = SubspaceEncoder(None, 2, 3, 4, (6, 8), 2, now=False).double(), make_domain(6, 8)
+    torch.nn.init.normal_(encoder.eofs.on_x)
+    torch.nn.init.normal_(encoder.propagators)
+    encoding = encoder(*_window(), domain)
+    assert encoder.subspace.axes.shape == (3, 2, 4)
+    torch.testing.assert_close(encoder.parts(encoding.now, encoding.linear), encoding.linear)
+
+
+def test_dropout_leaves_channels_out_in_training_alone(make_domain):
+    domain, window, encoder = make_domain(6, 8), _window(), _encoder()
+    encoder.drop.p = 0.5
+    torch.testing.assert_close(encoder(*window, domain).z, encoder(*window, domain).z, rtol=0, atol=0)
+    encoder.train()
+    assert not torch.allclose(encoder(*window, domain).z, encoder(*window, domain).z)
 
 
 def test_the_season_changes_the_embedding_unless_it_is_left_out(make_domain):
@@ -75,7 +118,7 @@ def test_tiles_add_up_to_the_embedding_before_the_temporal_attention(make_domain
     domain = make_domain(8, 16, (4, 4), tile=8, halo=2)
     encoding = encoder(*_window(h=8, w=16), domain)
     assert encoding.tiles.shape == (2, 6, domain.tiles, 4)
-    torch.testing.assert_close(encoding.tiles.sum(2) + encoder.patterns.bias, encoding.z)
+    torch.testing.assert_close(encoding.tiles.sum(2) - encoder.subspace.centre(), encoding.z)
 
 
 def test_missing_values_change_nothing_but_the_mask(make_domain):
@@ -109,7 +152,8 @@ def test_the_globe_may_be_cut_anywhere(make_domain):
     encoder = _encoder(nodes=(1, 1), padding="longitude")
     domain = make_domain(6, 8, (1, 1), periodic=True)
     even = torch.full_like(domain.area, 1 / 48)
-    domain = type(domain)(**{**vars(domain), "area": even})
+    here = torch.zeros_like(domain.coordinates)  # where a point lies would tell it
+    domain = type(domain)(**{**vars(domain), "area": even, "coordinates": here})
     x, valid, year, day = _window()
     rolled = encoder(x.roll(3, -1), valid.roll(3, -1), year, day, domain).z
     torch.testing.assert_close(rolled, encoder(x, valid, year, day, domain).z)

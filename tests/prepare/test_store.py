@@ -26,7 +26,7 @@ BANDS = (400, 1, 8)
 LITTLE = 2**17  # bytes of memory: several pieces
 QUICK = [
     *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
-    *("--epochs", "0", "--points", "8", "--batch", "2", "--threads", "1"),
+    *("--updates", "0", "--batch", "2", "--threads", "1"),
 ]
 
 

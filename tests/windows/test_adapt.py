@@ -19,8 +19,8 @@ def test_a_long_record_keeps_all_defaults_and_nothing_is_said():
     ("training", "window", "burn_in", "every", "embedding"),
     [
         ((24,), 24, 8, 4, 12),
-        ((19,), 19, 6, 4, 8),
-        ((10,), 10, 3, 4, 4),
+        ((19,), 19, 6, 4, 9),
+        ((10,), 10, 3, 4, 5),
         ((8,), 8, 2, 4, 4),
         ((4,), 4, 1, 3, 2),
         ((3,), 3, 1, 2, 1),
@@ -64,9 +64,15 @@ def test_an_embedding_has_no_more_numbers_than_a_field():
     assert config.encoder.embedding == 6
     assert "--embedding 6" in notes[0]
     config, _ = _adapt(values=1)
-    assert (config.encoder.embedding, config.encoder.attention_heads) == (1, 1)
-    config, _ = _adapt(values=7, attention_heads=4)
-    assert (config.encoder.embedding, config.encoder.attention_heads) == (4, 4)
+    assert config.encoder.embedding == 1
+
+
+def test_leads_beyond_the_longest_run_are_left_out():
+    config, notes = _adapt((12, 12, 12), burn_in=8)
+    assert config.fit.lead == (1, 2, 3)
+    assert "--lead 1,2,3" in notes[0]
+    assert _adapt((12,), burn_in=8, lead=(1, 5))[0].fit.lead == (1, 5)
+    assert _adapt((12,), burn_in=8, lead_weight=(1.0,) * 4)[0].fit.lead == (1, 2, 3, 5)
 
 
 def test_where_no_step_has_a_next_one_the_field_now_is_asked_for():
@@ -87,7 +93,7 @@ def test_a_forecast_has_room_in_the_validation_period_and_something_to_forecast(
 
 def test_eofs_keep_their_window_and_count_the_rows_they_have():
     config, notes = _adapt((10, 10), encoder="eof", window=8)
-    assert (config.tiling.window, config.tiling.burn_in, config.encoder.embedding) == (8, 7, 2)
+    assert (config.tiling.window, config.tiling.burn_in, config.encoder.embedding) == (8, 7, 3)
     assert "--embedding 2" in notes[0]
 
 

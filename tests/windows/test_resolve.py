@@ -30,13 +30,14 @@ def test_the_plan_names_windows_tiles_patch_memory_and_bytes(make_cube):
     told = plan_summary(make_cube(80), config)
     assert told["windows"] == "5 of 24 steps every 16, burn-in 8"
     assert told["tiles"] == "4 of 5 x 5 points"
-    assert told["embedding"] == "16 numbers per time step"
-    assert told["points"] == "all 48 of 48 decoded of a field in training"
+    leads = "leads of 1, 2, 3, 5 time steps"
+    assert told["embedding"] == f"16 numbers per time step, of the field now and {leads}"
+    assert told["training"] == "600 updates by 3 windows"
     assert "3 windows a batch" in told["memory"]
     assert "for the record" in told["memory"]
     assert told["bytes to read"] == "0.0 MiB a pass (the record has 0.0 MiB as float32)"
-    few = plan_summary(make_cube(80), _resolve((6, 8), 2, points=10))
-    assert few["points"] == "10 of 48 decoded of a field in training"
-    land = plan_summary(make_cube(80), _resolve((6, 8), 2), 30)
-    assert land["points"] == "all 30 of 30 decoded of a field in training"
-    assert "points" not in plan_summary(make_cube(80), _resolve((6, 8), 2, task="forecast"))
+    now = plan_summary(make_cube(80), _resolve((6, 8), 2, objective="reconstruct"))
+    assert now["embedding"] == "16 numbers per time step, of the field now"
+    ahead = plan_summary(make_cube(80), _resolve((6, 8), 2, objective="forecast", lead=(2,)))
+    assert ahead["embedding"] == "16 numbers per time step, of leads of 2 time steps"
+    assert "embedding" not in plan_summary(make_cube(80), _resolve((6, 8), 2, task="forecast"))
