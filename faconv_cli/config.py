@@ -278,8 +278,10 @@ class FitConfig(_Config):
     lead_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
         None, description="Weights of the leads, where the field now has 1. Default: 1 each."
     )
-    updates: NonNegativeInt = Field(
-        600, description="Updates of the weights; 0 keeps the linear analysis that training starts from."
+    updates: NonNegativeInt | None = Field(
+        None,
+        description="Updates of the weights; 0 keeps the linear analysis that training starts from. Default: "
+        "three for ten training steps, at least 60 and at most 600.",
     )
     batch: PositiveInt | None = Field(
         None, description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB."

@@ -166,9 +166,7 @@ def test_a_newer_format_and_a_missing_part_are_named(checkpoint, tmp_path):
     with pytest.raises(CheckpointError, match="checkpoint format 3"):
         read_checkpoint(tmp_path / "new.pt")
     torch.save(contents | {"version": 1}, tmp_path / "old.pt")
-    with pytest.raises(
-        CheckpointError, match=r"format 1.*reads format 2.*that wrote it, or train"
-    ):
+    with pytest.raises(CheckpointError, match=r"format 1.*reads format 2.*that wrote it, or train"):
         read_checkpoint(tmp_path / "old.pt")
     del contents["arrays"]
     torch.save(contents, tmp_path / "part.pt")

@@ -163,9 +163,14 @@ class TimeAxis:
 
     @cached_property
     def year_fraction(self) -> npt.NDArray[np.float64]:
-        """(t,) in [0, 1): days since the year began over the length of that year, both of the calendar."""
+        """(t,) in [0, 1): days since the year began over the length of that year, both of the calendar.
+
+        A month is stamped at its beginning, its middle or its end; its place is its middle in any case.
+        """
         if not self.dated:
             return np.zeros(len(self))
+        if self.step == "1 month":
+            return np.asarray((self.month - 0.5) / 12, np.float64)
         if self.values.dtype.kind == "M":
             start = self.values.astype("datetime64[Y]")
             length = (start + 1).astype("datetime64[ns]") - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.memory import EXACT_NUMBERS
 from faconv_cli.windows.plan import Segments
+
+BLOCKS = 5  # that a fit is tried on
+SHRINKAGES = (0.0, *np.logspace(-4, 2, 13))  # of the mean variance of a component
+FEWEST_PAIRS = 20  # of time steps, below which components persist, damped
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +52,7 @@ class Eofs:
         """Fit PC(t + lead) = PC(t) A by regression over pairs without a gap: A (d, d).
 
         The linear inverse model of Penland and Sardeshmukh (1995), shrunk towards the damped persistence of
-        each component the more, the fewer pairs there are.
+        each component: how much, is what forecasts blocks of the pairs best that the fit has not seen.
         """
         row_of = {int(step): row for row, step in enumerate(self.steps)}
         pairs = [
@@ -58,13 +63,48 @@ class Eofs:
         ]
         now, later = np.array(pairs or [(0, 0)]).T
         x, y = self.components[now], self.components[later]
-        gram, cross = x.T @ x, x.T @ y
+        blocks = [
+            _Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)
+        ]
+        whole = _sum(blocks)
+        if len(x) < FEWEST_PAIRS:
+            return whole.fit(SHRINKAGES[-1])
+        rest = [_sum([*blocks[:number], *blocks[number + 1 :]]) for number in range(len(blocks))]
+        errors = [
+            sum(block.error(others.fit(shrinkage)) for block, others in zip(blocks, rest, strict=True))
+            for shrinkage in SHRINKAGES
+        ]
+        return whole.fit(SHRINKAGES[int(np.argmin(errors))])
+
+
+class _Pairs(NamedTuple):
+    """Sums over pairs of rows x and y (n, d): x'x, x'y, and the sum of y squared."""
+
+    gram: np.ndarray
+    cross: np.ndarray
+    squares: float
+
+    @classmethod
+    def of(cls, x: np.ndarray, y: np.ndarray) -> _Pairs:
+        return cls(x.T @ x, x.T @ y, float((y**2).sum()))
+
+    def fit(self, shrinkage: float) -> np.ndarray:
+        """Regress y on x, shrunk by so many times the mean variance of x."""
         # a component may stand still in all pairs
-        variance = np.maximum(np.diag(gram), 1e-12 * np.trace(gram) + 1e-30)
-        persistence = np.diag(np.diag(cross) / variance)
-        shrinkage = len(gram) / len(pairs or [0]) * np.diag(variance)
-        propagator: np.ndarray = np.linalg.solve(gram + shrinkage, cross + shrinkage @ persistence)
-        return propagator
+        variance = np.maximum(np.diag(self.gram), 1e-12 * np.trace(self.gram) + 1e-30)
+        persistence = np.diag(np.diag(self.cross) / variance)
+        ridge = np.eye(len(self.gram)) * shrinkage * variance.mean()
+        return np.asarray(np.linalg.solve(self.gram + ridge, self.cross + ridge @ persistence))
+
+    def error(self, propagator: np.ndarray) -> float:
+        """Sum of squares of y - x A."""
+        explained = 2 * (propagator * self.cross).sum() - (propagator * (self.gram @ propagator)).sum()
+        return self.squares - float(explained)
+
+
+def _sum(pairs: list[_Pairs]) -> _Pairs:
+    grams, crosses, squares = zip(*pairs, strict=True)
+    return _Pairs(np.sum(grams, axis=0), np.sum(crosses, axis=0), sum(squares))
 
 
 def fit_eofs(

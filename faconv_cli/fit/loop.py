@@ -112,7 +112,7 @@ class Training:
         self._model = self._task.model.to(device)
         self._domain = domain.to(device)
         self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
-        self._planned = self._fit.updates if self._task.targets else 0
+        self._planned = (self._fit.updates or 0) if self._task.targets else 0
         self._optimizer = make_optimizer(self._model, self._fit.lr or 1.0, self._fit.weight_decay)
         self._schedule = LambdaLR(self._optimizer, lambda step: learning_rate_share(step, self._planned))
         self._update, self._best, self._best_update = 0, math.inf, 0

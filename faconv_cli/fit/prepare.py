@@ -19,7 +19,7 @@ from faconv_cli.windows.layout import tiles_of
 from faconv_cli.windows.memory import TRAINING_BYTES, training_bytes
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Window, clip_segments, plan_windows, training_windows
-from faconv_cli.windows.resolve import resolve
+from faconv_cli.windows.resolve import default_updates, resolve
 
 FEWEST_HELD_OUT = 6  # steps of a window of frames to validate forecasts on
 
@@ -212,6 +212,9 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
     held_out = [end - begin for begin, end in _held_out(cube.time, split)]
     valid = np.ones((cube.shape[1], *cube.grid.shape)) if valid is None else valid
     config, adapted = adapt(config, Sizes(runs, held_out, int(np.count_nonzero(valid))))
+    if config.fit.updates is None:
+        updates = default_updates(len(split.training_steps))
+        config = config.model_copy(update={"fit": config.fit.model_copy(update={"updates": updates})})
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
     notes += _memory_notes(cube, config)
     tiling = config.tiling

@@ -17,6 +17,7 @@ from faconv_cli.windows.plan import (
     plan_windows,
 )
 
+FEWEST_UPDATES, MOST_UPDATES, UPDATES_PER_STEP = 60, 600, 0.3
 LEARNING_RATES = {"embed": 0.01, "forecast": 0.003}
 EOF_ROWS = 64
 STEPS_PER_EOF = 10
@@ -73,6 +74,11 @@ def _resolve_eofs(config: RunConfig) -> RunConfig:
             "fit": config.fit.model_copy(update={"updates": 0}),
         }
     )
+
+
+def default_updates(steps: int) -> int:
+    """Give the updates that a training on ``steps`` time steps has; more on few would learn them by heart."""
+    return min(max(round(UPDATES_PER_STEP * steps), FEWEST_UPDATES), MOST_UPDATES)
 
 
 def most_eofs(config: RunConfig, steps: int, values: int) -> int:

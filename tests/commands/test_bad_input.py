@@ -175,7 +175,7 @@ def _assert_short(err):
         ("train good.nc -o NEW/m.pt", 5, "is not a folder"),
         ("train good.nc -o NEW --window 12 --burn-in 4 --attention-every 9", 2, "leaves 8 rows"),
         ("train good.nc -o NEW --window 12 --burn-in 4 --lead 30", 3, "--lead 30"),
-        ("train good.nc -o NEW --embedding 5", 2, "not a multiple of 2 heads"),
+        ("train good.nc -o NEW --lead 1,2 --lead-weight 1", 2, "1 lead weights for 2 leads"),
         ("train good.nc -o NEW --window 12 --burn-in 4 --embedding 48", 3, "an embedding of 48"),
         ("train good.nc -o NEW --seed 4294967296", 2, "fit.seed"),
         ("train good.nc -o NEW --lead ,", 2, "fit.lead"),

@@ -80,7 +80,7 @@ def test_a_record_can_grow(planted, checkpoint, embedding, run, tmp_path):
 
 def test_metrics_lie_beside_the_checkpoint(checkpoint):
     lines = checkpoint.with_suffix(".metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    assert [json.loads(line)["update"] for line in lines] == [0, 1, 2]
     assert checkpoint.with_name("m.last.pt").exists()
 
 
@@ -138,8 +138,8 @@ def test_settings_come_from_a_file_and_options_override_it(planted, run, tmp_pat
 
 
 def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path):
-    short = ["--time-range", "2000-01:2000-04", *QUICK, "--batch", 4, "--points", 32]
-    arguments = ["train", planted, *short, "--updates", 24, "--patience", 100, "--threads", 1]
+    short = ["--time-range", "2000-01:2000-04", *QUICK, "--batch", 4]
+    arguments = ["train", planted, *short, "--updates", 240, "--threads", 1]
     stopped = subprocess.Popen(
         [sys.executable, "-m", "faconv_cli", *map(str, [*arguments, "-o", tmp_path / "m.pt"])],
         stderr=subprocess.PIPE,
@@ -157,7 +157,9 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
     faconv(*arguments, "-o", tmp_path / "m.pt", "--resume", check=0)
     faconv(*arguments, "-o", tmp_path / "whole.pt", check=0)
     assert (tmp_path / "m.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
-    assert [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()] == list(range(13))
+    assert [json.loads(line)["update"] for line in metrics.read_text().splitlines()] == list(
+        range(0, 241, 20)
+    )
 
 
 @pytest.mark.parametrize(
