@@ -11,6 +11,9 @@ from torch.optim import AdamW
 
 WARM_UP_SHARE = 0.1
 SLOWEST_AVERAGE = 0.99
+# the gradients of the recurrent layer grow a hundredfold once its output counts: a long memory of the small
+# ones would make steps so large that gates saturate
+BETAS = (0.9, 0.95)
 
 
 def learning_rate_share(step: int, planned_steps: int) -> float:
@@ -32,4 +35,4 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
     decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     kept = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return AdamW(groups, lr=lr)
+    return AdamW(groups, lr=lr, betas=BETAS)
