@@ -49,8 +49,19 @@ def command(
         ),
     ] = None,
     method: Annotated[
-        Literal["kmeans", "gmm", "ward", "hdbscan"] | None,
-        typer.Option(help="How to cluster; hdbscan finds the number itself. Default: kmeans."),
+        Literal["kmeans", "gmm", "hmm", "ward", "hdbscan"] | None,
+        typer.Option(
+            help="How to cluster; hmm is a hidden Markov model, which minds the order of the steps; hdbscan "
+            "finds the number itself. Default: kmeans."
+        ),
+    ] = None,
+    modes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Cluster the first so many modes of the embedding. Default: all; with hmm as many as "
+            "held-out steps ask for; with --assign as in the regime file.",
+        ),
     ] = None,
     season: Annotated[
         str | None,
@@ -106,7 +117,9 @@ def command(
     check_output(output, overwrite=overwrite, inputs=inputs)
     if figure:
         check_figure(figure, overwrite=overwrite)
-    found = _regimes(embedding, assign, clusters=clusters, method=method, season=season, seed=seed)
+    found = _regimes(
+        embedding, assign, clusters=clusters, method=method, modes=modes, season=season, seed=seed
+    )
     if data:
         settings = DataConfig(
             time_dim=time_dim,
@@ -139,6 +152,7 @@ def _regimes(
     *,
     clusters: str | None,
     method: str | None,
+    modes: int | None,
     season: str | None,
     seed: int | None,
 ) -> Regimes:
@@ -153,14 +167,19 @@ def _regimes(
     numbers = None if clusters is None else parse_clusters(clusters)
     if assign is None:
         return find_regimes(
-            read_embedding(path), method=method or "kmeans", clusters=numbers, season=months, seed=seed or 0
+            read_embedding(path),
+            method=method or "kmeans",
+            clusters=numbers,
+            season=months,
+            seed=seed or 0,
+            modes=modes,
         )
-    given = {"-k": clusters, "--method": method, "--seed": seed}
+    given = {"-k": clusters, "--method": method, "--modes": modes, "--seed": seed}
     if extra := [name for name, value in given.items() if value is not None]:
         raise UsageError(
             f"--assign with {', '.join(extra)}",
             wanted="assigned regimes are not fitted anew",
-            do=f"leave out {'--assign' if len(extra) == 3 else ', '.join(extra)}",
+            do=f"leave out {'--assign' if len(extra) == len(given) else ', '.join(extra)}",
         )
     return assign_regimes(read_embedding(path), read_known(assign), months if season else None)
 
@@ -205,6 +224,17 @@ def _show(report: dict[str, Any]) -> None:
             for number, row in zip(numbers, report["transition"], strict=True)
         ],
     )
+    if report["model"]:
+        console.table(
+            "Spells by the hidden Markov model",
+            ["regime", f"expected duration (steps of {step})", *(f"to {number}" for number in numbers)],
+            [
+                [number, _text(duration, ".2f"), *(_text(value, ".2f") for value in row)]
+                for number, duration, row in zip(
+                    numbers, report["model"]["expected_duration"], report["model"]["transition"], strict=True
+                )
+            ],
+        )
     _show_separation(report["separation"])
     if report["criterion"]:
         _show_criterion(report["criterion"])

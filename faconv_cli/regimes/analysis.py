@@ -20,6 +20,7 @@ from faconv_cli.regimes.cluster import (
     RegimeModel,
     by_frequency,
     fit_regimes,
+    one_thread,
 )
 from faconv_cli.regimes.composites import (
     MAX_INPUT_NUMBERS,
@@ -31,6 +32,7 @@ from faconv_cli.regimes.composites import (
     match_steps,
 )
 from faconv_cli.regimes.embedding import Embedding
+from faconv_cli.regimes.hmm import choose_modes, follows_among
 from faconv_cli.regimes.rednoise import steps_apart
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.significance import T_TEST, red_noise_regimes
@@ -64,6 +66,7 @@ class KnownRegimes:
         source: path of the file.
         time: of its steps.
         labels: (t,) of its steps, as in `Regimes`.
+        embedding_modes: number of modes of the embedding, of which the model may use the first few.
     """
 
     model: RegimeModel
@@ -72,6 +75,7 @@ class KnownRegimes:
     source: str
     time: TimeAxis
     labels: np.ndarray
+    embedding_modes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +83,13 @@ class Regimes:
     """Labels of an embedding's steps and what there is to say about them.
 
     Attributes:
-        embedding: what was labelled.
+        embedding: what was labelled, cut to the modes that were used.
+        embedding_modes: number of modes it had before.
         model: labels new steps; its regime i is label i + 1.
         labels: (t,) int8 1..k by falling frequency; 0 unclassified (HDBSCAN's noise), -1 not labelled.
         distance: (t,) Euclidean distance to the own centroid; NaN where there is no regime.
-        probability: (t,) of the own regime, for ``gmm`` and ``hdbscan``; NaN where unknown.
+        probability: (t,) of the own regime, for ``gmm``, ``hmm`` and ``hdbscan``; NaN where unknown.
+        probabilities: (t, k) of all regimes, for ``hmm``; NaN where there is none.
         season: the months that were labelled.
         seed: of the fit; None where old centroids were assigned.
         persistence: shares, spells and transitions.
@@ -99,10 +105,12 @@ class Regimes:
     """
 
     embedding: Embedding
+    embedding_modes: int
     model: RegimeModel
     labels: np.ndarray
     distance: np.ndarray
     probability: np.ndarray | None
+    probabilities: np.ndarray | None
     season: Season
     seed: int | None
     persistence: Persistence
@@ -129,15 +137,17 @@ def find_regimes(
     clusters: tuple[int, ...] | None = None,
     season: Season = WHOLE_YEAR,
     seed: int = 0,
+    modes: int | None = None,
 ) -> Regimes:
     """Cluster the steps of a season; several ``clusters`` let `selection.choose` decide.
 
     Fitted on steps whose state had warmed up; cold-start steps are labelled too, by the nearest centroid
-    (``gmm``: the likeliest component).
+    (``gmm`` and ``hmm``: the most probable regime). Of the embedding, the first ``modes`` are clustered:
+    by default all, for ``hmm`` as many as its likelihood of held-out steps asks for.
 
     Raises:
         InputError: no usable steps, fewer than regimes, or all the same.
-        UsageError: HDBSCAN with ``clusters``.
+        UsageError: HDBSCAN with ``clusters``, ``hmm`` with several, more modes than there are.
     """
     if method == "hdbscan" and clusters is not None:
         raise UsageError(
@@ -146,26 +156,45 @@ def find_regimes(
             do="leave -k out",
         )
     clusters = clusters or DEFAULT_CLUSTERS
+    if method == "hmm" and len(clusters) > 1:
+        raise UsageError(
+            f"--method hmm with -k {clusters[0]}:{clusters[-1]}",
+            wanted="a hidden Markov model needs all steps, and the choice between numbers is made on some",
+            do="give one number, or choose it with --method kmeans or gmm",
+        )
+    whole, embedding = embedding, embedding.cut(modes)
     rows = season_rows(embedding, season)
     warm = rows & embedding.warm
     x = embedding.values[warm]
+    follows = follows_among(consecutive_steps(embedding.time), warm)
     _check_enough(embedding, x, clusters)
     apart = steps_apart(embedding.time, np.flatnonzero(warm))
     criterion = selection.choose(method, x, apart, clusters, seed=seed) if len(clusters) > 1 else None
-    fit = fit_regimes(method, x, criterion.chosen if criterion else clusters[0], seed=seed)
+    mode_notes = []
+    if method == "hmm" and modes is None:
+        with one_thread():
+            tried, scores = choose_modes(x, clusters[0], follows, seed=seed)
+        embedding = embedding.cut(int(tried[scores.argmax()]))
+        x = embedding.values[warm]
+        listed = ", ".join(f"{m}: {score:.3f}" for m, score in zip(tried, scores, strict=True))
+        mode_notes.append(
+            f"the first {x.shape[1]} modes, by the log-likelihood of held-out steps (nats a step; {listed})"
+        )
+    fit = fit_regimes(method, x, criterion.chosen if criterion else clusters[0], seed=seed, follows=follows)
     labels, model = _ordered(_label_steps(embedding, fit, rows, warm), fit.model)
-    regimes = describe(embedding, model, labels, season)
+    regimes = replace(describe(embedding, model, labels, season), embedding_modes=whole.values.shape[1])
     if fit.strength is not None:
         regimes = replace(regimes, probability=_on_rows(fit.strength, warm))
-    notes = [*_fit_notes(method, rows, warm), *_criterion_notes(criterion), *regimes.notes]
+    notes = [*_fit_notes(method, rows, warm), *mode_notes, *_criterion_notes(criterion), *regimes.notes]
     return replace(regimes, seed=seed, criterion=criterion, notes=tuple(notes))
 
 
 def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | None = None) -> Regimes:
     """Label the steps of an embedding with regimes found before, keeping their numbers.
 
-    Exactly the labels of the fit for ``kmeans`` and ``gmm``; the nearest centroid for ``ward`` and
-    ``hdbscan``, whose fits have no rule for new steps.
+    Exactly the labels of the fit for ``kmeans``, ``gmm`` and ``hmm``; the nearest centroid for ``ward`` and
+    ``hdbscan``, whose fits have no rule for new steps. The labels of ``hmm`` look at neighbours: those of
+    the last steps may change as a record grows, and those beside the edges of a season with the season.
 
     Args:
         embedding: made by the checkpoint that made the one ``known`` was fitted to.
@@ -177,12 +206,15 @@ def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | N
         InputError: no usable steps.
     """
     _check_match(embedding, known)
+    embedding = embedding.cut(known.model.centroids.shape[1])
     season = season or known.season
     rows = season_rows(embedding, season)
+    follows = follows_among(consecutive_steps(embedding.time), rows)
     labels = np.full(len(rows), MISSING, np.int8)
-    labels[rows] = known.model.predict(embedding.values[rows]) + 1
+    labels[rows] = known.model.predict(embedding.values[rows], follows) + 1
     regimes = describe(embedding, known.model, labels, season)
-    if known.model.method not in ("kmeans", "gmm"):
+    regimes = replace(regimes, embedding_modes=known.embedding_modes)
+    if known.model.method not in ("kmeans", "gmm", "hmm"):
         note = f"{known.model.method} has no rule for new steps: each has the regime of the nearest centroid"
         regimes = replace(regimes, notes=(*regimes.notes, note))
     return replace(regimes, assigned=known.source, refound=_shared_steps(regimes, known))
@@ -193,7 +225,7 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
     has_regime = labels > 0
     members, own = embedding.values[has_regime], labels[has_regime].astype(int) - 1
     distance = np.linalg.norm(members - model.centroids[own], axis=1)
-    posterior = model.probabilities(members)
+    posterior = model.probabilities(members, follows_among(consecutive_steps(embedding.time), has_regime))
     probability = None if posterior is None else _on_rows(posterior[np.arange(len(own)), own], has_regime)
     score = separation(members, own)
     notes = []
@@ -213,10 +245,12 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
         notes.append(f"{unclassified} steps are unclassified: too far from any dense region")
     return Regimes(
         embedding=embedding,
+        embedding_modes=embedding.values.shape[1],
         model=model,
         labels=labels,
         distance=_on_rows(distance, has_regime),
         probability=probability,
+        probabilities=None if posterior is None else _on_rows(posterior, has_regime),
         season=season,
         seed=None,
         persistence=persistence(labels, consecutive_steps(embedding.time), len(model.centroids)),
@@ -350,7 +384,7 @@ def _check_enough(embedding: Embedding, x: np.ndarray, clusters: tuple[int, ...]
 
 
 def _check_match(embedding: Embedding, known: KnownRegimes) -> None:
-    modes, wanted = embedding.values.shape[1], known.model.centroids.shape[1]
+    modes, wanted = embedding.values.shape[1], known.embedding_modes
     if modes != wanted:
         raise CheckpointError(
             f"{embedding.source} has {modes} modes, {known.source} {wanted}",
@@ -368,6 +402,10 @@ def _check_match(embedding: Embedding, known: KnownRegimes) -> None:
 
 def _label_steps(embedding: Embedding, fit: Fit, rows: np.ndarray, warm: np.ndarray) -> np.ndarray:
     labels = np.full(len(rows), MISSING, np.int8)
+    if fit.model.method == "hmm":  # steps are labelled with their neighbours, cold or not
+        follows = follows_among(consecutive_steps(embedding.time), rows)
+        labels[rows] = fit.model.predict(embedding.values[rows], follows) + 1
+        return labels
     labels[warm] = np.where(fit.labels == NOISE, UNCLASSIFIED, fit.labels + 1)
     cold = rows & ~warm
     if cold.any():
@@ -384,8 +422,8 @@ def _ordered(labels: np.ndarray, model: RegimeModel) -> tuple[np.ndarray, Regime
 
 
 def _on_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Spread values (n,) over the n true rows of (t,); NaN elsewhere."""
-    spread = np.full(len(rows), np.nan)
+    """Spread values (n, ...) over the n true rows of (t,); NaN elsewhere."""
+    spread = np.full((len(rows), *values.shape[1:]), np.nan)
     spread[rows] = values
     return spread
 

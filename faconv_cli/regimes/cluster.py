@@ -1,4 +1,4 @@
-"""Clustering of embeddings: four methods behind one signature, each giving a model that labels new steps.
+"""Clustering of embeddings: five methods behind one signature, each giving a model that labels new steps.
 
 Embeddings are clustered as they are, not standardised: like principal components, their first modes carry
 the most variance, and dividing it away would let the noise of the last modes decide.
@@ -24,6 +24,7 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import ThreadpoolController
 
 from faconv_cli.errors import InputError
+from faconv_cli.regimes.hmm import Chain, fit_chain
 
 NOISE = -1
 RESTARTS = 20  # k-means runs from different starts, of which the best is kept
@@ -41,20 +42,42 @@ class RegimeModel:
         method: one of `METHODS`.
         centroids: (k, d) float64 means of the members; the means of the components for ``gmm``.
         weights: (k,) weights of the Gaussian components, only for ``gmm``.
-        covariances: (k, d, d) their covariances, only for ``gmm``.
+        covariances: (k, d, d) their covariances, only for ``gmm`` and ``hmm``.
+        start: (k,) probabilities at the beginning of a run of steps, only for ``hmm``.
+        transition: (k, k) probabilities of the regime of the next step, only for ``hmm``.
     """
 
     method: str
     centroids: np.ndarray
     weights: np.ndarray | None = None
     covariances: np.ndarray | None = None
+    start: np.ndarray | None = None
+    transition: np.ndarray | None = None
+
+    @property
+    def chain(self) -> Chain | None:
+        """The hidden Markov model; None for the other methods."""
+        if self.start is None or self.transition is None or self.covariances is None:
+            return None
+        return Chain(self.start, self.transition, self.centroids, self.covariances)
+
+    @property
+    def expected_duration(self) -> np.ndarray | None:
+        """(k,) steps that a regime lasts by the transitions of the ``hmm``; None for the other methods."""
+        return None if self.transition is None else 1 / (1 - np.diag(self.transition))
 
     def distances(self, x: np.ndarray) -> np.ndarray:
         """(n, k) Euclidean distances of steps x (n, d) to the centroids."""
         return np.asarray(cdist(x, self.centroids))
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray | None:
-        """(n, k) posterior probabilities of the Gaussian components; None for the other methods."""
+    def probabilities(self, x: np.ndarray, follows: np.ndarray | None = None) -> np.ndarray | None:
+        """(n, k) posterior probabilities of steps x (n, d) for ``gmm`` and ``hmm``; None for the others.
+
+        Only ``hmm`` looks at neighbours: ``follows`` (n - 1,) says which steps follow the one before them
+        with nothing between; default: all.
+        """
+        if (chain := self.chain) is not None:
+            return chain.probabilities(x, np.ones(len(x) - 1, bool) if follows is None else follows)
         if self.weights is None or self.covariances is None:
             return None
         scores = np.empty((len(x), len(self.centroids)))
@@ -65,9 +88,9 @@ class RegimeModel:
         with np.errstate(divide="ignore"):
             return np.asarray(softmax(scores + np.log(self.weights), axis=1))
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """(n,) numbers 0..k-1: the likeliest component for ``gmm``, else the nearest centroid."""
-        probabilities = self.probabilities(x)
+    def predict(self, x: np.ndarray, follows: np.ndarray | None = None) -> np.ndarray:
+        """(n,) numbers 0..k-1: the most probable for ``gmm`` and ``hmm``, else the nearest centroid."""
+        probabilities = self.probabilities(x, follows)
         if probabilities is not None:
             return np.asarray(probabilities.argmax(axis=1))
         return np.asarray(self.distances(x).argmin(axis=1))
@@ -79,6 +102,8 @@ class RegimeModel:
             centroids=self.centroids[order],
             weights=None if self.weights is None else self.weights[order],
             covariances=None if self.covariances is None else self.covariances[order],
+            start=None if self.start is None else self.start[order],
+            transition=None if self.transition is None else self.transition[np.ix_(order, order)],
         )
 
 
@@ -91,13 +116,25 @@ class Fit(NamedTuple):
     strength: np.ndarray | None = None
 
 
-def fit_regimes(method: str, x: np.ndarray, k: int, *, seed: int, restarts: int = RESTARTS) -> Fit:
+def fit_regimes(
+    method: str,
+    x: np.ndarray,
+    k: int,
+    *,
+    seed: int,
+    restarts: int = RESTARTS,
+    follows: np.ndarray | None = None,
+) -> Fit:
     """Cluster steps x (n, d) into k regimes by one of `METHODS`; HDBSCAN finds k itself.
+
+    ``follows`` (n - 1,) says which steps follow the one before them, which only ``hmm`` asks; default: all.
 
     Raises:
         InputError: HDBSCAN finds fewer than two dense regions.
     """
     with one_thread():
+        if method == "hmm":
+            return fit_hmm(x, k, seed, restarts, follows)
         return METHODS[method](x, k, seed, restarts)
 
 
@@ -144,6 +181,20 @@ def fit_gmm(x: np.ndarray, k: int, seed: int, restarts: int) -> Fit:
     return Fit(model, model.predict(x))
 
 
+def fit_hmm(x: np.ndarray, k: int, seed: int, restarts: int, follows: np.ndarray | None = None) -> Fit:
+    """Gaussian hidden Markov model; ``follows`` as in `fit_regimes`."""
+    follows = np.ones(len(x) - 1, bool) if follows is None else follows
+    chain = fit_chain(x, k, follows, seed=seed, restarts=restarts)
+    model = RegimeModel(
+        "hmm",
+        chain.means,
+        covariances=chain.covariances,
+        start=chain.start,
+        transition=chain.transition,
+    )
+    return Fit(model, model.predict(x, follows))
+
+
 def fit_ward(x: np.ndarray, k: int, seed: int, restarts: int) -> Fit:
     """Ward's tree cut at k; no randomness.
 
@@ -176,6 +227,7 @@ def fit_hdbscan(x: np.ndarray, k: int, seed: int, restarts: int) -> Fit:
 METHODS: dict[str, Callable[[np.ndarray, int, int, int], Fit]] = {
     "kmeans": fit_kmeans,
     "gmm": fit_gmm,
+    "hmm": fit_hmm,
     "ward": fit_ward,
     "hdbscan": fit_hdbscan,
 }

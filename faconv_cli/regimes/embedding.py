@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import xarray as xr
 from faconv_cli import schema
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.errors import FaconvError, InputError
+from faconv_cli.errors import FaconvError, InputError, UsageError
 from faconv_cli.guard import reading
 
 
@@ -48,6 +48,22 @@ class Embedding:
     def warm(self) -> np.ndarray:
         """(t,) valid rows whose state had time to warm up; regimes are fitted on these."""
         return np.asarray(self.valid & (self.flag != schema.COLD_START))
+
+    def cut(self, modes: int | None) -> Embedding:
+        """Keep the first modes alone; None keeps all.
+
+        Raises:
+            UsageError: more than there are.
+        """
+        if modes is None:
+            return self
+        if modes > self.values.shape[1]:
+            raise UsageError(
+                f"--modes {modes}, where {self.source} has {self.values.shape[1]} modes",
+                wanted="the first modes of the embedding are clustered",
+                do="give a smaller number, or leave --modes out to take all",
+            )
+        return replace(self, values=self.values[:, :modes])
 
 
 def read_embedding(path: Path) -> Embedding:

@@ -29,7 +29,17 @@ from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
 
 WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
+START, MODEL_TRANSITION, DURATION = (
+    "model_start_probability",
+    "model_transition_probability",
+    "model_duration",
+)
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
+_MODES = "faconv_embedding_modes"
+_PARAMETERS = {
+    "gmm": {"weights": WEIGHT, "covariances": COVARIANCE},
+    "hmm": {"start": START, "transition": MODEL_TRANSITION, "covariances": COVARIANCE},
+}
 _SCORES = {
     "silhouette": "mean silhouette, Euclidean distance",
     "silhouette_cosine": "mean silhouette, cosine distance",
@@ -74,22 +84,25 @@ def read_known(path: Path) -> KnownRegimes:
     """
     with open_netcdf(path) as file:
         method = file.attrs.get(_METHOD)
-        needed = {schema.CENTROID, *((WEIGHT, COVARIANCE) if method == "gmm" else ())}
-        if method not in METHODS or not needed <= set(file.data_vars):
+        parameters = _PARAMETERS.get(str(method), {})
+        if method not in METHODS or not {schema.CENTROID, *parameters.values()} <= set(file.data_vars):
             raise InputError(
                 f"{path} has no regimes in it (variables: {', '.join(map(str, file.data_vars)) or 'none'})",
                 wanted="--assign takes a file that faconv cluster wrote",
                 do="name that file",
             )
-        gmm = (file[WEIGHT].values, file[COVARIANCE].values) if method == "gmm" else (None, None)
+        centroids = file[schema.CENTROID].values
         months = np.atleast_1d(file.attrs[_MONTHS]).tolist()
         return KnownRegimes(
-            model=RegimeModel(method, file[schema.CENTROID].values, *gmm),
+            model=RegimeModel(
+                str(method), centroids, **{one: file[name].values for one, name in parameters.items()}
+            ),
             season=Season(file.attrs[_SEASON], tuple(months)),
             checkpoint=str(file.attrs[schema.CHECKPOINT_SHA256]),
             source=str(path),
             time=TimeAxis.from_values(file[schema.TIME].values, file[schema.TIME].encoding.get("calendar")),
             labels=file[schema.REGIME].fillna(MISSING).values.astype(np.int8),
+            embedding_modes=int(np.asarray(file.attrs.get(_MODES, centroids.shape[1]))),
         )
 
 
@@ -128,21 +141,46 @@ def _series(regimes: Regimes) -> Variables:
         variables[schema.REGIME_PROBABILITY] = _variable(
             schema.TIME, regimes.probability, "probability of the regime, or strength of membership in it"
         )
+    if regimes.model.method == "hmm" and regimes.probabilities is not None:
+        variables[schema.REGIME_PROBABILITIES] = _variable(
+            (schema.CLUSTER, schema.TIME), regimes.probabilities.T, "probability of each regime"
+        )
     return variables
 
 
 def _model(model: RegimeModel) -> Variables:
     by_mode = (schema.CLUSTER, schema.MODE)
     variables = {schema.CENTROID: _variable(by_mode, model.centroids, "centroid of the regime")}
-    if model.weights is not None and model.covariances is not None:
+    if model.weights is not None:
         variables[WEIGHT] = _variable(schema.CLUSTER, model.weights, "weight of the Gaussian component")
+    if model.covariances is not None:
         variables[COVARIANCE] = _variable(
             (*by_mode, OTHER_MODE), model.covariances, "covariance of the Gaussian component"
         )
         variables[OTHER_MODE] = _variable(
             OTHER_MODE, np.arange(1, model.centroids.shape[1] + 1, dtype=np.int32), "number of the other mode"
         )
-    return variables
+    return variables | _chain(model)
+
+
+def _chain(model: RegimeModel) -> Variables:
+    if model.start is None or model.transition is None or model.expected_duration is None:
+        return {}
+    return {
+        START: _variable(
+            schema.CLUSTER, model.start, "probability of the regime at the beginning of a run of steps"
+        ),
+        MODEL_TRANSITION: _variable(
+            (schema.CLUSTER, schema.NEXT_CLUSTER),
+            model.transition,
+            "probability of the regime of the next time step in the hidden Markov model",
+        ),
+        DURATION: _variable(
+            schema.CLUSTER,
+            model.expected_duration,
+            "expected length of a spell in time steps in the hidden Markov model",
+        ),
+    }
 
 
 def _statistics(found: Persistence) -> Variables:
@@ -254,6 +292,7 @@ def _attributes(regimes: Regimes, command: str) -> dict[str, Any]:
         "faconv_embedding": embedding.source,
         schema.CHECKPOINT_SHA256: embedding.checkpoint,
         _METHOD: regimes.model.method,
+        _MODES: np.int32(regimes.embedding_modes),
         _SEASON: season.name,
         _MONTHS: np.array(season.months, np.int32),
         "faconv_time_step": embedding.time.step,

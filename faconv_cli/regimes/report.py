@@ -10,6 +10,7 @@ import numpy as np
 
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.analysis import Regimes
+from faconv_cli.regimes.cluster import RegimeModel
 from faconv_cli.regimes.statistics import MISSING, Separation
 
 
@@ -21,6 +22,7 @@ def summary(regimes: Regimes) -> dict[str, Any]:
     return {
         "method": regimes.model.method,
         "clusters": regimes.k,
+        "modes": regimes.model.centroids.shape[1],
         "season": regimes.season.name,
         "seed": regimes.seed,
         "assigned_from": regimes.assigned or None,
@@ -31,12 +33,23 @@ def summary(regimes: Regimes) -> dict[str, Any]:
             for number, row in enumerate(zip(*columns, strict=True))
         ],
         "transition": [[_number(value) for value in row] for row in found.transition],
+        "model": _model(regimes.model),
         "separation": {
             "embedding": _scores(regimes.separation),
             "input": _scores(regimes.input_separation),
         },
         "criterion": _criterion(regimes),
         "notes": list(regimes.notes),
+    }
+
+
+def _model(model: RegimeModel) -> dict[str, Any] | None:
+    """What a hidden Markov model says of spells; None for the other methods."""
+    if model.transition is None or model.expected_duration is None:
+        return None
+    return {
+        "transition": [[_number(value) for value in row] for row in model.transition],
+        "expected_duration": [_number(value) for value in model.expected_duration],
     }
 
 

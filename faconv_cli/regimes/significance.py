@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from faconv_cli.regimes.cluster import METHODS, one_thread
+from faconv_cli.regimes.cluster import fit_regimes, one_thread
 from faconv_cli.regimes.rednoise import Surrogates
 
 SURROGATES = 100
@@ -59,7 +59,10 @@ def red_noise_regimes(method: str, x: np.ndarray, apart: np.ndarray, k: int, *, 
     with one_thread():
         for _ in range(SURROGATES):
             (noise,) = red.draw(1, generator)
-            labels = METHODS[method](noise, k, int(generator.integers(2**31)), RESTARTS).labels
+            own_seed = int(generator.integers(2**31))
+            labels = fit_regimes(
+                method, noise, k, seed=own_seed, restarts=RESTARTS, follows=red.follows
+            ).labels
             spells = spells_of(labels, red.follows, k)
             for number in np.flatnonzero(spells):
                 centres.append(noise[labels == number].mean(axis=0) - noise.mean(axis=0))

@@ -63,7 +63,7 @@ def test_a_range_prints_its_criterion(folder, capsys):
     assert "adjusted Rand index" in err
 
 
-@pytest.mark.parametrize("method", ["kmeans", "gmm", "ward", "hdbscan"])
+@pytest.mark.parametrize("method", ["kmeans", "gmm", "hmm", "ward", "hdbscan"])
 def test_each_method_can_be_asked_for(folder, capsys, method):
     number = [] if method == "hdbscan" else ["-k", 3]
     out, _ = faconv(capsys, "cluster", "e.nc", "--method", method, "--json", *number)
@@ -224,3 +224,22 @@ def test_cold_starts_and_missing_rows_are_told(folder, capsys):
     _, err = faconv(capsys, "cluster", "cold.nc", "-k", 3)
     assert "5 cold-start steps" in err
     assert regimes_of("cold_regimes.nc")[10] == -1
+
+
+def test_modes_are_cut_recorded_and_taken_again_by_assign(folder, capsys):
+    out, _ = faconv(capsys, "cluster", "e.nc", "-k", 3, "--modes", 2, "--json")
+    assert json.loads(out)["modes"] == 2
+    faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "-o", "again.nc")
+    np.testing.assert_array_equal(regimes_of("again.nc"), regimes_of("e_regimes.nc"))
+    _, err = faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "--modes", 2, code=2)
+    assert "--assign with --modes" in err
+    _, err = faconv(capsys, "cluster", "e.nc", "--modes", 9, code=2)
+    assert "has 4 modes" in err
+
+
+def test_a_hidden_markov_model_prints_its_durations_and_repeats_itself(folder, capsys):
+    out, _ = faconv(capsys, "cluster", "e.nc", "--method", "hmm", "-k", 3, "--modes", 3, "-o", "one.nc")
+    assert "Spells by the hidden Markov model" in out
+    faconv(capsys, "cluster", "e.nc", "--method", "hmm", "-k", 3, "--modes", 3, "-o", "two.nc")
+    with xr.open_dataset("one.nc") as one, xr.open_dataset("two.nc") as two:
+        assert one.drop_attrs().identical(two.drop_attrs())

@@ -21,7 +21,13 @@ from tests.regimes.test_composites import cube_of, red_fields
 
 def known(regimes, checkpoint=SHA):
     return KnownRegimes(
-        regimes.model, regimes.season, checkpoint, "old.nc", regimes.embedding.time, regimes.labels
+        regimes.model,
+        regimes.season,
+        checkpoint,
+        "old.nc",
+        regimes.embedding.time,
+        regimes.labels,
+        regimes.embedding_modes,
     )
 
 

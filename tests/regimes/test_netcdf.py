@@ -125,6 +125,7 @@ def test_a_model_survives_its_file_exactly(tmp_path, method):
     write_regimes(tmp_path / "r.nc", regimes)
     known = read_known(tmp_path / "r.nc")
     np.testing.assert_array_equal(known.model.centroids, regimes.model.centroids)
+    x = x[:, : regimes.model.centroids.shape[1]]
     np.testing.assert_array_equal(known.model.predict(x), regimes.model.predict(x))
     assert (known.model.method, known.checkpoint, known.season) == (method, SHA, regimes.season)
     np.testing.assert_array_equal(known.labels, regimes.labels)

@@ -55,7 +55,7 @@ def test_the_p_value_counts_regimes_of_noise_with_as_large_an_anomaly(monkeypatc
             assert found[k, p] == pytest.approx((1 + sum(n >= abs(anomaly[k, p]) for n in noise)) / 9)
 
 
-@pytest.mark.parametrize("method", ["kmeans", "gmm", "ward"])
+@pytest.mark.parametrize("method", ["kmeans", "gmm", "hmm", "ward"])
 def test_regimes_of_noise_are_found_in_the_same_way_and_the_same_for_a_seed(method, monkeypatch):
     monkeypatch.setattr(significance, "SURROGATES", 4)
     x = np.random.default_rng(0).standard_normal((300, 3)) * [3, 1, 1]
