@@ -231,9 +231,9 @@ def test_modes_are_cut_recorded_and_taken_again_by_assign(folder, capsys):
     assert json.loads(out)["modes"] == 2
     faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "-o", "again.nc")
     np.testing.assert_array_equal(regimes_of("again.nc"), regimes_of("e_regimes.nc"))
-    _, err = faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "--modes", 2, code=2)
+    _, err = faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "--modes", 2, "-o", "x.nc", code=2)
     assert "--assign with --modes" in err
-    _, err = faconv(capsys, "cluster", "e.nc", "--modes", 9, code=2)
+    _, err = faconv(capsys, "cluster", "e.nc", "--modes", 9, "-o", "x.nc", code=2)
     assert "has 4 modes" in err
 
 
