@@ -71,6 +71,10 @@ class Likeness:
         if len(layers) == 1:
             return [Sampling(layers[0], self._keys[id(layers[0])], "", np.nan)]
         samplings = [_sampling(layer, np.unique(self._keys[id(layer)]), self._clock) for layer in layers]
+        short = [one for one in samplings if len(one.keys) < _LEAST_STEPS]
+        if short:  # too short to say what step they have, but perhaps not together
+            together = np.unique(np.concatenate([one.keys for one in short]))
+            samplings.append(_sampling(short[0].layer, together, self._clock))
         distinct = {(one.step, f"{one.place:.2f}"): one for one in samplings if one.step}
         union = np.unique(np.concatenate([one.keys for one in samplings]))
         for one, other in combinations(distinct.values(), 2):
@@ -80,7 +84,7 @@ class Likeness:
                     raise unlike_steps(name, one, other)
             elif abs(one.place - other.place) > _LARGEST_SHIFT:
                 raise _other_place(name, one.step, one.layer, other.layer)
-        self._check_short(name, [one for one in samplings if len(one.keys) < _LEAST_STEPS], union)
+        self._check_short(name, short, union)
         return samplings
 
     def _check_short(self, name: str, short: Sequence[Sampling], union: Keys) -> None:

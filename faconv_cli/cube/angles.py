@@ -22,9 +22,13 @@ def degrees_in_one(units: str) -> float | None:
 
     Without a unit, and with one that udunits does not know, such as "degrees north", numbers are degrees.
     """
-    if re.fullmatch(r"rad(ian)?s?", units, re.I):
-        return 180 / np.pi
-    if re.fullmatch(r"deg(ree)?s?[ _](w(est)?|s(outh)?)", units, re.I):
+    turned = re.fullmatch(r"(?P<unit>\w+?)[ _](?P<side>n(orth)?|e(ast)?|s(outh)?|w(est)?)", units, re.I)
+    sign = -1.0 if turned and turned["side"][0].lower() in "sw" else 1.0
+    if re.fullmatch(r"rad(ian)?s?", turned["unit"] if turned else units, re.I):
+        return sign * 180 / np.pi
+    if sign < 0 and turned and re.fullmatch(r"deg(ree)?s?", turned["unit"], re.I):
+        return -1.0
+    if re.fullmatch(r"([Dd]eg(ree)?s?|°) ?[SW]", units):
         return -1.0
     unit = parsed(units)
     if unit is None:  # unknown, or no library that knows any

@@ -21,6 +21,7 @@ from faconv_cli.errors import InputError
 Floats = npt.NDArray[np.float64]
 
 _OTHERWISE = "points are weighted by the areas that their coordinates span"
+_LARGEST = 1e4  # times the median area: cells of a grid differ less, whatever its poles
 _MIDWAY = 1e-3  # of an area: bounds that change it by less are taken to lie midway between the points
 
 
@@ -109,12 +110,26 @@ class CellAreas:
         area = next((area for _, area in found if not isinstance(area, str)), None)
         if area is None:
             raise _other_points(name, grid, roles.path, *found[0])
+        odd = _impossible(area)
+        if odd.any():
+            roles.note(
+                f"{odd.sum()} of {odd.size} cell areas {named!r} are none ({area[odd][0]:.6g}): such points "
+                "carry no weight."
+            )
+            area = np.where(odd, np.nan, area)
         if not (np.nan_to_num(area) > 0).any():
             roles.note(f"Cell areas {named!r} hold nothing: {_OTHERWISE}.")
             return None
         roles.note(f"Points are weighted by the cell areas {named!r}.")
         self.used.add(named)
         return area
+
+
+def _impossible(area: Floats) -> npt.NDArray[np.bool_]:
+    """Mark numbers that stand for missing without saying so: below 0, or much larger than all others."""
+    sizes = area[area > 0]
+    largest = _LARGEST * np.median(sizes) if sizes.size else np.inf
+    return np.asarray((area < 0) | (area > largest))
 
 
 def _other_points(name: str, grid: Grid, path: str, field: _Area, found: Floats | str) -> InputError:

@@ -19,6 +19,7 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.readers import Held, Masked
+from faconv_cli.cube.suspects import extremes, suspicions
 from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
@@ -186,9 +187,25 @@ def _timeless(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
 
 
+def _screen(field: Field, layer: Layer, option: str) -> None:
+    """Refuse a field in which some value may stand for missing: it would count as any other.
+
+    Raises:
+        InputError: there is one.
+    """
+    found = np.array([extremes(field, int(np.isnan(field).sum()))])
+    if told := suspicions(layer.channel.name, found, field.size):
+        raise InputError(
+            f"{layer.field.path}: {told[0].partition('. It is taken')[0]}",
+            wanted=f"{option} takes missing points as missing only where they are declared",
+            do="pass --missing-value with that number, or declare it in the file",
+        )
+
+
 def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
     block = np.empty((1, *layer.field.shape), np.float32)
     layer.field.read_into(block, 0, 1)
+    _screen(block[0], layer, option)
     field = aligned(block[0], layer.field.grid, grid)
     if field is None:
         raise InputError(

@@ -45,6 +45,7 @@ _COMPUTED = cfmessage.COMPUTED_KEYS | {
         cfmessage.to_grib_dummy,
     )
 }
+_SCRAMBLING = ("jPointsAreConsecutive", "alternativeRowScanning")  # of the scanning mode
 _HEADS = ("mars", "ls", "time", "vertical", "parameter", "geography")  # spaces of keys besides the values
 
 Header = tuple[Any, ...]
@@ -123,6 +124,12 @@ def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
         notes.append(f"unknown_{code}: ecCodes does not know this parameter; its numbers are its name.")
         (name,) = map(str, cube.data_vars)
     cube[name].attrs |= {STREAM: str(keys.one(part[0], "stream"))}
+    field = index.get_field(part[0].place)  # the grid is that of all, its order of points too
+    refusal = refusal or _scrambled(index, field)
+    if field["iScansNegatively"] and cube["longitude"].ndim == 1:
+        # cfgrib sorts the longitudes, but leaves the values as they are scanned
+        cube[name] = cube[name].copy(data=cube[name].isel(longitude=slice(None, None, -1)).variable)
+        notes.append("its points are scanned from east to west; they are turned around.")
     told = tuple(f"{name}: {note}" if code == "" else note for note in notes)
     refused = {name: refusal} if refusal else {}
     return Opened(_with_lengths(cube, keys, taken), notes=told, refused=refused)
@@ -187,6 +194,20 @@ def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusa
             stage=6,
             wrong=True,
         )
+    return None
+
+
+def _scrambled(index: Any, field: Any) -> Refusal | None:
+    """Refuse grids whose points are not in rows that all run the same way, which cfgrib takes them for."""
+    for key in _SCRAMBLING:
+        if field.get(key):
+            return Refusal(
+                f"{index.fieldset.path}: its grid points are stored in another order ({key} is 1)",
+                "rows of points from west to east",
+                "store them anew, for example with cdo -f nc copy IN.grib OUT.nc",
+                stage=6,
+                wrong=True,
+            )
     return None
 
 

@@ -15,6 +15,8 @@ from faconv_cli.cube.rounding import slack
 from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
+_FEW = 4  # of so many intervals one may be damaged
+_NEVER = 1e15  # NetCDF's fill is larger, no time is
 _USUAL = ("_bnds", "_bounds", "_bound")  # of CESM among others, where no attribute tells
 
 
@@ -49,19 +51,35 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path:
     begin, end = ends
     length, at = _seconds(end - begin), _seconds(stamps.values - begin)
     near = np.maximum(slack(length), stamps.spacing_s)
-    if (length < 0).any() or (at < -near).any() or (at > length + near).any():
+    odd = (length < 0) | (at < -near) | (at > length + near)
+    late = ~odd & (length > 2 * near) & (at >= length - near)
+    if odd.any() and not (late[~odd].all() and _FEW * odd.sum() <= len(odd)):
         return _kept(stamps, f"{where} are not intervals around the stamps")
-    late = (length > 2 * near) & (at >= length - near)
     if not late.any():
         return stamps
+    repaired = ""
+    if odd.any():  # all others end at their stamps: so do these
+        begin, end = np.where(odd, _stamp_before(stamps.values), begin), np.where(odd, stamps.values, end)
+        late = late | odd
+        repaired = f" {odd.sum()} of the intervals are not around their stamps, and taken to end at them."
     if not _follow_each_other(begin, end):
         return _kept(stamps, f"the intervals of {where} overlap")
     moved = np.where(late, begin + (end - begin) // 2, stamps.values)
     note = (
         f"Steps that are stamped at the end of their interval ({name}) are taken as of its middle: month, "
-        "season and day are those of the interval."
+        f"season and day are those of the interval.{repaired}"
     )
     return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))))
+
+
+def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give for each stamp the one before it; for the first, as long before as the next comes after."""
+    order = np.argsort(stamps, kind="stable")
+    values = stamps[order]
+    before = np.concatenate([[values[0] - (values[1] - values[0])], values[:-1]])
+    found = stamps.copy()
+    found[order] = before
+    return found
 
 
 def is_point(variable: xr.Variable, time: str) -> bool:
@@ -77,15 +95,17 @@ def _decoded(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
     """Begin and end of each interval, in the units of the time where the bounds have none; or None."""
     raw = bounds.to_numpy().reshape(-1, 2)[:steps]
-    if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-        return None
+    if raw.dtype.kind == "f":  # pairs that were never written: no length, so they are seen to be no intervals
+        raw = np.where((np.abs(raw) < _NEVER).all(axis=1, keepdims=True), raw, 0.0)
     about = {key: bounds.attrs.get(key, time.attrs.get(key, "")) for key in ("units", "calendar")}
     like = xr.Variable((), 0.0, about, {**time.encoding, "dtype": raw.dtype})
     try:
         begin, end = (decode_raw(raw[:, side], like, where).values for side in (0, 1))
     except InputError:
         return None
-    return (begin, end) if begin.dtype.kind == end.dtype.kind else None
+    if begin.dtype.kind != end.dtype.kind:
+        return None
+    return np.minimum(begin, end), np.maximum(begin, end)
 
 
 def _follow_each_other(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> bool:

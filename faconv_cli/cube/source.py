@@ -85,6 +85,8 @@ def open_cube(
         offer.add(find_layers(one.dataset, location, asked, one.close, areas, one.refused))
     if time_index:
         offer.leave_out_constants()
+    if variables is None:
+        offer.leave_out_single_steps()
     sources = tuple(map(without_credentials, locations))
     offer.check(sources, None if variables is None else [item.rpartition("=")[2] for item in variables])
     offer.layers = levels_in_one_unit(offer.layers, level_units, offer.notes)
@@ -119,6 +121,19 @@ class _Offer:
             )
             self.refused.update(dict.fromkeys(constant, why))
             self.layers = [layer for layer in self.layers if layer.variable in moving]
+
+    def leave_out_single_steps(self) -> None:
+        """Leave out what has one time step beside what has several: a land-sea mask, cell areas."""
+        steps: dict[str, int] = {}
+        for layer in self.layers:
+            steps[layer.variable] = steps.get(layer.variable, 0) + layer.field.steps
+        if max(steps.values(), default=0) > 1:
+            single = {variable for variable, count in steps.items() if count == 1}
+            why = Refusal(
+                "one time step", "a channel varies in time", "give it beside a record, with --static"
+            )
+            self.refused.update(dict.fromkeys(single, why))
+            self.layers = [layer for layer in self.layers if layer.variable not in single]
 
     def check(self, sources: Sequence[str], asked: Sequence[str] | None) -> None:
         """Raise what is wrong with a wanted variable, or what came nearest where nothing can be taken."""

@@ -1,4 +1,4 @@
-"""Values that may stand for missing data although nothing says so: frequent extremes, far from all others."""
+"""Values that may stand for missing data although nothing says so: extremes that are frequent, or far off."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 LEAST_SHARE = 0.01  # of the values read
 _FAR = 2.0  # ranges of all other values
+_FAR_FOR_ONE = 5.0  # the same, of a value that is rare: rain, too, has its outliers
 # what programs and archives write for missing data, of either sign; it need not be far from other values
 _CUSTOMARY = np.array(
     [999, 9999, 99999, 999999, 99.99, 999.9, 999.99, 9999.9, 8888, 32766, 32767, 32768, 1e10, 1e15, 1e16],
@@ -75,13 +76,13 @@ def _lowest(found: Extremes, values: int) -> tuple[float, int, int, Sequence[flo
     value = float(found[:, _LOW].min())
     at = found[:, _LOW] == value
     count = int(found[at, _LOW_COUNT].sum())
-    if count < LEAST_SHARE * values:
-        return None
     others = np.where(at, found[:, _ABOVE], found[:, _LOW])
     tops = found[found[:, _HIGH] > value, _HIGH]
     low, high = float(others.min()), float(tops.max()) if len(tops) else np.nan
-    far = high > low and low - value > _FAR * (high - low)  # never so where one of them is NaN
-    customary = bool((np.float32(abs(value)) == _CUSTOMARY).any())
+    often = count >= LEAST_SHARE * values or bool((found[at, _HIGH] == value).any())  # or a whole field
+    # never far where one of them is NaN
+    far = high > low and low - value > (_FAR if often else _FAR_FOR_ONE) * (high - low)
+    customary = often and bool((np.float32(abs(value)) == _CUSTOMARY).any())
     return (value, count, int(at.sum()), (low, high)) if far or customary else None
 
 

@@ -271,8 +271,18 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
     absent = int((regimes.labels != MISSING).sum() - (labels != MISSING).sum())
     if absent:
         notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
+    step = regimes.embedding.time.step
+    if cube.time.step != step:
+        count = int((labels != MISSING).sum())
+        notes.append(
+            f"the data have a step of {cube.time.step}, the labels of {step}: composites are of the {count} "
+            "steps with a label"
+        )
     if score is None and regimes.separation is not None:
-        notes.append(f"separation on the input is left out above {MAX_INPUT_NUMBERS:,} numbers")
+        notes.append(
+            "separation on the input is left out: it needs points that have a value at each labelled step, "
+            f"and at most {MAX_INPUT_NUMBERS:,} numbers"
+        )
     fields = composites(cube, labels, regimes.k, _origin(regimes, cube), advance)
     notes.extend(_significance_notes(fields, regimes))
     return replace(

@@ -9,6 +9,7 @@ import flox
 import numpy as np
 
 from faconv_cli.cube.climatology import fit_climatology
+from faconv_cli.cube.clock import ALIKE_SINCE_1582
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.grid import Grid
@@ -232,8 +233,10 @@ def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: st
     """Give each step of the data the label (t,) of the embedding's step with the same stamp, else -1.
 
     Raises:
-        InputError: no labelled step is in the data.
+        InputError: no labelled step is in the data, or they count time otherwise: another calendar, or days
+            where labels are of months.
     """
+    _check_alike(data, time, sources)
     rows = match_steps(data, time)
     matched = np.where(rows >= 0, labels[rows], MISSING)
     if (matched == MISSING).all():
@@ -244,6 +247,22 @@ def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: st
             do="give the files that faconv embed was given",
         )
     return matched
+
+
+def _check_alike(data: TimeAxis, time: TimeAxis, sources: str) -> None:
+    calendars, first = {data.calendar, time.calendar}, min(data.years[0], time.years[0])
+    if len(calendars) > 1 and not (calendars <= ALIKE_SINCE_1582 and first > 1583):
+        raise InputError(
+            f"{sources}: the calendar is {data.calendar}, that of the labels {time.calendar}",
+            wanted="a date of one is another day in the other",
+            do="give the data that were embedded",
+        )
+    if time.step_months and data.dated and data.step != time.step:
+        raise InputError(
+            f"{sources}: a step of {data.step}, where the labels have one of {time.step}",
+            wanted=f"composites are means over steps of {time.step}",
+            do="average the data first (cdo monmean, xarray's resample)",
+        )
 
 
 def match_steps(data: TimeAxis, time: TimeAxis) -> np.ndarray:
@@ -260,8 +279,8 @@ def _stamps(time: TimeAxis) -> list[str]:
 def input_separation(cube: Cube, labels: np.ndarray) -> Separation | None:
     """Score regimes on the input itself: cells and channels of each step, each scaled to 0..1 over time.
 
-    Cells missing at any labelled step are left out. None where the input has more than `MAX_INPUT_NUMBERS`
-    numbers, or fewer than two regimes have members.
+    Cells missing at any labelled step are left out. None where none is left, where the input has more than
+    `MAX_INPUT_NUMBERS` numbers, or fewer than two regimes have members.
     """
     rows = np.flatnonzero(labels > 0)
     if len(rows) * int(np.prod(cube.shape[1:])) > MAX_INPUT_NUMBERS:
@@ -271,8 +290,9 @@ def input_separation(cube: Cube, labels: np.ndarray) -> Separation | None:
         for start, stop in blocks(cube)
         if (labels[start:stop] > 0).any()
     ]
-    fields = np.concatenate(parts)
-    return separation(minmax_scaled(fields[:, np.isfinite(fields).all(axis=0)]), labels[rows])
+    fields = np.concatenate(parts) if parts else np.zeros((0, 0))
+    always = np.isfinite(fields).all(axis=0)
+    return separation(minmax_scaled(fields[:, always]), labels[rows]) if len(rows) and always.any() else None
 
 
 def minmax_scaled(fields: np.ndarray) -> np.ndarray:

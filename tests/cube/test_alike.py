@@ -243,3 +243,22 @@ def test_variables_that_share_steps_by_chance_are_no_cube(save):
         InputError, match=r"share 2 of 24 time steps, 1 year apart \(their own steps are 1 month"
     ):
         open_cube(paths)
+
+
+@pytest.mark.parametrize("later", [0, 365])
+def test_daily_files_and_monthly_files_of_one_step_each_are_no_record(save, later):
+    monthly = [save(f"month{n}.nc", [day + later + 0.5], seed=1) for n, day in enumerate(FIRSTS)]
+    with pytest.raises(InputError, match=r"of 1 (day|month) in .*and of 1 (day|month) in"):
+        open_cube([save("day.nc", DAYS), *monthly])
+
+
+def test_a_year_and_files_of_one_month_each_are_compared_in_where_they_are_stamped(save):
+    middles = [save(f"month{n}.nc", [day + 365]) for n, day in enumerate(MIDDLES)]
+    with pytest.raises(InputError, match="stamped at another time of the month"):
+        open_cube([save("year.nc", FIRSTS), *middles])
+
+
+def test_files_of_one_day_each_go_on_from_a_daily_file(save):
+    days = [save(f"day{n}.nc", [365.0 + n]) for n in range(5)]
+    time = open_cube([save("year.nc", DAYS), *days]).time
+    assert (len(time), time.step) == (370, "1 day")

@@ -224,3 +224,32 @@ def test_named_areas_come_before_bounds(tmp_path):
 def test_areas_that_are_used_are_not_left_out_for_want_of_a_time(data, tmp_path):
     cube = open_cube([data, areas(tmp_path / "a.nc")])
     assert cube.left_out == {"areacella": "a cell measure"}
+
+
+@pytest.mark.parametrize("fill", [9.969209968386869e36, 1e20, -9999.0])
+def test_undeclared_fill_among_areas_carries_no_weight_and_is_told(data, tmp_path, fill):
+    odd = AREA.copy()
+    odd[2, 5] = fill
+    cube = open_cube([data, areas(tmp_path / "area.nc", values=odd)])
+    known = np.where(odd == fill, 0.0, AREA)
+    np.testing.assert_allclose(cube.grid.area, known / known.sum())
+    assert any(f"1 of 72 cell areas 'areacella' are none ({fill:.6g})" in note for note in cube.notes)
+
+
+def test_areas_that_differ_much_are_areas(data, tmp_path):
+    steep = AREA.copy()
+    steep[0] *= 1e-3
+    steep[5] *= 20
+    cube = open_cube([data, areas(tmp_path / "area.nc", values=steep)])
+    np.testing.assert_allclose(cube.grid.area, steep / steep.sum())
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_areas_may_have_a_time_of_one_step(data, tmp_path, dated):
+    path = areas(tmp_path / "area.nc")
+    with xr.open_dataset(path) as ds:
+        ds = ds.load().expand_dims("time")
+    if dated:
+        ds["time"] = ("time", [100.0], {"units": "days since 2001-01-01"})
+    ds.to_netcdf(path)
+    np.testing.assert_allclose(open_cube([data, path]).grid.area, AREA / AREA.sum())

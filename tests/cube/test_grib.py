@@ -1,10 +1,12 @@
 """GRIB messages that share what cfgrib tells them apart by: none is dropped unseen."""
 
+import eccodes
+import numpy as np
 import pytest
 
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
-from tests.cube.grib_files import _grid, write_grib
+from tests.cube.grib_files import LON, _grid, write_grib
 
 DAYS = range(1, 7)
 T2M = {"paramId": 167}
@@ -200,3 +202,34 @@ def test_what_eccodes_does_not_read_is_told(write, monkeypatch):
     monkeypatch.setattr("faconv_cli.cube.formats.grib_count", lambda file: len(DAYS) + 1)
     with pytest.raises(InputError, match="ecCodes reads 6 of 7 messages"):
         open_cube([path])
+
+
+def scanned(path, **keys):
+    """One day of values that all differ, on points that are scanned otherwise."""
+    values = np.arange(72.0).reshape(6, 12)
+    first, last = LON[0], LON[-1]
+    if keys.get("iScansNegatively"):
+        keys |= {"longitudeOfFirstGridPointInDegrees": last, "longitudeOfLastGridPointInDegrees": first}
+    return write_grib(path, [{**T2M, **keys, "day": day, "values": values + 100 * day} for day in DAYS])
+
+
+@pytest.mark.parametrize("keys", [{}, {"iScansNegatively": 1}])
+def test_points_scanned_from_east_to_west_are_where_eccodes_has_them(tmp_path, keys):
+    path = scanned(tmp_path / "x.grib", **keys)
+    with path.open("rb") as file:
+        handle = eccodes.codes_grib_new_from_file(file)
+        keys = ("latitudes", "longitudes", "values")
+        lat, lon, values = (eccodes.codes_get_array(handle, key) for key in keys)
+        eccodes.codes_release(handle)
+    truth = dict(zip(zip(lat.round(), lon.round(), strict=True), values, strict=True))
+    cube = open_cube([path])
+    field = cube.read(0, 1)[0, 0]
+    for (row, column), value in np.ndenumerate(field):
+        assert value == truth[round(cube.grid.lat[row]), round(cube.grid.lon[column]) % 360]
+
+
+@pytest.mark.parametrize("key", ["jPointsAreConsecutive", "alternativeRowScanning"])
+def test_points_in_another_order_are_refused(tmp_path, key):
+    messages = [{**T2M, key: 1, "day": day, "values": 280.0 + day} for day in DAYS]
+    with pytest.raises(InputError, match=f"another order .{key} is 1"):
+        open_cube([write_grib(tmp_path / "x.grib", messages, edition=2)])

@@ -114,7 +114,7 @@ def test_the_months_of_a_climatology_are_no_intervals(tmp_path):
         ([[5.0, 6.0]] * 5, "not intervals around the stamps"),
         ([[1.0, 0.0]] * 5, "not intervals around the stamps"),
         ([[0.0, stop] for stop in (1.0, 2, 3, 4, 5)], "overlap"),
-        ([[np.nan, np.nan]] * 5, "cannot be decoded"),
+        ([[np.nan, np.nan]] * 5, "not intervals around the stamps"),
     ],
 )
 def test_bounds_that_are_no_intervals_are_not_heeded_and_told(tmp_path, pairs, told):
@@ -166,3 +166,20 @@ def test_a_damaged_last_interval_of_a_record_that_was_cut_short_is_left_out_with
     ds["time_bnds"][-1] = np.nan
     ds.to_netcdf(path)
     assert open_cube([path]).time.labels == [f"2000-01-{day:02d}T12:00:00" for day in range(1, 6)]
+
+
+@pytest.mark.parametrize("damage", ["repeated", "zeros", "fill", "reversed", "all reversed"])
+def test_a_damaged_interval_among_months_that_end_at_their_stamps_moves_none_of_them(tmp_path, damage):
+    edges, units = month_ends("noleap", 24)
+    path = save(tmp_path / "x.nc", edges, units, "noleap")
+    with xr.open_dataset(path, decode_times=False) as ds:
+        ds = ds.load()
+    pairs = ds.time_bnds.values
+    odd = slice(None) if damage == "all reversed" else slice(7, 8)
+    changed = {"repeated": pairs[6:7], "zeros": 0.0, "fill": 9.96921e36}
+    pairs[odd] = changed[damage] if damage in changed else pairs[odd, ::-1]
+    ds.to_netcdf(path)
+    cube = open_cube([path])
+    assert cube.time.month.tolist() == [*range(1, 13)] * 2
+    repaired = any("1 of the intervals are not around their stamps" in note for note in cube.notes)
+    assert repaired == (damage in changed)

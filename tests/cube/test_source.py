@@ -892,3 +892,19 @@ def test_forecasts_of_several_starts_and_leads_are_refused(write):
         open_cube([rewrite(write(), change)])
     first = rewrite(write(), lambda ds: change(ds).isel(start=[0]))
     assert open_cube([first]).time.step == "6 hours"
+
+
+def test_a_field_of_one_step_beside_a_record_is_left_out_and_told(tmp_path):
+    """As the archive of ERA5 gives its land-sea mask."""
+    lat, lon = (
+        ("lat", [0.0, 10, 20], {"units": "degrees_north"}),
+        ("lon", [0.0, 10], {"units": "degrees_east"}),
+    )
+    for name, steps in (("t2m", 10), ("lsm", 1)):
+        time = ("time", np.arange(float(steps)), {"units": "days since 2001-01-01"})
+        fields = np.random.default_rng(0).normal(size=(steps, 3, 2)).astype("f4")
+        file = xr.Dataset({name: (("time", "lat", "lon"), fields)}, {"time": time, "lat": lat, "lon": lon})
+        file.to_netcdf(tmp_path / f"{name}.nc")
+    cube = open_cube([tmp_path / "t2m.nc", tmp_path / "lsm.nc"])
+    assert ([channel.name for channel in cube.channels], len(cube.time)) == (["t2m"], 10)
+    assert cube.left_out["lsm"].startswith("one time step")

@@ -57,10 +57,20 @@ def test_customary_fill_is_told_even_where_the_quantity_reaches_as_far():
     assert told.startswith("x: -999 is the lowest value, of 5 % of the values, in 20 fields")
 
 
-def test_a_single_outlier_is_no_fill():
+@pytest.mark.parametrize(("outlier", "told"), [(-9999, 1), (1e20, 1), (0, 0), (600, 0)])
+def test_a_single_value_is_suspicious_only_very_far_from_all_others(outlier, told):
     fields = temperatures()
-    fields[3, 2, 2] = -9999
-    assert told_of(fields) == []
+    fields[3, 2, 2] = outlier
+    assert len(told_of(fields)) == told
+
+
+@pytest.mark.parametrize(("fill", "told"), [(-9999, 1), (999, 1), (281, 0)])
+def test_a_step_that_is_wholly_fill_is_told_in_however_long_a_record(fill, told):
+    fields = temperatures(400)
+    fields[300] = fill
+    found = told_of(fields)
+    assert len(found) == told
+    assert all("0.25 % of the values, in 1 fields" in note for note in found)
 
 
 def test_a_field_of_fill_alone_is_part_of_it():

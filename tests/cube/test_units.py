@@ -111,6 +111,16 @@ def test_differences_of_temperatures_are_scaled_and_not_shifted(units, wanted, f
         ({"cell_methods": "time: standard_deviation"}, True),
         ({"cell_methods": "time: mean"}, False),
         ({"standard_name": "dew_point_depression"}, True),
+        ({"standard_name": "sea_surface_temperature standard_error"}, True),
+        ({"long_name": "near-surface diurnal temperature range"}, True),
+        ({"name": "dtr"}, True),
+        ({"long_name": "Dewpoint depression"}, True),
+        ({"long_name": "departure from normal"}, True),
+        ({"long_name": "SST bias of the satellite"}, True),
+        ({"long_name": "Temperature minus climatology"}, True),
+        ({"long_name": "analysed SST uncertainty"}, True),
+        ({"long_name": "long-range forecast of temperature"}, False),
+        ({"long_name": "temperature of the widespread layer"}, False),
     ],
 )
 def test_what_holds_differences_says_so_by_its_attributes_or_names(attributes, difference):

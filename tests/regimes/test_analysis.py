@@ -211,7 +211,7 @@ def test_data_give_composites_and_separation_on_the_input(monkeypatch):
     partial = add_data(find_regimes(embedding(x), clusters=(2,)), later)
     assert partial.composites.steps.sum() == 100
     assert any("20 labelled steps are not in the data" in note for note in partial.notes)
-    assert any("left out above 100,000,000 numbers" in note for note in partial.notes)
+    assert any("at most 100,000,000 numbers" in note for note in partial.notes)
 
 
 def test_the_summary_is_strict_json_and_complete():
@@ -330,3 +330,12 @@ def test_monthly_and_360_day_records_have_seasons_too():
     found = find_regimes(embedding(x, time), clusters=(2,), season=parse_season("NDJ"))
     assert (found.labels > 0).sum() == 60
     assert found.embedding.time.step == "1 month"
+
+
+def test_data_of_a_shorter_step_than_the_labels_are_told():
+    x, _ = planted(k=2, steps=60)
+    half_days = np.datetime64("2001-01-01", "ns") + np.arange(120) * np.timedelta64(12, "h")
+    fields = np.random.default_rng(0).standard_normal((120, 1, 3, 4))
+    found = add_data(find_regimes(embedding(x), clusters=(2,)), cube_of(fields, half_days))
+    (told,) = [note for note in found.notes if "the data have a step of" in note]
+    assert "step of 12 hours, the labels of 1 day: composites are of the 60 steps" in told

@@ -147,6 +147,18 @@ def test_stamps_match_across_calendars_and_hours():
     np.testing.assert_array_equal(matched, [1, -1, 2, -1, 3])
 
 
+def test_a_date_of_another_calendar_is_another_day():
+    with pytest.raises(InputError, match=r"d: the calendar is noleap, that of the labels standard"):
+        noleap = xr.date_range("2001-01-01", periods=5, calendar="noleap", use_cftime=True).values
+        match_labels(TimeAxis.from_values(noleap), TimeAxis.from_values(days(5)), np.ones(5), "d")
+
+
+def test_labels_of_months_are_not_those_of_their_first_days():
+    months = TimeAxis.from_values(np.arange("2001-01", "2002-01", dtype="M8[M]").astype("M8[ns]"))
+    with pytest.raises(InputError, match=r"d: a step of 1 day, where the labels have one of 1 month"):
+        match_labels(TimeAxis.from_values(days(365)), months, np.ones(12), "d")
+
+
 def test_data_of_another_time_are_refused():
     with pytest.raises(InputError, match=r"data\.nc: none of its time steps"):
         match_labels(
@@ -163,6 +175,14 @@ def test_separation_on_the_input_uses_scaled_cells_without_missing_ones(record):
     found = input_separation(cube, labels)
     assert found.silhouette == pytest.approx(expected.silhouette, abs=1e-5)
     assert found.rmse == pytest.approx(expected.rmse, rel=1e-5)
+
+
+def test_separation_needs_a_point_that_is_always_seen(record):
+    cube, labels = record
+    clouds = np.random.default_rng(1).uniform(size=cube.shape) < 0.3
+    fields = np.where(clouds, np.nan, cube.read(0, 730))
+    assert input_separation(cube_of(fields), labels) is None
+    assert input_separation(cube_of(np.full_like(fields, np.nan)), labels) is None
 
 
 def test_separation_on_too_large_an_input_is_left_out(record, monkeypatch):
