@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no angle
 _SAME_PLACE_DIGITS = 4  # of degrees: ten metres
+_HOLE = 2.5  # times the steps on both sides: a longer one is a hole in an axis
 _NAME = re.compile(r"[A-Za-z]\w*")
 _KEPT = ("standard_name", "long_name", "units", "axis")  # what a coordinate of a dimension says of itself
 
@@ -143,13 +144,13 @@ class Grid:
     def cell_heights(self) -> Floats:
         """(h,) differences of the sine of latitude across the cells of a regular grid, between midpoints."""
         north = np.clip(_cell_edges(self.lat), -90, 90)
-        return np.diff(np.sin(np.radians(north)))
+        return np.diff(np.sin(np.radians(north)))[:, 0]
 
     @property
     def cell_widths(self) -> Floats:
         """(w,) degrees of longitude of the cells of a regular grid, between midpoints."""
         if not self.periodic:
-            return np.diff(_cell_edges(self.lon))
+            return np.diff(_cell_edges(self.lon))[:, 0]
         around = np.concatenate([self.lon[-1:] - 360, self.lon, self.lon[:1] + 360])
         widths: Floats = (around[2:] - around[:-2]) / 2
         return widths
@@ -337,8 +338,16 @@ def _from_west(east: Floats, lowest: float) -> Floats:
 
 
 def _cell_edges(centres: Floats) -> Floats:
-    middles = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+    """Lower and upper edge (n, 2) of each cell: midway to its neighbours.
+
+    At the ends, and beside a hole (between polar caps, say), a cell is as wide there as on its other side.
+    """
+    half = np.diff(centres) / 2
+    lower, upper = np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])
+    hole = np.zeros(len(half), bool)
+    hole[1:-1] = half[1:-1] > _HOLE * np.maximum(half[:-2], half[2:])
+    lower[1:][hole], upper[:-1][hole] = upper[1:][hole], lower[:-1][hole]
+    return np.stack([centres - lower, centres + upper], axis=1)
 
 
 def check_degrees(lat: Floats, lon: Floats, lat_name: str, lon_name: str) -> None:

@@ -149,7 +149,10 @@ class Training:
             for name in ours[section]
             if ours[section][name] != theirs[section][name]
         ]
-        if different or checkpoint.record["training"] != self._record()["training"] or not checkpoint.resume:
+        seen, scaling = checkpoint.normalizer, self._prepared.normalizer
+        same = np.array_equal(seen.mean, scaling.mean) and np.array_equal(seen.std, scaling.std)
+        same = same and checkpoint.record["training"] == self._record()["training"]
+        if different or not same or not checkpoint.resume:
             raise CheckpointError(
                 f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
                 wanted="--resume goes on with the same data and settings",

@@ -154,8 +154,12 @@ def _key(cube: Cube, settings: DataConfig, anomalies: Anomalies) -> dict[str, An
 
 
 def _identity(path: Path) -> tuple[int, ...]:
-    status = path.stat() if path.is_file() else None
-    return () if status is None else (status.st_size, status.st_mtime_ns)
+    """Size and time of a file, or of all files of a store: their number, their sizes, the latest time."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    stats = [one.stat() for one in files]
+    if not stats:
+        return ()
+    return len(stats), sum(one.st_size for one in stats), max(one.st_mtime_ns for one in stats)
 
 
 def _resumed(unfinished: Path, key: dict[str, Any]) -> tuple[Layout | None, int]:

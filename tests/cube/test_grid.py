@@ -177,3 +177,21 @@ def test_signatures_tell_grids_apart_and_not_orders():
     assert not a.same_points(other)
     assert not a.same_points(box([0, 90, 180]))
     assert a.signature() != other.signature()
+
+
+def test_a_cell_beside_a_hole_is_as_wide_as_on_its_other_side():
+    """Two polar caps, and two sectors of longitude."""
+    caps = Grid.from_coordinates(np.array([-60.0, -50, -40, 40, 50, 60]), np.arange(0.0, 100, 10))
+    north = np.radians([35, 45, 55, 65])
+    np.testing.assert_allclose(caps.cell_heights[3:], np.diff(np.sin(north)))
+    np.testing.assert_allclose(caps.cell_heights, caps.cell_heights[::-1])
+    sectors = Grid.from_coordinates(np.arange(0.0, 50, 10), np.array([0.0, 10, 20, 100, 110, 120]))
+    np.testing.assert_allclose(sectors.cell_widths, 10)
+
+
+def test_a_step_that_grows_smoothly_is_no_hole():
+    lat = np.cumsum(1.3 ** np.arange(12.0))
+    grid = Grid.from_coordinates(lat, np.arange(0.0, 100, 10))
+    middles = (lat[1:] + lat[:-1]) / 2
+    edges = np.radians([2 * lat[0] - middles[0], *middles, 2 * lat[-1] - middles[-1]])
+    np.testing.assert_allclose(grid.cell_heights, np.diff(np.sin(edges)))

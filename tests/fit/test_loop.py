@@ -232,3 +232,10 @@ def test_every_setting_changes_what_is_trained(make_cube, tmp_path, option):
     assert {n: t.shape for n, t in one.items()} != {n: t.shape for n, t in two.items()} or any(
         not torch.equal(one[name], two[name]) for name in one
     )
+
+
+def test_a_training_on_data_that_have_changed_is_not_resumed(cube, make_cube, tmp_path):
+    _checks(_training(cube, tmp_path / "m.pt", updates=2))
+    last = read_checkpoint(last_path(tmp_path / "m.pt"))
+    with pytest.raises(CheckpointError, match="other data"):
+        _training(make_cube(120, land=0.2, noise=0.31), tmp_path / "m.pt", updates=2).resume(last)

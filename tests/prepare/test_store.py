@@ -305,3 +305,17 @@ def test_cell_areas_that_coordinates_do_not_tell_are_kept(record, tmp_path):
     stored = reopened(tmp_path / "coarse.zarr")
     np.testing.assert_allclose(stored.grid.area, cube.grid.area, rtol=1e-12)
     np.testing.assert_array_equal(stored.read(0, 400), cube.read(0, 400))
+
+
+def test_a_store_that_was_written_anew_is_another_source(tmp_path, record):
+    source = tmp_path / "in.zarr"
+    list(write(open_cube([record()]), source))
+    begun = write(open_cube([source]), tmp_path / "out.zarr")
+    for _ in range(3):
+        next(begun)
+    with pytest.raises(KeyboardInterrupt):
+        begun.throw(KeyboardInterrupt)
+    cube = open_cube([source])
+    chunk = next(path for path in source.rglob("*") if path.is_file() and path.name[0].isdigit())
+    os.utime(chunk, ns=(1, 2**62))
+    assert next(write(cube, tmp_path / "out.zarr"))[0] <= 1
