@@ -293,7 +293,7 @@ class FitConfig(_Config):
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW's weight decay.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.3, description="Share of the hidden channels that a step of training does without."
+        0.3, description="Share of the hidden channels that an update of the weights does without."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."

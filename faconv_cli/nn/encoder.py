@@ -14,6 +14,7 @@ from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 
 COORDINATES = 5  # features of a point, as in `Domain`
+FAINT = 0.1
 
 Phases = tuple[Tensor, Tensor | None]  # place in the year and, below a day, in the day
 
@@ -159,11 +160,11 @@ class SubspaceEncoder(nn.Module):
         return correction * self.confidence[:, None]
 
     def _seen(self, x: Tensor, valid: Tensor, phases: Phases, domain: Domain) -> Tensor:
-        """Put beside the fields where and when they are."""
+        """Put beside the fields where and when they are, faintly: else they hide the weather at first."""
         when = self.season * seasonal_encoding(*phases, harmonics=1).to(x.dtype)
         where = domain.coordinates.to(x.dtype).movedim(-1, 0).expand(*x.shape[:2], -1, -1, -1)
         spread = when[..., None, None].expand(-1, -1, -1, *x.shape[-2:])
-        return torch.cat([network_input(x, valid, domain), where, spread], dim=2)
+        return torch.cat([network_input(x, valid, domain), FAINT * where, FAINT * spread], dim=2)
 
     def _corrections(self, seen: Tensor, domain: Domain, collected: _MapCollector | None) -> Tensor:
         """What each tile adds to the linear forecasts (b, t, n, l, k)."""
