@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.cycles import told
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.units import is_difference
 from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output
@@ -30,6 +32,9 @@ from faconv_cli.windows.normalize import Normalizer
 
 FORMAT = "faconv checkpoint"
 VERSION = 2  # 1: an embedding was the state of a head, its distances those of a decoder
+
+_OF_A_GRID = ("periodic", "y_flip", "x_flip", "x_roll", "y_name", "x_name")
+_ALONG = "along "  # before the name of an array
 
 Weights = dict[str, Tensor]
 
@@ -41,9 +46,7 @@ class Checkpoint:
     Attributes:
         config: the settings of the run, every default resolved.
         channels: what the network reads, in order, with units.
-        lat: latitudes of the grid, as in `Grid`.
-        lon: longitudes of the grid, as in `Grid`.
-        periodic: the grid closes the circle.
+        grid: of the training data, with the order of points of its file.
         time_step: usual step of the training data, as in `TimeAxis`.
         sub_daily: that step is less than a day.
         climatology: seasonal cycle and trend that are taken off.
@@ -53,15 +56,12 @@ class Checkpoint:
         record: what it was trained on and how it went: strings and numbers.
         resume: state of an unfinished training, or nothing.
         constants: mask, static channels and units that the data are prepared with.
-        cell_area: areas of the grid's cells, as in `Grid`.
         sha256: of the file it was read from.
     """
 
     config: RunConfig
     channels: tuple[Channel, ...]
-    lat: np.ndarray
-    lon: np.ndarray
-    periodic: bool
+    grid: Grid
     time_step: str
     sub_daily: bool
     climatology: Climatology
@@ -71,13 +71,32 @@ class Checkpoint:
     record: Mapping[str, Any]
     resume: Mapping[str, Any] = field(default_factory=dict)
     constants: Constants = field(default_factory=Constants)
-    cell_area: np.ndarray | None = None
     sha256: str = ""
+
+    @property
+    def lat(self) -> np.ndarray:
+        """Latitudes, as in `Grid`."""
+        return self.grid.lat
+
+    @property
+    def lon(self) -> np.ndarray:
+        """Longitudes, as in `Grid`."""
+        return self.grid.lon
+
+    @property
+    def periodic(self) -> bool:
+        """The grid closes the circle."""
+        return self.grid.periodic
+
+    @property
+    def cell_area(self) -> np.ndarray | None:
+        """Areas of the grid's cells, as in `Grid`."""
+        return self.grid.cell_area
 
     @property
     def grid_shape(self) -> tuple[int, int]:
         """Rows and columns of the grid."""
-        return self.normalizer.valid.shape[-2], self.normalizer.valid.shape[-1]
+        return self.grid.shape
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> None:
@@ -90,7 +109,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
     about = {
         "config": checkpoint.config.model_dump(mode="json"),
         "channels": [asdict(channel) for channel in checkpoint.channels],
-        "periodic": checkpoint.periodic,
+        "grid": _grid_about(checkpoint.grid),
         "time_step": checkpoint.time_step,
         "sub_daily": checkpoint.sub_daily,
         "climatology": {
@@ -109,8 +128,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         "accumulated": {name: cycle and asdict(cycle) for name, cycle in constants.accumulated.items()},
     }
     arrays = {
-        "lat": checkpoint.lat,
-        "lon": checkpoint.lon,
+        **_grid_arrays(checkpoint.grid),
         "climatology": climatology.coefficients,
         "mean": normalizer.mean,
         "std": normalizer.std,
@@ -119,12 +137,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
     }
     if constants.mask is not None:
         arrays["mask"] = constants.mask
-    if checkpoint.cell_area is not None:
-        arrays["cell_area"] = checkpoint.cell_area
     contents = {
         "format": FORMAT,
         "version": VERSION,
-        "about": json.dumps(about, sort_keys=True),
+        "about": json.dumps(about, sort_keys=True, default=lambda value: value.tolist()),
         "arrays": {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()},
         "encoder": checkpoint.encoder,
         "decoder": checkpoint.decoder,
@@ -151,9 +167,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(
             config=RunConfig.model_validate(about["config"]),
             channels=tuple(map(_channel, about["channels"])),
-            lat=array["lat"],
-            lon=array["lon"],
-            periodic=about["periodic"],
+            grid=_grid(about["grid"], array),
             time_step=about["time_step"],
             sub_daily=about["sub_daily"],
             climatology=Climatology(
@@ -179,11 +193,43 @@ def read_checkpoint(path: Path) -> Checkpoint:
                     name: cycle and Cycle(**cycle) for name, cycle in about.get("accumulated", {}).items()
                 },
             ),
-            cell_area=array.get("cell_area"),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise _damaged(path, f"a part is missing or wrong ({error})") from None
+
+
+def _grid_about(grid: Grid) -> dict[str, Any]:
+    """Tell of a grid what is no array."""
+    along = {
+        name: {"dims": list(map(str, variable.dims)), "attributes": dict(variable.attrs)}
+        for name, variable in grid.along.items()
+    }
+    return {**{name: getattr(grid, name) for name in _OF_A_GRID}, "along": along}
+
+
+def _grid_arrays(grid: Grid) -> dict[str, np.ndarray]:
+    """Give the arrays of a grid; a grid mapping is its attributes alone."""
+    own = {
+        **{name: getattr(grid, name) for name in ("lat", "lon", "file_lat", "file_lon")},
+        **{_ALONG + name: variable.values for name, variable in grid.along.items() if variable.ndim},
+        **({} if grid.cell_area is None else {"cell_area": grid.cell_area}),
+    }
+    return {name: np.asarray(array, array.dtype.newbyteorder("=")) for name, array in own.items()}
+
+
+def _grid(about: Mapping[str, Any], array: Mapping[str, np.ndarray]) -> Grid:
+    along = {
+        name: xr.Variable(saved["dims"], array.get(_ALONG + name, np.int32(0)), saved["attributes"])
+        for name, saved in about["along"].items()
+    }
+    coordinates = {name: array[name] for name in ("lat", "lon", "file_lat", "file_lon")}
+    return Grid(
+        **coordinates,
+        **{name: about[name] for name in _OF_A_GRID},
+        cell_area=array.get("cell_area"),
+        along=along,
+    )
 
 
 def _channel(saved: Mapping[str, Any]) -> Channel:

@@ -4,12 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError, OutputError
 from faconv_cli.windows.normalize import Normalizer
 
@@ -20,9 +22,7 @@ def checkpoint():
     return Checkpoint(
         config=RunConfig.build(None, {"hidden": 8, "seed": 3}),
         channels=(Channel("z500", "m", "height", "geopotential_height", 500.0, "hPa"),),
-        lat=np.linspace(-10, 10, 4),
-        lon=np.linspace(0, 270, 6),
-        periodic=True,
+        grid=Grid.from_coordinates(np.linspace(10, -10, 4), np.linspace(-180, 120, 6)),
         time_step="1 day",
         sub_daily=False,
         climatology=Climatology("monthly", True, rng.normal(size=(13, 1, 4, 6)), 2001.5, ("2001", "2002")),
@@ -53,10 +53,36 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoint, tmp_path):
 
 def test_cell_areas_come_back_where_there_are_some(checkpoint, tmp_path):
     area = np.random.default_rng(0).uniform(size=(4, 6))
-    write_checkpoint(tmp_path / "a.pt", replace(checkpoint, cell_area=area), overwrite=False)
+    weighted = replace(checkpoint, grid=checkpoint.grid.with_area(area))
+    write_checkpoint(tmp_path / "a.pt", weighted, overwrite=False)
     np.testing.assert_array_equal(read_checkpoint(tmp_path / "a.pt").cell_area, area)
     write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
     assert read_checkpoint(tmp_path / "m.pt").cell_area is None
+
+
+def test_the_order_of_the_file_comes_back(checkpoint, tmp_path):
+    write_checkpoint(tmp_path / "m.pt", checkpoint, overwrite=False)
+    read = read_checkpoint(tmp_path / "m.pt").grid
+    field = np.arange(24).reshape(4, 6)
+    np.testing.assert_array_equal(read.to_file_order(field), checkpoint.grid.to_file_order(field))
+    np.testing.assert_array_equal(read.file_lon, np.linspace(-180, 120, 6))
+    assert read.periodic
+
+
+def test_a_rotated_grid_comes_back_with_its_axes_and_its_mapping(checkpoint, tmp_path):
+    lat, lon = np.meshgrid(np.linspace(40, 43, 4), np.linspace(0, 5, 6), indexing="ij")
+    along = {
+        "rlat": xr.Variable("rlat", np.arange(4, dtype=">f4"), {"units": "degrees", "axis": "Y"}),
+        "pole": xr.Variable((), b"", {"grid_north_pole_latitude": np.float32(39.25), "parallel": np.ones(2)}),
+    }
+    grid = replace(Grid.from_coordinates(lat, lon, "rlat", "rlon"), along=along)
+    write_checkpoint(tmp_path / "m.pt", replace(checkpoint, grid=grid), overwrite=False)
+    read = read_checkpoint(tmp_path / "m.pt").grid
+    assert read.dims == ("rlat", "rlon")
+    assert read.attributes == {"coordinates": "lat lon", "grid_mapping": "pole"}
+    assert read.along["pole"].attrs == {"grid_north_pole_latitude": 39.25, "parallel": [1, 1]}
+    np.testing.assert_array_equal(read.along["rlat"].values, np.arange(4))
+    assert read.along["rlat"].attrs == along["rlat"].attrs
 
 
 def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):

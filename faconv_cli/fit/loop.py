@@ -338,9 +338,7 @@ class Training:
         return Checkpoint(
             config=prepared.config,
             channels=prepared.cube.channels,
-            lat=prepared.cube.grid.lat,
-            lon=prepared.cube.grid.lon,
-            periodic=prepared.cube.grid.periodic,
+            grid=prepared.cube.grid,
             time_step=prepared.cube.time.step,
             sub_daily=prepared.cube.time.sub_daily,
             climatology=prepared.climatology,
@@ -349,7 +347,6 @@ class Training:
             decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
             constants=prepared.cube.constants,
-            cell_area=prepared.cube.grid.cell_area,
             resume=state if resume else {},
         )
 

@@ -32,6 +32,12 @@ class PartMoments:
         mean = self.sum / self.rows
         return self.products / self.rows - np.outer(mean, mean)
 
+    def covariance_of_parts(self) -> np.ndarray:
+        """(parts, k, k), of each part alone."""
+        parts, count = self._shape
+        blocks = self.covariance().reshape(parts, count, parts, count)
+        return np.stack([blocks[part, :, part] for part in range(parts)])
+
 
 def fit_subspace(encoder: SubspaceEncoder, moments: PartMoments, weights: np.ndarray) -> None:
     """Set an encoder's canonical coordinates: the leading axes of F, each part times the root of its weight.
@@ -47,7 +53,7 @@ def fit_subspace(encoder: SubspaceEncoder, moments: PartMoments, weights: np.nda
     embedding, parts, count = subspace.axes.shape
     root = np.repeat(np.sqrt(weights), count)
     covariance = moments.covariance() * root * root[:, None]
-    _, axes = np.linalg.eigh((covariance + covariance.T) / 2)
+    variances, axes = np.linalg.eigh((covariance + covariance.T) / 2)
     leading = axes[:, ::-1][:, :embedding].T
     largest = np.take_along_axis(leading, np.abs(leading).argmax(axis=1)[:, None], axis=1)
     leading = leading * np.where(largest < 0, -1, 1)
@@ -55,4 +61,8 @@ def fit_subspace(encoder: SubspaceEncoder, moments: PartMoments, weights: np.nda
         torch.from_numpy(leading.reshape(embedding, parts, count).copy()),
         torch.from_numpy(moments.mean()),
         torch.from_numpy(np.asarray(weights, float)),
+    )
+    variances = np.maximum(variances[::-1][:embedding], 0)  # which rounding may put below
+    subspace.keep_moments(
+        torch.from_numpy(variances.copy()), torch.from_numpy(moments.covariance_of_parts())
     )

@@ -133,18 +133,28 @@ class Subspace(nn.Module):
     axes: Tensor
     mean: Tensor
     weight: Tensor
+    variance: Tensor
+    covariance: Tensor
 
     def __init__(self, embedding: int, parts: int, count: int) -> None:
         super().__init__()
         self.register_buffer("axes", torch.zeros(embedding, parts, count))
         self.register_buffer("mean", torch.zeros(parts, count))
         self.register_buffer("weight", torch.ones(parts))
+        self.register_buffer("variance", torch.zeros(embedding))
+        self.register_buffer("covariance", torch.zeros(parts, count, count))
 
     @torch.no_grad()
     def start_from(self, axes: Tensor, mean: Tensor, weight: Tensor) -> None:
         """Set V (d, parts, K), the mean of F (parts, K) and the weights w (parts,)."""
         for own, new in ((self.axes, axes), (self.mean, mean), (self.weight, weight)):
             own.copy_(new)
+
+    @torch.no_grad()
+    def keep_moments(self, variance: Tensor, covariance: Tensor) -> None:
+        """Keep what the training period showed: variance of the modes (d,), covariance of F (parts, K, K)."""
+        self.variance.copy_(variance)
+        self.covariance.copy_(covariance)
 
     def forward(self, f: Float[Tensor, "... parts k"]) -> Float[Tensor, "... d"]:
         """Give z of F, without the mean, which `centre` takes off."""

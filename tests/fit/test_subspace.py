@@ -44,6 +44,15 @@ def test_modes_are_uncorrelated_and_ordered_and_their_sign_is_fixed():
     assert (flat[np.arange(4), np.abs(flat).argmax(axis=1)] > 0).all()
 
 
+def test_the_variances_of_modes_and_parts_are_kept():
+    f = _parts().reshape(200, 3, 5)
+    subspace = _fitted(f)
+    z = subspace(torch.from_numpy(f)).numpy()
+    np.testing.assert_allclose(subspace.variance.numpy(), z.var(axis=0))
+    for part in range(3):
+        np.testing.assert_allclose(subspace.covariance[part], np.cov(f[:, part].T, bias=True))
+
+
 def test_distances_are_those_of_the_weighted_parts():
     f = _parts().reshape(200, 3, 5)
     subspace = _fitted(f, embedding=15)
