@@ -16,7 +16,18 @@ import typer.core
 
 import faconv_cli
 from faconv_cli import console
-from faconv_cli.commands import cluster, compare, embed, forecast, inspect, prepare, sample, train
+from faconv_cli.commands import (
+    cluster,
+    compare,
+    embed,
+    forecast,
+    inspect,
+    modes,
+    prepare,
+    reconstruct,
+    sample,
+    train,
+)
 from faconv_cli.errors import DEBUG, FaconvError, Stopped, explained
 from faconv_cli.guard import guarded, stopping_signals
 
@@ -42,6 +53,8 @@ app.command("inspect")(inspect.command)
 app.command("prepare")(prepare.command)
 app.command("train")(train.command)
 app.command("embed")(embed.command)
+app.command("modes")(modes.command)
+app.command("reconstruct")(reconstruct.command)
 app.command("forecast")(forecast.command)
 app.command("compare")(compare.command)
 app.command("cluster")(cluster.command)

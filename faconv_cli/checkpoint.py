@@ -223,9 +223,11 @@ def _grid(about: Mapping[str, Any], array: Mapping[str, np.ndarray]) -> Grid:
         name: xr.Variable(saved["dims"], array.get(_ALONG + name, np.int32(0)), saved["attributes"])
         for name, saved in about["along"].items()
     }
-    coordinates = {name: array[name] for name in ("lat", "lon", "file_lat", "file_lon")}
     return Grid(
-        **coordinates,
+        lat=array["lat"],
+        lon=array["lon"],
+        file_lat=array["file_lat"],
+        file_lon=array["file_lon"],
         **{name: about[name] for name in _OF_A_GRID},
         cell_area=array.get("cell_area"),
         along=along,

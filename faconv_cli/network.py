@@ -12,7 +12,7 @@ from faconv_cli import nn as layers
 from faconv_cli.checkpoint import Checkpoint, Weights
 from faconv_cli.config import EOF, EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.cube.grid import Grid
-from faconv_cli.errors import CheckpointError
+from faconv_cli.errors import CheckpointError, UsageError
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
 from faconv_cli.nn.eofs import LinearInverseModel
@@ -207,6 +207,20 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
     )
     _load(encoder, checkpoint.encoder)
     return encoder.eval()
+
+
+def first_modes(checkpoint: Checkpoint, asked: int | None) -> int:
+    """Give how many modes to take: those asked for, or all of the checkpoint's.
+
+    Raises:
+        UsageError: it has fewer.
+    """
+    known = checkpoint.config.encoder.embedding
+    if asked is not None and asked > known:
+        raise UsageError(
+            f"--modes {asked}", wanted=f"the checkpoint has {known}", do=f"ask for at most {known}"
+        )
+    return asked or known
 
 
 def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LinearInverseModel:

@@ -27,6 +27,16 @@ REFERENCES = {
 
 def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: str) -> dict[str, Any]:
     """Give the global attributes of a file made from ``cube`` by ``checkpoint``."""
+    return {
+        **checkpoint_attributes(title, checkpoint, command),
+        schema.CHANNELS: ", ".join(channel.name for channel in cube.channels),
+        schema.SOURCES: ", ".join(cube.sources),
+        **notes(cube),
+    }
+
+
+def checkpoint_attributes(title: str, checkpoint: Checkpoint, command: str) -> dict[str, Any]:
+    """Give the global attributes of a file made from ``checkpoint``."""
     record = checkpoint.record
     return {
         "Conventions": schema.CONVENTIONS,
@@ -41,9 +51,6 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
         schema.CHECKPOINT_SHA256: checkpoint.sha256,
         "faconv_config": checkpoint.config.model_dump_json(),
         "faconv_training": json.dumps(record["training"]),
-        schema.CHANNELS: ", ".join(channel.name for channel in cube.channels),
-        schema.SOURCES: ", ".join(cube.sources),
-        **notes(cube),
     }
 
 

@@ -326,7 +326,7 @@ def test_data_on_other_points_than_the_checkpoints_are_refused(checkpoint, make_
     }[change]
     named = replace(named, grid=Grid.from_coordinates(*data))
     with pytest.raises(CheckpointError, match=message):
-        match_cube(replace(checkpoint, lat=trained[0], lon=trained[1]), named)
+        match_cube(replace(checkpoint, grid=Grid.from_coordinates(*trained)), named)
 
 
 def test_variables_may_be_named_anew(checkpoint, dataset, embedding, tmp_path):

@@ -14,6 +14,7 @@ from faconv_cli.commands.options import (
     Engine,
     FilesAndOutput,
     Member,
+    Modes,
     Overwrite,
     Step,
     Stream,
@@ -51,6 +52,7 @@ def command(
     stream: Stream = None,
     data_type: DataType = None,
     engine: Engine = None,
+    modes: Modes = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
         list[str] | None,
@@ -84,6 +86,7 @@ def command(
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
+    from faconv_cli.embed.append import layout_of
     from faconv_cli.embed.run import Embedder
     from faconv_cli.embed.write import write_embedding
     from faconv_cli.files import check_output
@@ -123,6 +126,7 @@ def command(
         output,
         rows,
         command_line(),
+        modes=modes,
         append=append,
         check=check or "auto",
         tell=console.note,
@@ -145,7 +149,7 @@ def command(
             f"{cold} of {written} time steps are cold starts: less than the burn-in of {burn_in} steps lies "
             "before them without a gap; they are flagged"
         )
-    console.result(f"{output}: {written} time steps of {trained.config.encoder.embedding} numbers")
+    console.result(f"{output}: {written} time steps of {layout_of(output).modes} numbers")
 
 
 def _points(cube: Cube, queries: list[str] | None) -> list[tuple[int, int]]:

@@ -73,6 +73,9 @@ Threads = Annotated[
         min=1, help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use."
     ),
 ]
+Modes = Annotated[
+    int | None, typer.Option("--modes", min=1, help="Take the first so many modes. Default: all.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import netCDF4
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 
 STAMPS_PER_CHUNK = 1024
+FILL = np.float32(netCDF4.default_fillvals["f4"])
 
 
 def define_time(file: netCDF4.Dataset, time: TimeAxis, name: str, long_name: str) -> None:
@@ -38,6 +41,24 @@ def encode_stamps(times: xr.Variable, units: str, calendar: str) -> npt.NDArray[
     )
     encoded: npt.NDArray[np.float64] = xr.conventions.encode_cf_variable(plain, name="time").values
     return encoded
+
+
+def define_coordinate(file: netCDF4.Dataset, name: str, values: npt.NDArray[Any], long_name: str) -> None:
+    """Write a coordinate of numbers, and the dimension of its name."""
+    file.createDimension(name, len(values))
+    variable = file.createVariable(name, values.dtype, (name,))
+    variable.setncatts({"long_name": long_name, "units": "1"})
+    variable[:] = values
+
+
+def define_variable(
+    file: netCDF4.Dataset, name: str, dims: tuple[str, ...], chunks: tuple[int, ...], **attributes: str
+) -> None:
+    """Define an empty variable of float32, compressed; attributes without a text are left out."""
+    variable = file.createVariable(
+        name, "f4", dims, zlib=True, complevel=1, chunksizes=chunks, fill_value=FILL
+    )
+    variable.setncatts({key: text for key, text in attributes.items() if text})
 
 
 def define_grid(file: netCDF4.Dataset, grid: Grid) -> tuple[tuple[str, str], dict[str, str]]:

@@ -121,7 +121,7 @@ def layout_of(path: Path) -> Layout:
             for kind in (schema.QUERY, schema.TILE)
         )
         lags = tuple(file[schema.LAG].values.tolist()) if schema.LAG in file else ()
-        return Layout(schema.ATTENTION in file, lags, queries, tiles)
+        return Layout(schema.ATTENTION in file, lags, queries, tiles, file.sizes[schema.MODE])
 
 
 @contextmanager

@@ -14,14 +14,20 @@ import numpy as np
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.encode import define_grid, define_time, encode_stamps
+from faconv_cli.cube.encode import (
+    FILL,
+    define_coordinate,
+    define_grid,
+    define_time,
+    define_variable,
+    encode_stamps,
+)
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import global_attributes, history, notes
 
-FILL = np.float32(netCDF4.default_fillvals["f4"])
 ROWS_PER_CHUNK = 1024
 
 
@@ -34,17 +40,19 @@ class Layout:
         temporal_lags: lags of the temporal attention, in steps back; empty for none.
         queries: (lat, lon) of the points whose teleconnections are kept.
         tile_centres: (lat, lon) of each tile; empty for one tile.
+        modes: numbers of a row, the first of the checkpoint's.
     """
 
     attention: bool
     temporal_lags: tuple[int, ...]
     queries: tuple[tuple[float, float], ...]
     tile_centres: tuple[tuple[float, float], ...]
+    modes: int
 
     def told(self) -> str:
         """Tell it in words."""
         return (
-            f"{'attention maps' if self.attention else 'no attention maps'}, "
+            f"{self.modes} modes, {'attention maps' if self.attention else 'no attention maps'}, "
             f"{len(self.temporal_lags)} lags of temporal attention, {len(self.queries)} query points, "
             f"{len(self.tile_centres) or 1} tiles"
         )
@@ -100,6 +108,7 @@ class EmbeddingWriter:
 
     def __init__(self, file: netCDF4.Dataset, grid: Grid) -> None:
         self._file, self._grid = file, grid
+        self._modes = file.dimensions[schema.MODE].size
         about = file[schema.TIME]
         self._units, self._calendar = str(about.units), str(getattr(about, "calendar", UNDATED))
 
@@ -109,11 +118,12 @@ class EmbeddingWriter:
             begin = len(self._file.dimensions[schema.TIME])
             at, stop = slice(begin, begin + len(rows.embedding)), rows.start + len(rows.embedding)
             self._file[schema.TIME][at] = self._encoded(cube.time.slice(rows.start, stop))
-            self._put(schema.EMBEDDING, at, rows.embedding)
+            self._put(schema.EMBEDDING, at, rows.embedding[:, : self._modes])
             self._put(schema.EMBEDDING_FLAG, at, rows.flag)
             self._put(schema.FINGERPRINT, at, rows.fingerprint)
             self._put(schema.TEMPORAL_ATTENTION, at, rows.temporal)
-            self._put(schema.TILE_EMBEDDING, at, rows.tiles)
+            if rows.tiles is not None:
+                self._put(schema.TILE_EMBEDDING, at, rows.tiles[..., : self._modes])
             if schema.ATTENTION in self._file.variables and len(rows.attended):
                 self._write_maps(rows, cube)
 
@@ -141,17 +151,20 @@ def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: L
     channels = ", ".join(channel.name for channel in cube.channels)
     title = f"Subspace embedding of {channels}"
     file.setncatts(global_attributes(title, checkpoint, cube, command))
-    modes = checkpoint.config.encoder.embedding
+    modes, known = layout.modes, checkpoint.config.encoder.embedding
     file.createDimension(schema.TIME, None)
     define_time(file, cube.time, schema.TIME, "time")
-    _coordinate(file, schema.MODE, np.arange(1, modes + 1, dtype=np.int32), "number of the embedding's mode")
-    _variable(
+    define_coordinate(
+        file, schema.MODE, np.arange(1, modes + 1, dtype=np.int32), "number of the embedding's mode"
+    )
+    define_variable(
         file,
         schema.EMBEDDING,
         (schema.TIME, schema.MODE),
         (ROWS_PER_CHUNK, modes),
         long_name="subspace embedding of the fields",
         units="1",
+        comment=f"the first {modes} of {known} modes" if modes < known else "",
         ancillary_variables=schema.EMBEDDING_FLAG,
     )
     _define_flag(file)
@@ -165,8 +178,8 @@ def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: L
     )
     if layout.temporal_lags:
         lags = np.array(layout.temporal_lags, np.int32)
-        _coordinate(file, schema.LAG, lags, "time steps looked back")
-        _variable(
+        define_coordinate(file, schema.LAG, lags, "time steps looked back")
+        define_variable(
             file,
             schema.TEMPORAL_ATTENTION,
             (schema.TIME, schema.LAG),
@@ -176,7 +189,7 @@ def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: L
         )
     if layout.tile_centres:
         _define_places(file, schema.TILE, layout.tile_centres, "centre of the tile")
-        _variable(
+        define_variable(
             file,
             schema.TILE_EMBEDDING,
             (schema.TIME, schema.TILE, schema.MODE),
@@ -204,7 +217,7 @@ def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
     file.createDimension(schema.ATTENTION_TIME, None)
     define_time(file, cube.time, schema.ATTENTION_TIME, "time of the attended steps")
     dims, extra = define_grid(file, cube.grid)
-    _variable(
+    define_variable(
         file,
         schema.ATTENTION,
         (schema.ATTENTION_TIME, *dims),
@@ -217,7 +230,7 @@ def _define_maps(file: netCDF4.Dataset, cube: Cube, layout: Layout) -> None:
     if layout.queries:
         _define_places(file, schema.QUERY, layout.queries, "query point")
         places = f"{schema.QUERY}_lat {schema.QUERY}_lon"
-        _variable(
+        define_variable(
             file,
             schema.TELECONNECTION,
             (schema.ATTENTION_TIME, schema.QUERY, *dims),
@@ -235,19 +248,3 @@ def _define_places(file: netCDF4.Dataset, dim: str, places: Sequence[tuple[float
         variable = file.createVariable(f"{dim}_{name[:3]}", "f8", (dim,))
         variable.setncatts({"standard_name": name, "long_name": f"{name} of the {what}", "units": units})
         variable[:] = [place[number] for place in places]
-
-
-def _coordinate(file: netCDF4.Dataset, name: str, values: np.ndarray, long_name: str) -> None:
-    file.createDimension(name, len(values))
-    variable = file.createVariable(name, values.dtype, (name,))
-    variable.setncatts({"long_name": long_name, "units": "1"})
-    variable[:] = values
-
-
-def _variable(
-    file: netCDF4.Dataset, name: str, dims: tuple[str, ...], chunks: tuple[int, ...], **attributes: str
-) -> None:
-    variable = file.createVariable(
-        name, "f4", dims, zlib=True, complevel=1, chunksizes=chunks, fill_value=FILL
-    )
-    variable.setncatts(attributes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from faconv_cli import schema
@@ -12,6 +13,7 @@ from faconv_cli.embed.append import Check, compare_input, layout_of, rows_done
 from faconv_cli.embed.netcdf import Layout, append_embedding_file, create_embedding_file
 from faconv_cli.embed.run import LEAST_VALID_SHARE, Embedder, Rows
 from faconv_cli.errors import InputError, OutputError
+from faconv_cli.network import first_modes
 
 
 def write_embedding(
@@ -20,6 +22,7 @@ def write_embedding(
     rows: tuple[int, int],
     command: str,
     *,
+    modes: int | None = None,
     append: bool = False,
     check: Check = "auto",
     tell: Callable[[str], None] = lambda _: None,
@@ -34,6 +37,8 @@ def write_embedding(
         path: the file.
         rows: steps of the data.
         command: command line for ``history``.
+        modes: numbers of a row, the first of the checkpoint's; None for all, or as many as a file that is
+            gone on with has.
         append: go on with the file where it exists.
         check: how many of the old steps have their input compared with that of the file.
         tell: takes what there is to say about that.
@@ -45,13 +50,15 @@ def write_embedding(
     Raises:
         OutputError: the file exists or cannot be written; with ``append``, it does not fit.
         InputError: no step of a new file has enough input.
+        UsageError: the checkpoint has fewer modes.
     """
     first, stop = rows
-    checkpoint, cube, layout = embedder.checkpoint, embedder.cube, _layout(embedder)
+    checkpoint, cube, layout = embedder.checkpoint, embedder.cube, _layout(embedder, modes)
     if append and path.exists():
         _check_causal(checkpoint, path)
         done = rows_done(path, embedder, first)
-        _check_layout(path, layout)
+        written = layout_of(path)
+        _check_layout(path, written, layout if modes else replace(layout, modes=written.modes))
         if told := compare_input(path, embedder, first, check):
             tell(told)
         first += done
@@ -87,21 +94,21 @@ def _check_causal(checkpoint: Checkpoint, path: Path) -> None:
         )
 
 
-def _check_layout(path: Path, layout: Layout) -> None:
-    written = layout_of(path)
+def _check_layout(path: Path, written: Layout, layout: Layout) -> None:
     if written != layout:
         raise OutputError(
             f"{path} holds {written.told()}",
             wanted=f"--append would add {layout.told()}",
-            do="pass the --attention and --query options it was written with",
+            do="pass the --modes, --attention and --query options it was written with",
         )
 
 
-def _layout(embedder: Embedder) -> Layout:
+def _layout(embedder: Embedder, modes: int | None) -> Layout:
     grid = embedder.cube.grid
     return Layout(
         attention=embedder.has_maps,
         temporal_lags=embedder.lags,
         queries=tuple(grid.position(y, x) for y, x in embedder.queries) if embedder.has_maps else (),
         tile_centres=tuple(grid.position(y, x) for y, x in embedder.tile_centres()),
+        modes=first_modes(embedder.checkpoint, modes),
     )

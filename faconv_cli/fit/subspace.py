@@ -63,6 +63,4 @@ def fit_subspace(encoder: SubspaceEncoder, moments: PartMoments, weights: np.nda
         torch.from_numpy(np.asarray(weights, float)),
     )
     variances = np.maximum(variances[::-1][:embedding], 0)  # which rounding may put below
-    subspace.keep_moments(
-        torch.from_numpy(variances.copy()), torch.from_numpy(moments.covariance_of_parts())
-    )
+    subspace.keep_moments(torch.from_numpy(variances.copy()), torch.from_numpy(moments.covariance_of_parts()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import UsageError
 from faconv_cli.files import atomic_output, check_no_folder, check_output
 from faconv_cli.regimes.analysis import Regimes
@@ -106,18 +107,24 @@ def draw_modes(regimes: Regimes) -> Figure:
 
 def _map(axes: Axes, found: Composites, row: int, column: int, limit: float) -> Any:
     lon, lat = (found.grid.lon, found.grid.lat)
-    field, p_value = found.anomaly[row, column], found.p_adjusted[row, column]
-    shades = axes.pcolormesh(
-        lon, lat, np.ma.masked_invalid(field), cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
-    )
+    p_value = found.p_adjusted[row, column]
+    shades = draw_map(axes, found.grid, found.anomaly[row, column], limit)
     east, north = (lon, lat) if lon.ndim == 2 else np.meshgrid(lon, lat)
     thin = max(1, max(found.grid.shape) // 60)
     doubtful = (p_value > LEVEL)[::thin, ::thin]
     axes.scatter(
         east[::thin, ::thin][doubtful], north[::thin, ::thin][doubtful], s=1.5, color="0.3", linewidths=0
     )
-    axes.set(xlabel="longitude", ylabel="latitude")
     return shades
+
+
+def draw_map(axes: Axes, grid: Grid, field: np.ndarray, limit: float) -> Any:
+    """Draw a field (h, w) in colours that are even about 0; gives what a colour bar is made of."""
+    axes.set(xlabel="longitude", ylabel="latitude")
+    masked = np.ma.masked_invalid(field)
+    return axes.pcolormesh(
+        grid.lon, grid.lat, masked, cmap="RdBu_r", vmin=-limit, vmax=limit, rasterized=True
+    )
 
 
 def _title(regimes: Regimes, row: int) -> str:

@@ -1,0 +1,1 @@
+"""The subspace looked at: modes as maps, and fields from canonical coordinates."""
