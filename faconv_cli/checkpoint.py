@@ -215,7 +215,8 @@ def _grid_arrays(grid: Grid) -> dict[str, np.ndarray]:
         **{_ALONG + name: variable.values for name, variable in grid.along.items() if variable.ndim},
         **({} if grid.cell_area is None else {"cell_area": grid.cell_area}),
     }
-    return {name: np.asarray(array, array.dtype.newbyteorder("=")) for name, array in own.items()}
+    # copies, because an index of xarray is read-only and torch warns of that
+    return {name: np.array(array, array.dtype.newbyteorder("=")) for name, array in own.items()}
 
 
 def _grid(about: Mapping[str, Any], array: Mapping[str, np.ndarray]) -> Grid:

@@ -53,6 +53,15 @@ ACC: Final = "acc"
 TAKEN: Final = frozenset(
     {
         *("lat", "lon", TIME, MODE, LAG, QUERY, TILE, ATTENTION_TIME, CLUSTER, NEXT_CLUSTER, REGIME),
-        *("k", "other_mode", LEAD, FORECAST_REFERENCE_TIME, FORECAST_PERIOD, EMBEDDING, ATTENTION),
+        *(
+            "k",
+            "other_mode",
+            LEAD,
+            VALID_TIME,
+            FORECAST_REFERENCE_TIME,
+            FORECAST_PERIOD,
+            EMBEDDING,
+            ATTENTION,
+        ),
     }
 )

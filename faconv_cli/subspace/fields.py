@@ -89,10 +89,9 @@ class SubspaceFields:
         axes = subspace.inverse(torch.diag(deviation.float())) - subspace.mean
         by_mode = np.stack([self._power(axes[:, part]) for part in range(len(self.leads))], axis=1)
         total = np.stack([self._variance(part) for part in range(len(self.leads))])
-        weighted = torch.einsum("p,pkk->", subspace.weight, subspace.covariance).item()
         return Explained(
             deviation.numpy(),
-            subspace.variance.double().numpy() / weighted,
+            subspace.variance.double().numpy() / self._variance_of_all(),
             by_mode / total,
             np.sqrt(total) * std,
         )
@@ -115,6 +114,14 @@ class SubspaceFields:
             return np.ones(len(self.checkpoint.channels))
         values, axes = torch.linalg.eigh(self._encoder.subspace.covariance[part].double())
         return np.asarray(self._power((axes * values.clamp_min(0).sqrt()).T.float()).sum(axis=0))
+
+    def _variance_of_all(self) -> float:
+        """Variance of all that the embedding is to tell, where that of the field is 1."""
+        subspace = self._encoder.subspace
+        parts = torch.einsum("pkk->p", subspace.covariance)
+        if self._encoder.now:  # EOF coordinates leave some of it out
+            parts = torch.cat([torch.ones(1), parts[1:]])
+        return float(subspace.weight @ parts)
 
     def _power(self, p: Tensor) -> np.ndarray:
         """(n, c) mean square over the valid area of the fields of EOF coordinates (n, K), less the mean."""

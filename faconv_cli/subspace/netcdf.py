@@ -29,7 +29,7 @@ def channel_attributes(channel: Channel, *, anomaly: bool) -> dict[str, str]:
 
 def variable_names(checkpoint: Checkpoint) -> list[str]:
     """Name the variables of the channels, apart from the names that our files use themselves."""
-    own = {*schema.TAKEN, schema.VALID_TIME, *checkpoint.grid.coordinates()}
+    own = {*schema.TAKEN, *checkpoint.grid.coordinates()}
     plain = [re.sub(r"\W", "_", channel.name) for channel in checkpoint.channels]
     return [f"{name}_" if name in own else name for name in plain]
 

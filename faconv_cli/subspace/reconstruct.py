@@ -132,7 +132,7 @@ def _define_rows(
         assert rows.clusters is not None, "rows have times or numbers"
         define_coordinate(file, schema.CLUSTER, rows.clusters, "number of the regime")
     else:
-        file.createDimension(schema.TIME, len(rows.time))
+        file.createDimension(schema.TIME, None)
         define_time(file, rows.time, schema.TIME, "time of the embedding" if lead else "time")
         _fill_time(file, schema.TIME, rows.time)
     first = schema.CLUSTER if rows.time is None else schema.TIME

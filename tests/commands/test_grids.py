@@ -214,6 +214,27 @@ def test_regimes_have_composites_on_the_grid_of_the_data(made, run_code, embeddi
     assert (folder / "r.png").stat().st_size > 1000
 
 
+def test_modes_and_reconstructed_fields_lie_on_the_grid_of_the_data(made, run_code):
+    folder, dims, regrid = made
+    checkpoint, modes = folder / "m.pt", ("modes", folder / "m.pt", "-o", folder / "modes.nc")
+    assert run_code(*modes, "--figure", folder / "modes.png") == 0
+    assert run_code("reconstruct", folder / "plain.nc", folder / "back.nc", "-c", checkpoint, "--full") == 0
+    assert run_code("cluster", folder / "plain.nc", "-k", "2", "-o", folder / "two.nc") == 0
+    assert run_code("reconstruct", folder / "two.nc", folder / "maps.nc", "-c", checkpoint) == 0
+    with xr.open_dataset(folder / "modes.nc") as file, xr.open_dataset(folder / "data.nc") as source:
+        assert file.mode_t.dims == (schema.MODE, schema.LEAD, *dims)
+        assert {"lat", "lon"} <= set(file.mode_t.coords)
+        with xr.open_dataset(folder / "back.nc") as back:
+            assert back.t.dims == ("time", *dims)
+            if not regrid:  # in the order of the data: the fields are alike, if smoother
+                assert back.t.attrs["standard_name"] == "air_temperature"
+                pairs = zip(back.t.values, source.t.values, strict=True)
+                assert np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]) > 0.2
+        assert (folder / "modes.png").stat().st_size > 1000
+    with xr.open_dataset(folder / "maps.nc") as file:
+        assert file.t.dims == (schema.CLUSTER, *dims)
+
+
 def test_inspect_reads_what_the_others_write(made, run_code):
     folder, _, _ = made
     for name in ("p.zarr", "m.pt", "f.pt"):
@@ -244,7 +265,10 @@ def test_files_on_two_dimensional_grids_are_cf(name, tmp_path, run_code, assert_
         tmp_path / "r.nc",
     )
     assert run_code(*regimes) == 0
-    for written in ("e.nc", "f.nc", "r.nc"):
+    assert run_code("modes", tmp_path / "m.pt", "-o", tmp_path / "modes.nc", "--modes", "2") == 0
+    back = ("reconstruct", tmp_path / "e.nc", tmp_path / "back.nc", "-c", tmp_path / "m.pt", "--lead", "2")
+    assert run_code(*back, "--full") == 0
+    for written in ("e.nc", "f.nc", "r.nc", "modes.nc", "back.nc"):
         assert_cf(tmp_path / written)
 
 

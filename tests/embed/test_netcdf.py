@@ -17,7 +17,7 @@ from faconv_cli.embed import fingerprint
 from faconv_cli.embed import run as run_module
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
-from faconv_cli.errors import InputError, OutputError
+from faconv_cli.errors import InputError, OutputError, UsageError
 from faconv_cli.network import load_encoder
 
 CPU = torch.device("cpu")
@@ -95,6 +95,30 @@ def test_a_tiled_file_keeps_to_the_conventions_and_its_tiles_add_up(trained, cub
         file.tile_embedding.sum("tile").values - centre, file.embedding.values, rtol=1e-4, atol=1e-5
     )
     assert_cf(tmp_path / "e.nc")
+
+
+def test_the_first_modes_may_be_written_alone_and_a_file_keeps_them(checkpoint, cube, tmp_path):
+    _write(checkpoint, cube, tmp_path / "all.nc")
+    _write(checkpoint, cube, tmp_path / "two.nc", rows=(0, 50), modes=2)
+    _write(checkpoint, cube, tmp_path / "two.nc", append=True)
+    two, whole = _all(tmp_path / "two.nc"), _all(tmp_path / "all.nc")
+    assert two.mode.values.tolist() == [1, 2]
+    np.testing.assert_array_equal(two.embedding.values, whole.embedding.values[:, :2])
+    assert two.embedding.attrs["comment"] == "the first 2 of 4 modes"
+    assert "comment" not in whole.embedding.attrs
+    with pytest.raises(OutputError, match=r"holds 2 modes.*would add 3 modes.*pass the --modes"):
+        _write(checkpoint, cube, tmp_path / "two.nc", append=True, modes=3)
+    with pytest.raises(UsageError, match=r"--modes 5\. the checkpoint has 4"):
+        _write(checkpoint, cube, tmp_path / "five.nc", modes=5)
+
+
+def test_tiles_are_written_in_the_same_modes(trained, cube, tmp_path):
+    checkpoint = trained(cube, tile=6, halo=2, without=("temporal",))
+    _write(checkpoint, cube, tmp_path / "e.nc", modes=3)
+    file = _all(tmp_path / "e.nc")
+    centre = load_encoder(checkpoint).subspace.centre().numpy()[:3]
+    summed = file.tile_embedding.sum("tile").values - centre
+    np.testing.assert_allclose(summed, file.embedding.values, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "360_day"])
