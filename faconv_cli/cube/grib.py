@@ -165,7 +165,8 @@ def _one_each(
     if not again:
         return taken, notes, None
     refusal = _contradiction(index, again)
-    notes.append(f"{len(again)} messages are there again with the same values and left out.")
+    how = f" (compared at {_MOST_COMPARED} of them)" if len(again) > _MOST_COMPARED else ""
+    notes.append(f"{len(again)} messages are there again with the same values{how} and left out.")
     return (taken, notes[:-1], refusal) if refusal else (taken, notes, None)
 
 

@@ -136,6 +136,14 @@ def test_a_message_that_is_there_again_is_told_and_one_with_other_values_is_refu
         open_cube([write([*once, once[0] | {"values": 3}])])
 
 
+def test_of_many_messages_that_are_there_again_the_note_says_how_many_were_compared(write):
+    once = [{**T2M, "day": 1, "dataTime": 100 * hour, "values": 280 + hour} for hour in range(24)]
+    cube = open_cube([write([*once, *once])])
+    assert any(
+        "24 messages are there again with the same values (compared at 16 of them)" in n for n in cube.notes
+    )
+
+
 def test_what_is_wrong_with_a_variable_is_no_matter_to_another(write):
     twice = [{**T2M, "day": day, "values": v} for day in DAYS for v in (280, 281)]
     path = write([*twice, *({"paramId": 151, "day": day, "values": day} for day in DAYS)])
