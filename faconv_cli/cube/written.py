@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from faconv_cli.errors import InputError
 
+_MARKS = (-99.0, -999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0)  # customary for what is missing
 _FILLS = (9.969209968386869e36, 1e20)  # of NetCDF, and the one that CMIP agreed on
 
 
 def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
-    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, zeros after larger ones.
+    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, zeros or marks such as
+    -9999 after larger ones.
 
     Returns:
         The stamps that were written, and a note where some were not.
@@ -25,7 +27,7 @@ def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
     blank = _blank(raw)
     count = len(raw) - _trailing(blank)
     if count == len(raw):
-        count = len(raw) - _trailing_zeros(raw)
+        count = len(raw) - _trailing_marks(raw)
     if blank[:count].any() or (len(raw) and not count):
         number = int(np.argmax(blank)) + 1
         raise InputError(
@@ -60,16 +62,24 @@ def _trailing(flags: npt.NDArray[np.bool_]) -> int:
     return len(flags) if flags.all() else int(np.argmin(flags[::-1]))
 
 
-def _trailing_zeros(raw: npt.NDArray[Any]) -> int:
-    """How many zeros follow increasing positive numbers, where they cannot be meant.
+def _trailing_marks(raw: npt.NDArray[Any]) -> int:
+    """How many zeros, or customary marks, follow increasing larger numbers, where they cannot be meant.
 
-    A single zero is meant where the numbers go on from it evenly: such a file is out of order.
+    A single one is meant where the numbers go on from it evenly: such a file is out of order. Zeros after
+    numbers that begin with 0 are not, as that time is there already.
     """
     if raw.dtype.kind not in "fiu" or len(raw) < 3:
         return 0
-    zeros = _trailing(raw == 0)
-    before = raw[: len(raw) - zeros].astype(np.float64)
-    if (np.diff(before) <= 0).any() or (before[:1] <= 0).any():
+    numbers = raw.astype(np.float64)
+    mark = numbers[-1]
+    if mark not in (0.0, *_MARKS):
         return 0
-    meant = zeros == 1 and (len(before) < 2 or np.isclose(before[1], 2 * before[0]))
-    return 0 if meant else zeros
+    count = _trailing(numbers == mark)
+    before = numbers[:-count]
+    again = mark == 0 and len(before) > 1 and before[0] == 0
+    if (np.diff(before) <= 0).any() or not ((before > mark).all() or again):
+        return 0
+    meant = (
+        count == 1 and not again and (len(before) < 2 or np.isclose(before[1] - before[0], before[0] - mark))
+    )
+    return 0 if meant else count

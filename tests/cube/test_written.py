@@ -21,6 +21,11 @@ FILL = netCDF4.default_fillvals
         (np.array([18, 24, 30, 0]), 3),
         (np.array([6, 12, 18, 0, 0]), 3),
         (np.array([6.0, 0, 0]), 1),
+        (np.array([0, 6, 12, 18, 0, 0, 0]), 4),  # the first is 0, and cannot be there again
+        (np.array([0.0, 6, 0]), 2),
+        (np.array([0, 6, 12, -9999]), 3),
+        (np.array([-48.0, -42, -36, -9999, -9999]), 3),
+        (np.array([100, 124, 148, -32768], np.int16), 3),
         (np.array(["2001-01-01", "NaT"], "datetime64[ns]"), 1),
         (np.array([b"2001-01-01_00:00:00", b"\0\0\0", b""]), 1),
         (np.array(["20010101", " "], object), 1),
@@ -33,7 +38,11 @@ def test_what_was_never_written_at_the_end_is_cut_off_and_told(raw, count):
 
 
 @pytest.mark.parametrize(
-    "raw", [[-12.0, -6, 0], [12.0, 6, 0], [6, 12, 18, 0], [0, 6, 12], [6.0, 0], [3, 2, 1, 0], [0.0, 1e9]]
+    "raw",
+    [
+        *([-12.0, -6, 0], [12.0, 6, 0], [6, 12, 18, 0], [0, 6, 12], [6.0, 0], [3, 2, 1, 0], [0.0, 1e9]),
+        *([-9998, -9997, -9996, -9999], [-9997, -9998, -9999], [-10001, -10000, -9999], [0, 6, 12, -6]),
+    ],
 )
 def test_a_zero_that_may_be_meant_is_kept(raw):
     kept, note = written(np.array(raw), "x.nc: time")
