@@ -21,6 +21,7 @@ _LARGEST_SHIFT = 0.25  # of a month or year, between the places of two files' st
 _TIGHT = 0.1  # of a month or year: how far stamps at one place of it lie apart, as months differ
 _BY_CHANCE = 3  # times the longest step of a variable: no common multiple of usual steps
 _EVEN = 0.1  # of a step
+_YEAR_DAYS = 365
 
 
 class Sampling(NamedTuple):
@@ -38,6 +39,18 @@ class Sampling(NamedTuple):
     keys: Keys
     step: str
     place: float
+
+    @property
+    def steps_in_year(self) -> int:
+        """How many steps later it is the same time of the year and of the day; 0 where that is not known."""
+        months = months_of(self.step) if self.step else None
+        if months:
+            return 12 // months if 12 % months == 0 else 0
+        days = days_of(self.step) if self.step else np.nan
+        if not days < _YEAR_DAYS:
+            return 0
+        year = 360 if self.layer.stamps.calendar == "360_day" else _YEAR_DAYS
+        return round(year / days)
 
 
 class Likeness:

@@ -182,7 +182,7 @@ def _settle(
             edition of the same record.
     """
     compared = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))]
-    differ = difference(later.field, earlier.field, compared)
+    differ = difference(later.field, earlier.field, compared, samplings[0].steps_in_year)
     how = f" (compared at {len(compared)} steps)" if len(compared) < len(pairs) else ""
     name = entry.variable
     if later is earlier:
@@ -234,7 +234,7 @@ def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
 def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Difference) -> InputError:
     return InputError(
         f"{earlier.field.path} and {later.field.path} hold {name} at {steps} same times, with values that "
-        f"differ by {differ.size:.3g}, where a step differs from the next by {differ.varies:.3g}",
+        f"differ by {differ.size:.3g}, where the record varies by {differ.varies:.3g}",
         wanted="the files of a variable are one record; these seem to be of two runs or members",
         do="give one of them, or cut the overlap off where one goes on from the other",
     )

@@ -21,8 +21,9 @@ class Difference(NamedTuple):
     Attributes:
         at: step of the one file that differs from the other's.
         size: root mean square of the difference; NaN where no point has both values.
-        varies: the same from a step to the next, or half the standard deviation in time where that is larger:
-            what persists from day to day still varies over the year.
+        varies: the same between steps a year apart, which leaves the seasonal cycle out. Of less than a year,
+            from a step to the next, or half the standard deviation in time where that is larger: what
+            persists from day to day still varies over the year.
     """
 
     at: int
@@ -42,8 +43,16 @@ class Difference(NamedTuple):
         return self.varies > 0 and self.size >= _ANOTHER_RUN * self.varies
 
 
-def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]]) -> Difference | None:
-    """Compare pairs of steps of two files, or of one; None where all are the same."""
+def difference(
+    one: FileField, other: FileField, pairs: Sequence[tuple[int, int]], year: int = 0
+) -> Difference | None:
+    """Compare pairs of steps of two files, or of one; None where all are the same.
+
+    Args:
+        one, other: the files.
+        pairs: step of the one and of the other.
+        year: steps in a year; 0 where unknown.
+    """
     at, squares = None, []
     for step, kept in pairs:
         fields = _field(one, step), _field(other, kept)
@@ -52,9 +61,9 @@ def difference(one: FileField, other: FileField, pairs: Sequence[tuple[int, int]
         squares.append(_mean((fields[0] - fields[1]).astype(np.float64) ** 2))
     if at is None:
         return None
-    return Difference(
-        at, float(np.sqrt(_mean(np.array(squares)))), _varies(max(one, other, key=lambda x: x.steps))
-    )
+    longer = max(one, other, key=lambda x: x.steps)
+    varies = (year and _changes(longer, year)) or _varies(longer)
+    return Difference(at, float(np.sqrt(_mean(np.array(squares)))), varies)
 
 
 def _same(one: FileField, other: FileField, fields: tuple[Fields, Fields]) -> bool:
@@ -68,10 +77,22 @@ def _same(one: FileField, other: FileField, fields: tuple[Fields, Fields]) -> bo
 def _varies(field: FileField) -> float:
     if field.steps < 2:
         return 0.0
-    firsts = np.unique(np.linspace(0, field.steps - 2, _PAIRS).astype(int))
-    steps = np.array([[_field(field, step), _field(field, step + 1)] for step in firsts.tolist()], np.float64)
-    follow, overall = _mean((steps[:, 1] - steps[:, 0]) ** 2), _mean(steps.var(axis=(0, 1)))
-    return float(np.sqrt(np.nanmax([follow, overall / 4, 0.0])))
+    overall = _mean(_pairs(field, 1).var(axis=(0, 1)))
+    return float(np.sqrt(np.nanmax([_changes(field, 1) ** 2, overall / 4])))
+
+
+def _changes(field: FileField, apart: int) -> float:
+    """Root mean square of the change over so many steps; 0 where there are too few."""
+    if field.steps <= apart:
+        return 0.0
+    pairs = _pairs(field, apart)
+    return float(np.sqrt(np.nan_to_num(_mean((pairs[:, 1] - pairs[:, 0]) ** 2))))
+
+
+def _pairs(field: FileField, apart: int) -> np.ndarray:
+    """(n, 2, y, x) steps that lie so many apart, evenly over the file."""
+    firsts = np.unique(np.linspace(0, field.steps - 1 - apart, _PAIRS).astype(int)).tolist()
+    return np.array([[_field(field, step), _field(field, step + apart)] for step in firsts], np.float64)
 
 
 def _field(field: FileField, step: int) -> Fields:

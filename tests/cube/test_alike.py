@@ -131,6 +131,39 @@ def test_what_persists_is_held_against_its_own_variation(save):
         open_cube([slow("a.nc", DAYS[:200], 0), slow("b.nc", DAYS[150:], 0.3)])
 
 
+MONTH_STARTS = np.concatenate([FIRSTS + 365 * year for year in range(12)])  # of noleap years
+
+
+@pytest.mark.parametrize(
+    "days", [MONTH_STARTS, np.arange(800.0), np.arange(0, 600, 0.25)], ids=["months", "days", "6 hours"]
+)
+@pytest.mark.parametrize("another", [False, True])
+def test_members_are_told_apart_though_the_seasons_are_much_larger(save, days, another):
+    """Anomalies of 0.5 K beside a cycle of 8 K: another run differs by little of the cycle."""
+    cycle = 290 + 8 * np.cos(2 * np.pi * days / 365) + 5 * np.cos(2 * np.pi * days)
+    own, others = np.random.default_rng(0).normal(size=(2, len(days), 3, 4)) * 0.5
+    edition = others if another else own + 0.1 * others
+    cut = len(days) * 5 // 6
+
+    def part(name, anomalies, steps):
+        path = save(name, np.arange(len(days[steps])) % 800)
+        with xr.open_dataset(path, decode_times=False) as ds:
+            ds = ds.load()
+        ds["x"] = ds.x * 0 + (cycle[:, None, None] + anomalies)[steps]
+        ds["time"] = ("time", days[steps], {"units": "days since 2001-01-01", "calendar": "noleap"})
+        ds.to_netcdf(path)
+        return path
+
+    paths = [part("a.nc", own, slice(0, cut)), part("b.nc", edition, slice(cut - 20, None))]
+    if another:
+        with pytest.raises(InputError, match="of two runs or members"):
+            open_cube(paths)
+    else:
+        cube = open_cube(paths)
+        assert len(cube.time) == len(days)
+        assert any("the values differ (by 0.0" in note for note in cube.notes)
+
+
 def test_an_overlap_that_one_file_has_no_values_for_is_taken_from_the_first_named(save):
     path = save("b.nc", DAYS[150:])
     with xr.open_dataset(path, decode_times=False) as ds:
