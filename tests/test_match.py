@@ -408,7 +408,7 @@ def test_a_diurnal_cycle_that_is_left_in_is_told_of_the_record_that_is_embedded(
     times = xr.date_range("2001-01-01", periods=480, freq="6h")
     data = dataset[["u10"]].isel(time=slice(480)).assign_coords(time=times)
     month, year = data.isel(time=slice(120)), data.isel(time=slice(None, None, 4))
-    trained = _train(tmp_path, _write(tmp_path / "month.nc", month), epochs=0, anomaly=anomaly)
+    trained = _train(tmp_path, _write(tmp_path / "month.nc", month), updates=0, anomaly=anomaly)
     year = year.assign_coords(time=times[:120] + np.arange(120) // 4 * np.timedelta64(11, "D"))
     notes = open_matching(trained, [_write(tmp_path / "year.nc", year)]).notes
     assert sum("diurnal cycle is left in" in note for note in notes) == told

@@ -25,8 +25,9 @@ def _encoder(channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", seas
         patch=patch,
         stem=4,
     ).double()
-    fitted = [encoder.eofs.on_x, encoder.eofs.mean, encoder.propagators, *encoder.subspace.buffers()]
-    for tensor in (*encoder.parameters(), *fitted[:-1]):
+    eofs, subspace = encoder.eofs, encoder.subspace
+    fitted = [eofs.on_x, eofs.mean, encoder.propagators, subspace.axes, subspace.mean]
+    for tensor in (*encoder.parameters(), *fitted):
         torch.nn.init.normal_(tensor, std=0.3)
     return encoder.eval()
 

@@ -94,7 +94,7 @@ def test_a_forecast_has_room_in_the_validation_period_and_something_to_forecast(
 def test_eofs_keep_their_window_and_count_the_rows_they_have():
     config, notes = _adapt((10, 10), encoder="eof", window=8)
     assert (config.tiling.window, config.tiling.burn_in, config.encoder.embedding) == (8, 7, 3)
-    assert "--embedding 2" in notes[0]
+    assert "--embedding 3" in notes[0]
 
 
 def test_too_few_steps_to_learn_from_are_refused():

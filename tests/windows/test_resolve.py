@@ -26,7 +26,7 @@ def test_a_grid_is_rounded_up_to_whole_patches():
 
 
 def test_the_plan_names_windows_tiles_patch_memory_and_bytes(make_cube):
-    config = _resolve((6, 8), 2, tile=5, halo=1, batch=3)
+    config = _resolve((6, 8), 2, tile=5, halo=1, batch=3, updates=600)
     told = plan_summary(make_cube(80), config)
     assert told["windows"] == "5 of 24 steps every 16, burn-in 8"
     assert told["tiles"] == "4 of 5 x 5 points"
