@@ -6,7 +6,7 @@ import pytest
 
 SMALL = [
     *("--updates", "2", "--window", "3", "--burn-in", "1", "--attention-every", "2", "--embedding", "2"),
-    *("--hidden", "4", "--bottleneck", "4", "--points", "16", "--batch", "4", "--threads", "1"),
+    *("--hidden", "4", "--bottleneck", "4", "--batch", "4", "--threads", "1"),
     *("--anomaly", "none"),
 ]
 FILES = {
