@@ -17,6 +17,7 @@ from cfgrib.xarray_plugin import ECCODES_LOCK, CfGribDataStore
 from faconv_cli.cube.coordinates import Refusal
 from faconv_cli.cube.gribindex import grib_index, index_folder, index_lock, quiet_cfgrib
 from faconv_cli.cube.opened import ACCUMULATED, STREAM, Opened
+from faconv_cli.cube.scanning import ByColumns, is_by_columns, misplaced, with_axes
 
 _MOST_COMPARED = 16  # pairs of messages whose values are read to see whether they agree
 _UNKNOWN = 0  # ecCodes' paramId of every parameter that is not in its tables
@@ -45,7 +46,6 @@ _COMPUTED = cfmessage.COMPUTED_KEYS | {
         cfmessage.to_grib_dummy,
     )
 }
-_SCRAMBLING = ("jPointsAreConsecutive", "alternativeRowScanning")  # of the scanning mode
 _HEADS = ("mars", "ls", "time", "vertical", "parameter", "geography")  # spaces of keys besides the values
 
 Header = tuple[Any, ...]
@@ -117,19 +117,16 @@ def _code(message: _Message, keys: _Keys) -> str:
 def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
     taken, notes, refusal = _one_each(index, keys, part)
     entries = [(message.header, [message.place]) for message in taken]
-    cube = xr.open_dataset(_Store(index, entries), decode_times=False, cache=False)
+    first = index.get_field(taken[0].place)
+    store = _Store(ByColumns if is_by_columns(first) else messages.FileIndex, index, entries)
+    cube = with_axes(xr.open_dataset(store, decode_times=False, cache=False), first)
+    refusal = misplaced(first, str(index.fieldset.path)) or refusal
     code, (name,) = _code(part[0], keys), map(str, cube.data_vars)
     if code:
         cube = cube.rename({name: f"unknown_{code}"})
         notes.append(f"unknown_{code}: ecCodes does not know this parameter; its numbers are its name.")
         (name,) = map(str, cube.data_vars)
     cube[name].attrs |= {STREAM: str(keys.one(part[0], "stream"))}
-    field = index.get_field(part[0].place)  # the grid is that of all, its order of points too
-    refusal = refusal or _scrambled(index, field)
-    if field["iScansNegatively"] and cube["longitude"].ndim == 1:
-        # cfgrib sorts the longitudes, but leaves the values as they are scanned
-        cube[name] = cube[name].copy(data=cube[name].isel(longitude=slice(None, None, -1)).variable)
-        notes.append("its points are scanned from east to west; they are turned around.")
     told = tuple(f"{name}: {note}" if code == "" else note for note in notes)
     refused = {name: refusal} if refusal else {}
     return Opened(_with_lengths(cube, keys, taken), notes=told, refused=refused)
@@ -138,8 +135,8 @@ def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
 class _Store(CfGribDataStore):  # type: ignore[misc]
     """The messages of an index as a store of xarray's."""
 
-    def __init__(self, index: Any, entries: list[tuple[Header, list[Any]]]) -> None:
-        part = messages.FileIndex(index.fieldset, index.index_keys, field_ids_index=entries)
+    def __init__(self, kind: type, index: Any, entries: list[tuple[Header, list[Any]]]) -> None:
+        part = kind(index.fieldset, index.index_keys, field_ids_index=entries)
         self.lock = ECCODES_LOCK
         self.ds = dataset.open_from_index(part, errors="raise", squeeze=False)
 
@@ -195,20 +192,6 @@ def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusa
             stage=6,
             wrong=True,
         )
-    return None
-
-
-def _scrambled(index: Any, field: Any) -> Refusal | None:
-    """Refuse grids whose points are not in rows that all run the same way, which cfgrib takes them for."""
-    for key in _SCRAMBLING:
-        if field.get(key):
-            return Refusal(
-                f"{index.fieldset.path}: its grid points are stored in another order ({key} is 1)",
-                "rows of points from west to east",
-                "store them anew, for example with cdo -f nc copy IN.grib OUT.nc",
-                stage=6,
-                wrong=True,
-            )
     return None
 
 

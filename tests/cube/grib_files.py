@@ -11,8 +11,15 @@ LAT, LON = np.array([50.0, 30, 10, -10, -30, -50]), np.arange(0.0, 360, 30)
 _SAMPLES = {1: "regular_ll_sfc_grib1", 2: "regular_ll_sfc_grib2"}
 
 
-def write_grib(path: Path, messages: Iterable[Mapping[str, Any]], edition: int = 1) -> Path:
+def write_grib(
+    path: Path,
+    messages: Iterable[Mapping[str, Any]],
+    edition: int = 1,
+    shape: tuple[int, int] = (len(LAT), len(LON)),
+) -> Path:
     """Write messages on a grid of 6 x 12 points; each is its keys, with ``values`` (6, 12) or a number.
+
+    Another ``shape`` needs the keys of its grid in each message.
 
     ``day`` is a day of January 2000. Values are packed to 24 bits, so that whole numbers come back.
     """
@@ -20,7 +27,7 @@ def write_grib(path: Path, messages: Iterable[Mapping[str, Any]], edition: int =
         for message in messages:
             handle = eccodes.codes_grib_new_from_samples(_SAMPLES[edition])
             keys = dict(message)
-            values = np.broadcast_to(np.asarray(keys.pop("values"), np.float64), (len(LAT), len(LON)))
+            values = np.broadcast_to(np.asarray(keys.pop("values"), np.float64), shape)
             dated = {"dataDate": 20000100 + int(keys.pop("day", 1)), "dataTime": 0}
             for key, value in {**_grid(), "bitsPerValue": 24, **dated, **keys}.items():
                 eccodes.codes_set(handle, key, value)

@@ -234,10 +234,3 @@ def test_points_scanned_from_east_to_west_are_where_eccodes_has_them(tmp_path, k
     field = cube.read(0, 1)[0, 0]
     for (row, column), value in np.ndenumerate(field):
         assert value == truth[round(cube.grid.lat[row]), round(cube.grid.lon[column]) % 360]
-
-
-@pytest.mark.parametrize("key", ["jPointsAreConsecutive", "alternativeRowScanning"])
-def test_points_in_another_order_are_refused(tmp_path, key):
-    messages = [{**T2M, key: 1, "day": day, "values": 280.0 + day} for day in DAYS]
-    with pytest.raises(InputError, match=f"another order .{key} is 1"):
-        open_cube([write_grib(tmp_path / "x.grib", messages, edition=2)])
