@@ -6,6 +6,7 @@ CONVENTIONS: Final = "CF-1.11"
 CHECKPOINT_SHA256: Final = "faconv_checkpoint_sha256"  # global attribute of every file made from a checkpoint
 
 CHANNELS: Final = "faconv_channels"  # global attribute of an embedding: names of what was embedded
+TIME_STEP: Final = "faconv_time_step"  # global attribute: usual step of what was embedded, seasons apart
 SOURCES: Final = "faconv_sources"  # global attribute: files that were read
 
 ANOMALY: Final = "faconv_anomaly"  # attribute of a prepared variable: what was taken off it

@@ -26,6 +26,14 @@ def _key(name: str) -> tuple[str, ...]:
 _CANONICAL = {_key(alias): name for name, others in _NAMES.items() for alias in (name, *others.split())}
 
 
+_ALIKE_SINCE_1582 = {"standard", "proleptic_gregorian"}
+
+
+def alike(calendars: set[str], first_year: float) -> bool:
+    """Whether CF calendars name the days from a year on alike."""
+    return len(calendars) == 1 or (calendars <= _ALIKE_SINCE_1582 and first_year > 1582)
+
+
 def canonical(name: str | None) -> str:
     """Give the CF name of a calendar; an unknown one comes back as it is, in lower case."""
     lowered = "_".join((name or "standard").lower().replace("-", " ").split()) or "standard"

@@ -10,12 +10,12 @@ import cftime
 import numpy as np
 import numpy.typing as npt
 
+from faconv_cli.cube.calendars import alike
 from faconv_cli.cube.conventions import Layer
 from faconv_cli.cube.rounding import Keys, rounded
 from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
 from faconv_cli.errors import InputError
 
-ALIKE_SINCE_1582 = {"standard", "proleptic_gregorian"}
 _PER_NUMBER = 1000  # keys per numbered step, as leads may be fractions
 _NANO, _MICRO = 10**9, 10**6
 _SILENT_S = 1e-5  # the rounding of numbers in double precision
@@ -113,10 +113,9 @@ def _clock(layers: list[Layer]) -> Clock:
 
 def _alike(one: Layer, other: Layer) -> bool:
     """Whether the calendars name days alike: the Gregorian ones do since October 1582."""
-    if not {one.stamps.calendar, other.stamps.calendar} <= ALIKE_SINCE_1582:
-        return False
     stamps = [stamp for layer in (one, other) for stamp in layer.stamps.values[[0, -1]]]
-    return all(isinstance(stamp, np.datetime64) or stamp.year > 1582 for stamp in stamps)
+    first = min((getattr(stamp, "year", np.inf) for stamp in stamps), default=np.inf)  # datetime64 is later
+    return alike({one.stamps.calendar, other.stamps.calendar}, first)
 
 
 def _usual_step(keys: list[Keys]) -> int:

@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.calendars import canonical
-from faconv_cli.cube.clock import ALIKE_SINCE_1582
+from faconv_cli.cube.calendars import alike, canonical
 from faconv_cli.cube.cube import HELD_BYTES
 from faconv_cli.cube.encode import encode_stamps
 from faconv_cli.cube.lazy import first_line
@@ -86,8 +85,7 @@ def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> s
 def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -> None:
     rows = len(stamps)
     units, calendar = stamps.encoding.get("units", "1"), stamps.encoding.get("calendar", UNDATED)
-    calendars = {canonical(calendar), time.calendar}
-    if len(calendars) > 1 and not (calendars <= ALIKE_SINCE_1582 and time.years[0] > 1583):
+    if not alike({canonical(calendar), time.calendar}, np.floor(time.years[0])):
         raise OutputError(
             f"{path} counts time in calendar {calendar}, the data in {time.calendar}",
             wanted="a record keeps its calendar, or the dates of its rows would shift",

@@ -151,6 +151,7 @@ def _define(file: netCDF4.Dataset, checkpoint: Checkpoint, cube: Cube, layout: L
     channels = ", ".join(channel.name for channel in cube.channels)
     title = f"Subspace embedding of {channels}"
     file.setncatts(global_attributes(title, checkpoint, cube, command))
+    file.setncattr(schema.TIME_STEP, cube.time.step)
     modes, known = layout.modes, checkpoint.config.encoder.embedding
     file.createDimension(schema.TIME, None)
     define_time(file, cube.time, schema.TIME, "time")

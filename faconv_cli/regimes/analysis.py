@@ -266,12 +266,12 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         InputError: the data have none of the labelled steps.
     """
     sources = ", ".join(cube.sources)
-    labels = match_labels(cube.time, regimes.embedding.time, regimes.labels, sources)
+    step = regimes.embedding.data_step or regimes.embedding.time.step
+    labels = match_labels(cube.time, regimes.embedding.time, regimes.labels, sources, step)
     notes, score = list(regimes.notes), input_separation(cube, labels)
     absent = int((regimes.labels != MISSING).sum() - (labels != MISSING).sum())
     if absent:
         notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
-    step = regimes.embedding.time.step
     if cube.time.step != step:
         count = int((labels != MISSING).sum())
         notes.append(

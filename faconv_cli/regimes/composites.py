@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import flox
 import numpy as np
 
+from faconv_cli.cube.calendars import alike
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.clock import ALIKE_SINCE_1582
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.timestep import months_of
 from faconv_cli.errors import InputError
 from faconv_cli.regimes.regression import Regression
 from faconv_cli.regimes.significance import (
@@ -229,14 +230,23 @@ def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
     return np.asarray(sums).T
 
 
-def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: str) -> np.ndarray:
+def match_labels(
+    data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: str, step: str = ""
+) -> np.ndarray:
     """Give each step of the data the label (t,) of the embedding's step with the same stamp, else -1.
+
+    Args:
+        data: steps of the data.
+        time: steps of the embedding.
+        labels: (t,) of these.
+        sources: the files of the data.
+        step: usual step of what was embedded, where that is known: of one month of each year it is a month.
 
     Raises:
         InputError: no labelled step is in the data, or they count time otherwise: another calendar, or days
-            where labels are of months.
+            where labels are of months, or months where they are of days.
     """
-    _check_alike(data, time, sources)
+    _check_alike(data, time, sources, step or time.step)
     rows = match_steps(data, time)
     matched = np.where(rows >= 0, labels[rows], MISSING)
     if (matched == MISSING).all():
@@ -249,26 +259,33 @@ def match_labels(data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: st
     return matched
 
 
-def _check_alike(data: TimeAxis, time: TimeAxis, sources: str) -> None:
-    calendars, first = {data.calendar, time.calendar}, min(data.years[0], time.years[0])
-    if len(calendars) > 1 and not (calendars <= ALIKE_SINCE_1582 and first > 1583):
+def _check_alike(data: TimeAxis, time: TimeAxis, sources: str, step: str) -> None:
+    if not _same_dates(data, time):
         raise InputError(
             f"{sources}: the calendar is {data.calendar}, that of the labels {time.calendar}",
             wanted="a date of one is another day in the other",
             do="give the data that were embedded",
         )
-    if time.step_months and data.dated and data.step != time.step:
+    by_month = months_of(step) or data.step_months
+    if by_month and data.dated and min(len(data), len(time)) > 2 and data.step != step:
         raise InputError(
-            f"{sources}: a step of {data.step}, where the labels have one of {time.step}",
-            wanted=f"composites are means over steps of {time.step}",
-            do="average the data first (cdo monmean, xarray's resample)",
+            f"{sources}: a step of {data.step}, where the labels have one of {step}",
+            wanted=f"composites are means over steps of {step}",
+            do="give data of that step; finer ones can be averaged first (cdo monmean, xarray's resample)",
         )
 
 
 def match_steps(data: TimeAxis, time: TimeAxis) -> np.ndarray:
-    """Find for each step of the data the step (t,) with the same stamp on another axis; -1 where none is."""
+    """Find for each step of the data the step (t,) with the same stamp on another axis; -1 where none is,
+    as on an axis of another calendar."""
+    if not _same_dates(data, time):
+        return np.full(len(data), -1)
     known = {stamp: row for row, stamp in enumerate(_stamps(time))}
     return np.array([known.get(stamp, -1) for stamp in _stamps(data)])
+
+
+def _same_dates(one: TimeAxis, other: TimeAxis) -> bool:
+    return alike({one.calendar, other.calendar}, float(np.floor(min(one.years[0], other.years[0]))))
 
 
 def _stamps(time: TimeAxis) -> list[str]:

@@ -29,6 +29,8 @@ class Embedding:
         checkpoint: sha256 of the checkpoint that made it; empty where the file does not say.
         history: the file's ``history`` attribute.
         channels: names of what was embedded; empty where the file does not say.
+        data_step: usual step of the data that were embedded, which may be of some months alone; empty where
+            the file does not say.
     """
 
     values: np.ndarray
@@ -38,6 +40,7 @@ class Embedding:
     checkpoint: str = ""
     history: str = ""
     channels: tuple[str, ...] = ()
+    data_step: str = ""
 
     @property
     def valid(self) -> np.ndarray:
@@ -89,6 +92,7 @@ def read_embedding(path: Path) -> Embedding:
             checkpoint=str(file.attrs.get(schema.CHECKPOINT_SHA256, "")),
             history=str(file.attrs.get("history", "")),
             channels=_listed(file.attrs.get(schema.CHANNELS, "")),
+            data_step=str(file.attrs.get(schema.TIME_STEP, "")),
         )
 
 

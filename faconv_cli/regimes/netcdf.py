@@ -295,7 +295,7 @@ def _attributes(regimes: Regimes, command: str) -> dict[str, Any]:
         _MODES: np.int32(regimes.embedding_modes),
         _SEASON: season.name,
         _MONTHS: np.array(season.months, np.int32),
-        "faconv_time_step": embedding.time.step,
+        schema.TIME_STEP: embedding.time.step,
     }
     if regimes.seed is not None:
         attributes["faconv_seed"] = np.int64(regimes.seed)

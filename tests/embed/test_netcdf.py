@@ -19,6 +19,7 @@ from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
 from faconv_cli.errors import InputError, OutputError, UsageError
 from faconv_cli.network import load_encoder
+from faconv_cli.regimes.embedding import read_embedding
 
 CPU = torch.device("cpu")
 QUERY = [(4, 5), (0, 2)]
@@ -73,6 +74,7 @@ def test_the_file_explains_itself(checkpoint, cube, tmp_path):
     file = _all(tmp_path / "e.nc")
     assert file.attrs["faconv_checkpoint_sha256"] == checkpoint.sha256
     assert file.attrs["Conventions"] == "CF-1.11"
+    assert file.attrs["faconv_time_step"] == read_embedding(tmp_path / "e.nc").data_step == cube.time.step
     assert "faconv embed ..." in file.attrs["history"]
     assert checkpoint.config.model_validate_json(file.attrs["faconv_config"]) == checkpoint.config
     for name, variable in file.variables.items():

@@ -214,6 +214,35 @@ def test_data_give_composites_and_separation_on_the_input(monkeypatch):
     assert any("at most 100,000,000 numbers" in note for note in partial.notes)
 
 
+def monthly(steps, start="1990-01"):
+    return (np.datetime64(start, "M") + np.arange(steps)).astype("datetime64[ns]")
+
+
+@pytest.mark.parametrize(
+    ("labelled", "given", "steps"),
+    [
+        (monthly(72), days(2191, "1990-01-01"), "1 day, where the labels have one of 1 month"),
+        (days(2191, "1990-01-01"), monthly(72), "1 month, where the labels have one of 1 day"),
+        (monthly(72)[::12], monthly(72), "1 month, where the labels have one of 1 year"),
+    ],
+)
+def test_means_over_other_steps_are_refused(labelled, given, steps):
+    found = find_regimes(embedding(planted(k=2, steps=len(labelled))[0], labelled), clusters=(2,))
+    data = cube_of(np.random.default_rng(0).standard_normal((len(given), 1, 3, 4)), given)
+    with pytest.raises(InputError, match=f"a step of {steps}.*cdo monmean"):
+        add_data(found, data)
+
+
+def test_one_month_of_each_year_is_known_to_be_of_monthly_data():
+    julys = monthly(240)[6::12]
+    x = embedding(planted(k=2, steps=20)[0], julys)
+    fields = np.random.default_rng(0).standard_normal((240, 1, 3, 4))
+    found = add_data(
+        find_regimes(replace(x, data_step="1 month"), clusters=(2,)), cube_of(fields, monthly(240))
+    )
+    assert found.composites.steps.sum() == 20
+
+
 def test_the_summary_is_strict_json_and_complete():
     import json
 

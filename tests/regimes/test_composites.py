@@ -329,3 +329,15 @@ def test_other_channels_than_those_that_were_clustered_have_a_t_test():
     assert found.tests == (significance.SURROGATE_TEST, significance.T_TEST)
     np.testing.assert_array_equal(found.p_value[:, 1], plain.p_value[:, 1])
     assert (found.p_value[:, 0] != plain.p_value[:, 0]).any()
+
+
+def test_gregorian_calendars_name_days_alike_where_they_do():
+    recent, old = (
+        [
+            TimeAxis.from_values(xr.date_range(start, periods=3, calendar=calendar, use_cftime=True).values)
+            for calendar in ("standard", "proleptic_gregorian")
+        ]
+        for start in ("1990-01-01", "1500-01-01")
+    )
+    assert room.match_steps(*recent).tolist() == [0, 1, 2]
+    assert room.match_steps(*old).tolist() == [-1, -1, -1]
