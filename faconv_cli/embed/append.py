@@ -16,11 +16,11 @@ from faconv_cli.cube.cube import HELD_BYTES
 from faconv_cli.cube.encode import encode_stamps
 from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
-from faconv_cli.embed.fingerprint import LATEST, SAMPLE, first_change
 from faconv_cli.embed.netcdf import Layout
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import FaconvError, OutputError
 from faconv_cli.guard import reading
+from faconv_cli.windows.fingerprint import LATEST, SAMPLE, first_change
 
 Check = Literal["auto", "all", "none"]
 BLOCK_BYTES = 2**26  # of float32, read at once to compare

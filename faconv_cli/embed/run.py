@@ -12,11 +12,11 @@ from torch import Tensor
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
-from faconv_cli.embed.fingerprint import fingerprints
 from faconv_cli.errors import CheckpointError, InputError
 from faconv_cli.network import build_domain, has_axial_attention, load_encoder
 from faconv_cli.nn.encoder import Encoding
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.fingerprint import fingerprints
 from faconv_cli.windows.layout import tiles_of
 from faconv_cli.windows.memory import embedding_batch
 from faconv_cli.windows.plan import Window, plan_windows

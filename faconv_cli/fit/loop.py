@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,11 +27,13 @@ from faconv_cli.fit.task import Task
 from faconv_cli.network import build_domain
 from faconv_cli.nn.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
+from faconv_cli.windows.fingerprint import TOLERANCE, fingerprints
 from faconv_cli.windows.layout import tiles_of
 from faconv_cli.windows.plan import Window
 
 CHECKS = 12  # of the validation loss, evenly over the updates
 VALIDATION_WINDOWS = 128  # evenly over the validation period, where it has more
+SAMPLED_STEPS = 64  # evenly over the record, to know it again by
 SETTLING_WINDOWS = 64  # evenly over the training period, before the training is over
 LARGEST_GRADIENT_NORM = 1.0
 
@@ -67,6 +69,7 @@ class CheckReport:
 
 
 Report = UpdateReport | CheckReport
+One = TypeVar("One")
 
 
 def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
@@ -115,6 +118,7 @@ class Training:
         self._planned = (self._fit.updates or 0) if self._task.targets else 0
         self._optimizer = make_optimizer(self._model, self._fit.lr or 1.0, self._fit.weight_decay)
         self._schedule = LambdaLR(self._optimizer, lambda step: learning_rate_share(step, self._planned))
+        self._sample = self._fingerprints()
         self._update, self._best, self._best_update = 0, math.inf, 0
         self._history: list[float] = []
         self._check_start()
@@ -149,22 +153,44 @@ class Training:
             for name in ours[section]
             if ours[section][name] != theirs[section][name]
         ]
-        seen, scaling = checkpoint.normalizer, self._prepared.normalizer
-        same = np.array_equal(seen.mean, scaling.mean) and np.array_equal(seen.std, scaling.std)
-        same = same and checkpoint.record["training"] == self._record()["training"]
-        if different or not same or not checkpoint.resume:
+        if different or checkpoint.record["training"] != self._record()["training"] or not checkpoint.resume:
             raise CheckpointError(
                 f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
                 wanted="--resume goes on with the same data and settings",
                 do="repeat them, or start anew with --overwrite",
             )
         state = checkpoint.resume
+        if self._data_changed(checkpoint):
+            raise CheckpointError(
+                f"{last_path(self._path)} is of other data: the values in "
+                f"{', '.join(self._prepared.cube.sources)} are not those that it was trained on",
+                wanted="--resume goes on with the same data, whose scaling and errors stay comparable",
+                do="give the data back as they were, or start anew with --overwrite",
+            )
         self._model.load_state_dict(state["model"])
         self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._update, self._best_update, self._best = state["update"], state["best_update"], state["best"]
         self._history = list(state["history"])
+
+    def _data_changed(self, checkpoint: Checkpoint) -> bool:
+        """Whether the climatology or the scaling of the training period, or any sampled step, is another."""
+        ours, theirs = self._prepared.normalizer, checkpoint.normalizer
+        spread = theirs.std[:, None, None]
+        pairs = [
+            (ours.mean / theirs.std, theirs.mean / theirs.std),
+            (ours.std / theirs.std, np.ones_like(theirs.std)),
+            (ours.valid, theirs.valid),
+            (self._prepared.climatology.coefficients / spread, checkpoint.climatology.coefficients / spread),
+            (self._sample, np.asarray(checkpoint.resume.get("sample", self._sample))),  # older ones have none
+        ]
+        return not all(np.allclose(*pair, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True) for pair in pairs)
+
+    def _fingerprints(self) -> np.ndarray:
+        """(n,) of steps of the whole record, the validation period among them."""
+        steps = _evenly(range(len(self._prepared.cube.time)), SAMPLED_STEPS)
+        return np.concatenate([fingerprints(self._reader.fields(step, step + 1)) for step in steps])
 
     @property
     def saved(self) -> bool:
@@ -334,6 +360,7 @@ class Training:
             "best_update": self._best_update,
             "best": self._best,
             "history": self._history,
+            "sample": self._sample.tolist(),
         }
         return Checkpoint(
             config=prepared.config,
@@ -372,12 +399,10 @@ class Training:
         }
 
 
-def _evenly(windows: Sequence[Window], most: int) -> list[Window]:
-    """Take at most ``most`` of the windows, evenly."""
-    return [
-        windows[i]
-        for i in np.unique(np.linspace(0, len(windows) - 1, min(most, len(windows))).round().astype(int))
-    ]
+def _evenly(all_of_them: Sequence[One], most: int) -> list[One]:
+    """Take at most ``most`` of the windows or steps, evenly."""
+    last = len(all_of_them) - 1
+    return [all_of_them[i] for i in np.unique(np.linspace(0, last, min(most, last + 1)).round().astype(int))]
 
 
 def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> InputError:

@@ -13,13 +13,13 @@ from hypothesis.extra.numpy import arrays
 from faconv_cli import schema
 from faconv_cli.cube.grid import Grid
 from faconv_cli.embed import append as append_module
-from faconv_cli.embed import fingerprint
 from faconv_cli.embed import run as run_module
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
 from faconv_cli.errors import InputError, OutputError, UsageError
 from faconv_cli.network import load_encoder
 from faconv_cli.regimes.embedding import read_embedding
+from faconv_cli.windows import fingerprint
 
 CPU = torch.device("cpu")
 QUERY = [(4, 5), (0, 2)]

@@ -133,6 +133,26 @@ def test_another_training_is_not_resumed(cube, make_cube, tmp_path):
         _training(cube, tmp_path / "m.pt", updates=2).resume(replace(last, resume={}))
 
 
+@pytest.mark.parametrize(
+    ("steps", "change"),
+    [
+        (slice(None), lambda x: 50 * x + 100),  # other data of the same shape
+        (slice(30, 60), lambda x: x + 0.5),  # reprocessed
+        (slice(110, None), lambda x: x + 0.5),  # in the validation period alone
+        (slice(5, 6), lambda x: np.nan * x),
+    ],
+)
+def test_a_training_is_not_resumed_on_values_that_have_changed(cube, tmp_path, steps, change):
+    _checks(_training(cube, tmp_path / "m.pt", updates=2))
+    last = read_checkpoint(last_path(tmp_path / "m.pt"))
+    fields = cube.fields.copy(deep=True)
+    fields[steps] = change(fields[steps])
+    for kept in (cube.fields.astype("f4"), cube.fields + 1e-6 * cube.fields):  # the same but for rounding
+        _training(replace(cube, fields=kept), tmp_path / "m.pt", updates=2).resume(last)
+    with pytest.raises(CheckpointError, match=r"other data: the values in .* are not those"):
+        _training(replace(cube, fields=fields), tmp_path / "m.pt", updates=2).resume(last)
+
+
 def test_the_best_update_is_kept(cube, tmp_path, monkeypatch):
     losses = iter([3.0, 2.0, 1.0, *[4.0] * 10])
     training = _training(cube, tmp_path / "m.pt")

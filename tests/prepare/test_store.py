@@ -163,14 +163,44 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(record, tmp_path, ki
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("change", ["settings", "data"])
-def test_another_command_or_changed_data_begin_anew(record, tmp_path, change):
-    path = record()
-    begun = write(open_cube([path]), tmp_path / "out.zarr")
+def interrupted(cube, path):
+    """Leave a store unfinished."""
+    begun = write(cube, path)
     for _ in range(3):
         next(begun)
     with pytest.raises(KeyboardInterrupt):
         begun.throw(KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("rewritten", ["one chunk", "the whole", "nothing"])
+def test_a_store_that_was_written_anew_meanwhile_is_read_from_the_beginning(record, tmp_path, rewritten):
+    list(write(open_cube([record()]), tmp_path / "in.zarr"))
+    interrupted(open_cube([tmp_path / "in.zarr"]), tmp_path / "out.zarr")
+    if rewritten == "one chunk":
+        (chunk, *_) = sorted((tmp_path / "in.zarr" / "t").glob("1.*"))
+        os.utime(chunk, (1, 1))
+    elif rewritten == "the whole":
+        xr.open_zarr(tmp_path / "in.zarr").load().to_zarr(tmp_path / "in.zarr", mode="w", zarr_format=2)
+    done = next(write(open_cube([tmp_path / "in.zarr"]), tmp_path / "out.zarr"))[0]
+    assert (done > 0) == (rewritten == "nothing")
+
+
+def test_other_fields_of_a_source_without_files_begin_anew(record, tmp_path):
+    cube = replace(open_cube([record()]), sources=("https://example.org/data.zarr",))
+    interrupted(cube, tmp_path / "out.zarr")
+    other = replace(cube, fields=cube.fields + 1, series=None)
+    for source, goes_on in ((cube, True), (other, False)):
+        rest = write(source, tmp_path / "out.zarr")
+        assert (next(rest)[0] > 0) == goes_on
+        if goes_on:
+            with pytest.raises(KeyboardInterrupt):
+                rest.throw(KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("change", ["settings", "data"])
+def test_another_command_or_changed_data_begin_anew(record, tmp_path, change):
+    path = record()
+    interrupted(open_cube([path]), tmp_path / "out.zarr")
     if change == "data":
         os.utime(path, (1, 1))
     settings = DataConfig(season="DJF") if change == "settings" else None

@@ -1,4 +1,4 @@
-"""A number for each time step that tells whether the input of an embedding has changed since.
+"""A number for each time step that tells whether the input of an embedding or a training has changed since.
 
 It is a projection of the normalised fields on a fixed pattern, so data in another file, chunking, order of
 points, packing or unit give the same number but for rounding, and what would change the embedding changes it.
