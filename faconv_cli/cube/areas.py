@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.align import aligned
-from faconv_cli.cube.axes import CLOSE, around
+from faconv_cli.cube.axes import CLOSE, around, holes
 from faconv_cli.cube.coordinates import Coordinates, Refusal, squeezed
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
@@ -180,7 +180,7 @@ def _edges(roles: Coordinates, name: str, centres: Floats) -> Floats | None:
 def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
     """Bounds (n, 2) as edges, lower first, on the turn of their centres (n,); None where they do not fit.
 
-    Each cell holds its point, and neighbours touch.
+    Each cell holds its point, and neighbours touch, but across a hole in the axis.
     """
     if not np.isfinite(bounds).all():
         return None
@@ -195,4 +195,4 @@ def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
     ahead = along[-1] > along[0]
     gaps = (lower[1:] - upper[:-1]) if ahead else (lower[:-1] - upper[1:])
     touching = np.abs((gaps + 180) % 360 - 180) <= near
-    return edges if inside.all() and touching.all() else None
+    return edges if inside.all() and (touching | ((gaps > 0) & holes(along))).all() else None

@@ -1,4 +1,4 @@
-"""Two axes where a file gives more: a mesh written out in two dimensions, a meridian given twice."""
+"""Axes of a grid: where a file gives more than two, or a meridian twice; their cells, and holes in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from faconv_cli.errors import InputError
 
 CLOSE = 0.01  # of a cell: coordinates that are nearer are the same
+_HOLE = 2.5  # times as long as the steps on both sides: the axis is torn there
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,3 +77,25 @@ def once_around(lon: Floats, name: str) -> slice:
         )
     first = again // 2
     return slice(first, count - again + first)
+
+
+def holes(coordinate: Floats) -> npt.NDArray[np.bool_]:
+    """(n - 1,) which steps of an axis jump over a part that it leaves out, as between two sectors."""
+    steps = np.abs(np.diff(coordinate))
+    if len(steps) < 2:
+        return np.zeros(len(steps), bool)
+    beside = np.maximum(np.append(0, steps[:-1]), np.append(steps[1:], 0))
+    return np.asarray(steps > _HOLE * beside)
+
+
+def cells(centres: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper edges (n,) of the cells of an ascending axis, midway between neighbours.
+
+    At an end and beside a hole a cell reaches as far as to its other side.
+    """
+    half = np.where(holes(centres), np.nan, np.diff(centres) / 2)
+    below, above = np.append(np.nan, half), np.append(half, np.nan)
+    alone = np.isnan(below) & np.isnan(above)
+    back = np.where(alone, np.nanmedian(half), np.where(np.isnan(below), above, below))
+    ahead = np.where(alone, np.nanmedian(half), np.where(np.isnan(above), below, above))
+    return centres - back, centres + ahead

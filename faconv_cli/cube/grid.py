@@ -14,14 +14,13 @@ import xarray as xr
 
 from faconv_cli import schema
 from faconv_cli.cube import curved
-from faconv_cli.cube.axes import CLOSE, spacing
+from faconv_cli.cube.axes import CLOSE, cells, holes, spacing
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
 _FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no angle
 _SAME_PLACE_DIGITS = 4  # of degrees: ten metres
-_HOLE = 2.5  # times the steps on both sides: a longer one is a hole in an axis
 _NAME = re.compile(r"[A-Za-z]\w*")
 _KEPT = ("standard_name", "long_name", "units", "axis")  # what a coordinate of a dimension says of itself
 
@@ -143,14 +142,15 @@ class Grid:
     @property
     def cell_heights(self) -> Floats:
         """(h,) differences of the sine of latitude across the cells of a regular grid, between midpoints."""
-        north = np.clip(_cell_edges(self.lat), -90, 90)
-        return np.diff(np.sin(np.radians(north)))[:, 0]
+        south, north = (np.sin(np.radians(np.clip(edge, -90, 90))) for edge in cells(self.lat))
+        return np.asarray(north - south)
 
     @property
     def cell_widths(self) -> Floats:
         """(w,) degrees of longitude of the cells of a regular grid, between midpoints."""
         if not self.periodic:
-            return np.diff(_cell_edges(self.lon))[:, 0]
+            west, east = cells(self.lon)
+            return east - west
         around = np.concatenate([self.lon[-1:] - 360, self.lon, self.lon[:1] + 360])
         widths: Floats = (around[2:] - around[:-2]) / 2
         return widths
@@ -241,6 +241,23 @@ class Grid:
         if self.regular or own == names:
             return ""
         return f"Dimensions {' and '.join(own)} are called {' and '.join(names)} in what faconv writes."
+
+    @property
+    def torn(self) -> str:
+        """A sentence where an axis leaves out a part, so that neighbours in the array are far apart."""
+        if not self.regular:
+            return ""
+        told = [
+            f"{name} {axis[at]:g} to {axis[at + 1]:g}"
+            for name, axis in (("latitude", self.lat), ("longitude", self.lon))
+            for at in np.flatnonzero(holes(axis))
+        ]
+        return (
+            f"There are no points from {' and '.join(told)}: the cells beside reach as far as on their other "
+            "side, and the network sees what lies beyond as neighbours."
+            if told
+            else ""
+        )
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -335,19 +352,6 @@ def _from_west(east: Floats, lowest: float) -> Floats:
     """Unwrap longitudes that go east so that the first lies in [lowest, lowest + 360)."""
     first = (east[0] - lowest + 1e-6) % 360 - 1e-6 + lowest
     return np.concatenate([[first], first + np.cumsum(np.diff(east) % 360)])
-
-
-def _cell_edges(centres: Floats) -> Floats:
-    """Lower and upper edge (n, 2) of each cell: midway to its neighbours.
-
-    At the ends, and beside a hole (between polar caps, say), a cell is as wide there as on its other side.
-    """
-    half = np.diff(centres) / 2
-    lower, upper = np.concatenate([half[:1], half]), np.concatenate([half, half[-1:]])
-    hole = np.zeros(len(half), bool)
-    hole[1:-1] = half[1:-1] > _HOLE * np.maximum(half[:-2], half[2:])
-    lower[1:][hole], upper[:-1][hole] = upper[1:][hole], lower[:-1][hole]
-    return np.stack([centres - lower, centres + upper], axis=1)
 
 
 def check_degrees(lat: Floats, lon: Floats, lat_name: str, lon_name: str) -> None:

@@ -128,7 +128,8 @@ def cut_region(cube: Cube, text: str) -> Cube:
     (h, w), (rows, columns) = cut.grid.shape, cube.grid.shape
     note = f"Region {text}: {h} x {w} of {rows} x {columns} points"
     note += f", {outside} of them outside and taken as missing." if outside else "."
-    return cube.through(readers, grid=cut.grid).noted(note)
+    new = [cut.grid.torn] if cut.grid.torn and not cube.grid.torn else []
+    return cube.through(readers, grid=cut.grid).noted(note, *new)
 
 
 def cut_rows(cube: Cube, rows: Indices) -> Cube:

@@ -329,6 +329,7 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
     offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]
     offer.notes += _repeats_told([one.file for one in series])
     grid = _one_grid(entries, offer)
+    offer.notes += [grid.torn] if grid.torn else []
     chunk = series[0].parts[0].chunk_steps
     fields = da.stack([to_dask(one, chunk) for one in series], axis=1)  # type: ignore[no-untyped-call]
     return Cube(

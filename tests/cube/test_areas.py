@@ -181,6 +181,19 @@ def test_bounds_of_latitude_tell_how_high_cells_are(tmp_path, turned, units, fac
 
 
 @pytest.mark.parametrize("turned", [False, True])
+def test_bounds_need_not_touch_across_a_hole(tmp_path, turned):
+    order = slice(None, None, -1 if turned else 1)
+    lat = np.array([-60.0, -50, -40, 40, 50, 60])
+    pairs = np.array([[-65, -55], [-55, -45], [-45, -38], [38, 45], [45, 55], [55, 65]])
+    path = bounded(tmp_path / "b.nc", np.arange(7.0), lat[order])
+    with xr.open_dataset(path, decode_times=False) as file:
+        changed = file.load().assign(lat_bnds=(("lat", "two"), pairs[order]))
+    changed.to_netcdf(path)
+    heights = np.diff(np.sin(np.radians(pairs)))[:, 0]
+    np.testing.assert_allclose(open_cube([path]).grid.area.sum(axis=1), heights / heights.sum())
+
+
+@pytest.mark.parametrize("turned", [False, True])
 def test_bounds_of_longitude_tell_how_wide_cells_are(tmp_path, turned):
     order = slice(None, None, -1 if turned else 1)
     edges = np.append(LON - 10, 350.0)[order]
