@@ -47,12 +47,14 @@ class Stamps:
         calendar: CF name of the calendar, as in the file; `UNDATED` for numbers of steps.
         note: how they were read, in sentences, where CF alone does not say it.
         spacing_s: seconds between neighbouring numbers in single precision, where they are; else 0.
+        moved: some lay at the end of their interval and were moved to its middle.
     """
 
     values: npt.NDArray[Any]
     calendar: str
     note: str = ""
     spacing_s: float = 0.0
+    moved: bool = False
 
 
 def decode_time(variable: xr.Variable, where: str) -> Stamps:

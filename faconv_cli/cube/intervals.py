@@ -69,7 +69,7 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path:
         f"Steps that are stamped at the end of their interval ({name}) are taken as of its middle: month, "
         f"season and day are those of the interval.{repaired}"
     )
-    return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))))
+    return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))), moved=True)
 
 
 def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -17,6 +17,7 @@ from faconv_cli.cube.lazy import FileField, Series
 from faconv_cli.cube.oneunit import values_in_one_unit
 from faconv_cli.cube.overlap import Difference, difference
 from faconv_cli.cube.rounding import Keys
+from faconv_cli.cube.shifted import shifts_told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
@@ -138,6 +139,7 @@ class _Timeline:
 
 def _timeline(entry: Entry, keys: dict[int, Keys], alike: Likeness, notes: list[str]) -> _Timeline:
     samplings = alike.check(entry.variable, entry.layers)
+    notes += shifts_told(entry.variable, samplings[: len(entry.layers)])
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):
         if (np.diff(own) < 0).any():

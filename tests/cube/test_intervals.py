@@ -183,3 +183,42 @@ def test_a_damaged_interval_among_months_that_end_at_their_stamps_moves_none_of_
     assert cube.time.month.tolist() == [*range(1, 13)] * 2
     repaired = any("1 of the intervals are not around their stamps" in note for note in cube.notes)
     assert repaired == (damage in changed)
+
+
+def days_in_two_files(tmp_path, step, **second):
+    """Thirty steps with bounds, stamped at the end of them, and thirty that go on."""
+    edges = np.arange(61) * step
+    one = save(tmp_path / "a.nc", edges[:31], "days since 2001-01-01")
+    two = save(tmp_path / "b.nc", edges[30:], "days since 2001-01-01", **{"at": 1.0, **second})
+    if not second.get("named", True):
+        with xr.open_dataset(two, decode_times=False) as file:
+            file = file.load().drop_vars("time_bnds")
+        file.to_netcdf(two)
+    return [one, two]
+
+
+@pytest.mark.parametrize("step", [1.0, 0.125])
+def test_files_of_which_some_tell_that_stamps_are_ends_are_refused(tmp_path, step):
+    paths = days_in_two_files(tmp_path, step, named=False)
+    for order in (paths, paths[::-1]):
+        with pytest.raises(InputError, match=r"end of its intervals in .*a\.nc.*b\.nc, without such bounds"):
+            open_cube(order)
+
+
+@pytest.mark.parametrize("at", [0.5, 1.0])
+@pytest.mark.parametrize("named", [True, False])
+def test_files_that_come_out_in_the_same_place_are_joined(tmp_path, at, named):
+    if at == 1.0 and not named:
+        pytest.skip("refused above")
+    cube = open_cube(days_in_two_files(tmp_path, 1.0, at=at, named=named))
+    assert (cube.time.irregular_steps, len(cube.time.segments)) == (0, 1)
+    assert not any("another place" in note for note in cube.notes)
+
+
+def test_files_of_instants_at_other_hours_are_told(tmp_path):
+    noon = np.arange(30) + 0.5
+    one = save(tmp_path / "a.nc", np.arange(31.0), "days since 2001-01-01", at=0.0, named=False, bounds="b")
+    two = save(tmp_path / "b.nc", np.append(noon, 30.5) + 30, "days since 2001-01-01", at=0.0, bounds="b")
+    (told,) = (note for note in open_cube([one, two]).notes if "another place" in note)
+    assert "another place of its 1 day in " in told
+    assert "b.nc (2001-01-31T12:00:00, ...)" in told
