@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.cube.clock import Clock
-from faconv_cli.cube.conventions import OPTIONS, Layer
+from faconv_cli.cube.conventions import OPTIONS, Layer, joined
 from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
 from faconv_cli.cube.timestep import days_of, months_of
@@ -144,13 +144,26 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
     step = clock.axis(common).step if len(common) > 1 else ""
     longest = max(steps, key=lambda name: days_of(steps[name]))
     if len(common) < 2 or days_of(step) > _BY_CHANCE * days_of(steps[longest]):
-        at = [clock.axis(own).labels[0] for own in keys[:2]]
+        at = [str(clock.stamps_of(own[:1])[0])[:19] for own in keys[:2]]
+        apart = f", {step} apart" if step else ""
         raise InputError(
-            f"the variables share {len(common)} of {max(map(len, keys))} time steps, {step or 'one'} apart "
+            f"the variables share {len(common)} of {max(map(len, keys))} time steps{apart} "
             f"(their own steps are {steps[longest]} and less; {names[0]} begins {at[0]}, {names[1]} {at[1]})",
             wanted="variables of one record are stamped alike",
-            do="choose with --variables, or shift the stamps of one (cdo shifttime)",
+            do=give_as_static(names, keys)
+            or "choose with --variables, or shift the stamps of one (cdo shifttime)",
         )
+
+
+def give_as_static(names: Sequence[str], keys: Sequence[Keys]) -> str:
+    """What to do with variables of one step (t,) beside others of many, as masks and orographies are."""
+    fixed = [name for name, own in zip(names, keys, strict=True) if len(own) == 1]
+    if not fixed or len(fixed) == len(names):
+        return ""
+    return (
+        f"{joined(dict.fromkeys(fixed))} has one time step: give what does not change with --static, or "
+        "leave it out with --variables"
+    )
 
 
 def runs_told(names: Sequence[str], layers: Sequence[Layer]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.expression import FUNCTIONS, Expression
 from faconv_cli.cube.masking import LARGEST
+from faconv_cli.cube.names import check_channel
 from faconv_cli.cube.readers import Fields, Reader, Transformed
 from faconv_cli.errors import InputError, UsageError
 
@@ -49,6 +50,7 @@ def parse_all(items: Sequence[str]) -> list[Expression]:
     expressions = [Expression.parse(item) for item in items]
     names = [expression.name for expression in expressions]
     for name in names:
+        check_channel(name, "--derive")
         if names.count(name) > 1 or name in FUNCTIONS:
             raise UsageError(
                 f"--derive gives {name} " + ("its meaning as a function" if name in FUNCTIONS else "twice"),

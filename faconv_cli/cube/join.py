@@ -8,7 +8,15 @@ from functools import reduce
 
 import numpy as np
 
-from faconv_cli.cube.alike import Likeness, Sampling, check_common, other_steps, runs_told, unlike_steps
+from faconv_cli.cube.alike import (
+    Likeness,
+    Sampling,
+    check_common,
+    give_as_static,
+    other_steps,
+    runs_told,
+    unlike_steps,
+)
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.cube import Channel
@@ -66,14 +74,15 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     notes += runs_told([entry.variable for entry in entries], [entry.layers[0] for entry in entries])
     every = [timeline.keys for own in timelines for timeline in own]
     common, union = reduce(np.intersect1d, every), reduce(np.union1d, every)
+    names = [entry.channel.name for entry in entries for _ in members]
     if not len(common):
         raise InputError(
             f"{joined(sources)}: the variables share no time step ({_first_stamps(entries, every, clock)})",
             wanted="a cube has one time axis",
-            do="give files of the same period, stamped alike, or choose with --variables",
+            do=give_as_static(names, every)
+            or "give files of the same period, stamped alike, or choose with --variables",
         )
     if len(common) < len(union):
-        names = [entry.channel.name for entry in entries for _ in members]
         check_common(names, every, common, clock)
         notes.append(
             f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."

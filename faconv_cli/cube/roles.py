@@ -79,6 +79,8 @@ def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
     if role == "time" and is_length(text_of(attrs, "units")):
         return None  # a step, or a length of averaging
     rank = _attribute_evidence(role, attrs)
+    if role == "time" and rank is None and variable.dtype.kind in "fiu" and len(long_dims(variable)) > 1:
+        return None  # a field that is called t, as ERA5's temperature is
     return 2 if rank is None and not standard_name and _NAMES[role].fullmatch(name) else rank
 
 

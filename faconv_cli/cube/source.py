@@ -23,6 +23,7 @@ from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
+from faconv_cli.cube.names import check_channel
 from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
@@ -220,6 +221,7 @@ def _choose_variables(offer: _Offer, asked: Sequence[str] | None, sources: Seque
 
 def _renamed(entry: Entry, old: str, new: str) -> Entry:
     name = new + entry.channel.name.removeprefix(old)
+    check_channel(name, "--variables")
     return Entry(replace(entry.channel, name=name), entry.variable, entry.layers)
 
 

@@ -7,6 +7,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faconv_cli.config import DataConfig
+from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
@@ -295,3 +297,16 @@ def test_files_of_one_day_each_go_on_from_a_daily_file(save):
     days = [save(f"day{n}.nc", [365.0 + n]) for n in range(5)]
     time = open_cube([save("year.nc", DAYS), *days]).time
     assert (len(time), time.step) == (370, "1 day")
+
+
+@pytest.mark.parametrize("day", [0.0, 17.0, -4000.0])
+def test_a_variable_of_one_step_that_is_asked_for_is_to_be_given_as_static(save, day):
+    record = save("record.nc", DAYS[:30])
+    mask = save("mask.nc", [0], variable="lsm")
+    with xr.open_dataset(mask, decode_times=False) as ds:
+        ds = ds.load().assign_coords(time=("time", [day], {"units": "days since 2001-01-01"}))
+    ds.to_netcdf(mask)
+    with pytest.raises(InputError, match=r"share (1 of 30|no) time step.*lsm has one time step: .*--static"):
+        open_cube([record, mask], variables=["x", "lsm"])
+    static = open_record([record], DataConfig(static=(str(mask),))).constants
+    assert static.static_names == ("lsm",)

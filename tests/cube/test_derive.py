@@ -73,3 +73,9 @@ def test_inputs_that_are_not_there_and_names_that_are_taken_are_refused(make_cub
     cube, _ = _winds(make_cube)
     with pytest.raises(InputError, match=told):
         derive(cube, cube, parse_all([item]))
+
+
+@pytest.mark.parametrize("name", ["time", "lat", "lon"])
+def test_a_result_cannot_have_the_name_of_a_coordinate(name):
+    with pytest.raises(UsageError, match=f"--derive calls a channel '{name}'.*coordinates"):
+        parse_all([f"{name}=t*2"])

@@ -908,3 +908,12 @@ def test_a_field_of_one_step_beside_a_record_is_left_out_and_told(tmp_path):
     cube = open_cube([tmp_path / "t2m.nc", tmp_path / "lsm.nc"])
     assert ([channel.name for channel in cube.channels], len(cube.time)) == (["t2m"], 10)
     assert cube.left_out["lsm"].startswith("one time step")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("time", "coordinates"), ("lat", "coordinates"), ("lon", "coordinates"), ("a/b", "slash")],
+)
+def test_a_channel_cannot_be_called_what_no_file_can_hold(write, name, told):
+    with pytest.raises(UsageError, match=f"--variables calls a channel '{name}'.*{told}"):
+        open_cube([write()], variables=[f"{name}=x"])

@@ -120,6 +120,26 @@ def test_fields_without_time_are_steps_file_after_file(save, leading):
         open_cube(paths[:1], time_index=True)
 
 
+@pytest.mark.parametrize("name", ["t", "step", "date", "year", "time"])
+@pytest.mark.parametrize("leading", [(), ("band",)])
+def test_a_field_may_have_a_name_that_times_have_too(tmp_path, name, leading):
+    """ERA5 calls temperature t."""
+    paths = []
+    for number in range(3):
+        fields = np.full((1,) * len(leading) + (3, 4), 280.0 + number)
+        paths.append(tmp_path / f"{number}.nc")
+        xr.Dataset(
+            {name: ((*leading, "lat", "lon"), fields, {"units": "K"})},
+            {
+                "lat": ("lat", [0.0, 10, 20], {"units": "degrees_north"}),
+                "lon": ("lon", [0.0, 10, 20, 30], {"units": "degrees_east"}),
+            },
+        ).to_netcdf(paths[-1])
+    cube = open_cube(paths, time_index=True)
+    assert [channel.name for channel in cube.channels] == [name]
+    np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [280, 281, 282])
+
+
 @pytest.mark.parametrize("in_one_file", [True, False])
 def test_a_constant_field_beside_numbered_steps_is_no_step(save, in_one_file):
     height = {"height": (("lat", "lon"), np.ones((3, 4)))}
