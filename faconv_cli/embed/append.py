@@ -20,7 +20,7 @@ from faconv_cli.embed.netcdf import Layout
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import FaconvError, OutputError
 from faconv_cli.guard import reading
-from faconv_cli.windows.fingerprint import LATEST, SAMPLE, first_change
+from faconv_cli.windows.fingerprint import LATEST, SAMPLE, first_change, rounding
 
 Check = Literal["auto", "all", "none"]
 BLOCK_BYTES = 2**26  # of float32, read at once to compare
@@ -65,21 +65,30 @@ def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> s
     cube = embedder.cube
     whole = check == "all" or cube.nbytes <= HELD_BYTES
     at_once = max(1, BLOCK_BYTES * len(cube.time) // max(cube.nbytes, 1))
-    changed = first_change(
-        kept, lambda a, b: embedder.fingerprints(start + a, start + b), whole=whole, at_once=at_once
-    )
+
+    def read(first: int, last: int) -> np.ndarray:
+        return embedder.fingerprints(start + first, start + last)
+
+    rounded = rounding(kept, read)
+    changed = first_change(kept, read, whole=whole, at_once=at_once, rounded=rounded)
     if changed is not None:
         raise OutputError(
             f"the data of {cube.time.labels[start + changed]} are not those that {path} was made from",
             wanted="--append leaves old rows as they are, so the data behind them must be the same",
             do="embed all anew with --overwrite, or keep the old rows with --check none",
         )
-    if whole:
-        return ""
-    return (
-        f"{min(SAMPLE + LATEST, len(kept))} of the {len(kept)} old steps were compared with the data that "
-        f"{path} was made from; --check all compares all."
+    told = (
+        f"The data differ from those that {path} was made from by the rounding of another packing, some "
+        f"{rounded:.1g} of a standard deviation."
+        if rounded
+        else ""
     )
+    if whole:
+        return told
+    return (
+        f"{told} {min(SAMPLE + LATEST, len(kept))} of the {len(kept)} old steps were compared with the data "
+        f"that {path} was made from; --check all compares all."
+    ).strip()
 
 
 def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -> None:

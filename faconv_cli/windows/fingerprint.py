@@ -13,6 +13,9 @@ from functools import cache
 import numpy as np
 
 TOLERANCE = 1e-4  # of numbers of about 1; the rounding of float32 and of units makes 1e-5
+_CONVERTED, _PACKED = 1.5e-5, 2e-3  # usual differences between which data may be the same in another packing
+_LEAST_STEPS = 8  # that tell
+_MOST_ROUNDED = 9  # usual differences: six standard deviations
 SAMPLE, LATEST = 256, 64  # steps of a long record that are compared: evenly spaced, and the last
 
 
@@ -34,8 +37,34 @@ def fingerprints(x: np.ndarray) -> np.ndarray:
     return np.asarray(flat @ _pattern(flat.shape[1]), np.float64)
 
 
+def rounding(kept: np.ndarray, read: Callable[[int, int], np.ndarray]) -> float:
+    """Tell by how much fingerprints usually differ if that is another rounding of the same data; else 0.
+
+    Packing (16 bits in NetCDF, GRIB) rounds all values of all steps, by chance up or down, and by little. The
+    pattern's squares sum to 1, so that fingerprints differ by as much as values do.
+
+    Args:
+        kept: (n,) fingerprints, NaN where there are none.
+        read: computes those of steps [start, stop).
+    """
+    known = np.flatnonzero(np.isfinite(kept))
+    if len(known) < _LEAST_STEPS:
+        return 0.0
+    steps = known[np.unique(np.linspace(0, len(known) - 1, LATEST).astype(int))]
+    now = np.array([read(step, step + 1)[0] for step in steps.tolist()])
+    off = (now - kept[steps]) / np.maximum(1, np.abs(kept[steps]))
+    usual = float(np.median(np.abs(off)))
+    by_chance = abs(off.mean()) <= 4 * off.std() / np.sqrt(len(off))
+    return usual if by_chance and _CONVERTED < usual <= _PACKED else 0.0
+
+
 def first_change(
-    kept: np.ndarray, read: Callable[[int, int], np.ndarray], *, whole: bool, at_once: int
+    kept: np.ndarray,
+    read: Callable[[int, int], np.ndarray],
+    *,
+    whole: bool,
+    at_once: int,
+    rounded: float = 0.0,
 ) -> int | None:
     """Find the first step whose fingerprint is no longer what was kept; None where there is none.
 
@@ -44,26 +73,33 @@ def first_change(
         read: computes those of steps [start, stop).
         whole: compare all steps; else a sample, and where that differs all that come before.
         at_once: steps to read at a time.
+        rounded: as of `rounding`.
     """
+    tolerance = max(TOLERANCE, _MOST_ROUNDED * rounded)
     if whole:
-        return _first_in(kept, read, 0, len(kept), at_once)
+        return _first_in(kept, read, 0, len(kept), at_once, tolerance)
     even = np.linspace(0, len(kept) - 1, min(SAMPLE, len(kept))).astype(int)
     steps = np.unique([*even, *range(max(0, len(kept) - LATEST), len(kept))]).tolist()
     alike = 0
     for step in steps:
-        if _first_in(kept, read, step, step + 1, 1) is not None:
-            return _first_in(kept, read, alike, step + 1, at_once)
+        if _first_in(kept, read, step, step + 1, 1, tolerance) is not None:
+            return _first_in(kept, read, alike, step + 1, at_once, tolerance)
         alike = step + 1
     return None
 
 
 def _first_in(
-    kept: np.ndarray, read: Callable[[int, int], np.ndarray], start: int, stop: int, at_once: int
+    kept: np.ndarray,
+    read: Callable[[int, int], np.ndarray],
+    start: int,
+    stop: int,
+    at_once: int,
+    tolerance: float,
 ) -> int | None:
     for begin in range(start, stop, at_once):
         end = min(begin + at_once, stop)
         with np.errstate(invalid="ignore"):
-            changed = np.abs(read(begin, end) - kept[begin:end]) > TOLERANCE * np.maximum(
+            changed = np.abs(read(begin, end) - kept[begin:end]) > tolerance * np.maximum(
                 1, np.abs(kept[begin:end])
             )
         if changed.any():

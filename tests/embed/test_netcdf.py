@@ -286,6 +286,41 @@ def test_the_rounding_of_a_conversion_is_no_change_and_a_missing_value_is(checkp
         _write(checkpoint, with_values(cube, lose), path, append=True)
 
 
+def packed(values, least):
+    """Round every value to a multiple of ``least``, as 16 bits do."""
+    values[:] = np.round(values / least) * least
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("least", [3e-3, 3e-4])
+def test_another_packing_of_the_same_data_is_no_change_and_is_told(
+    checkpoint, cube, tmp_path, monkeypatch, least, held
+):
+    monkeypatch.setattr(append_module, "HELD_BYTES", 2**30 if held else 0)
+    path, told = tmp_path / "e.nc", []
+    _write(checkpoint, cube.slice(0, 70), path)
+    spread = float(checkpoint.normalizer.std[0])
+
+    def pack(values):
+        for channel, std in enumerate(checkpoint.normalizer.std):
+            packed(values[:, channel], least * float(std))
+
+    def pack_and_change(values):
+        pack(values)
+        values[41, 0] += 0.1 * spread
+
+    def shift(values):  # by as little, but always the same way
+        values += (least * checkpoint.normalizer.std[:, None, None]).astype("f4")
+
+    before = path.read_bytes()
+    for change in (pack_and_change, shift):
+        with pytest.raises(OutputError, match="are not those that"):
+            _write(checkpoint, with_values(cube, change), path, append=True)
+    assert path.read_bytes() == before
+    assert _write(checkpoint, with_values(cube, pack), path, append=True, tell=told.append) == 10
+    assert "by the rounding of another packing" in told[0]
+
+
 def test_a_file_without_fingerprints_is_appended_to_and_it_is_told(checkpoint, cube, tmp_path):
     path = tmp_path / "e.nc"
     _write(checkpoint, cube.slice(0, 70), path)
