@@ -11,6 +11,8 @@ from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.cube import Cube
 from faconv_cli.errors import InputError
 
+_ROUNDING = 1e-6  # relative, of values in float32
+
 
 @dataclass(frozen=True, eq=False)
 class Normalizer:
@@ -53,11 +55,12 @@ def fit_normalizer(cube: Cube, climatology: Climatology) -> tuple[Normalizer, di
     steps, channels, *shape = cube.shape
     area = cube.grid.area
     counts = np.zeros((channels, *shape))
-    weight, mean, squares, largest = np.zeros((4, channels))
+    weight, mean, squares, lowest, highest = np.zeros((5, channels))
     for start, stop in cube.blocks():
         raw = cube.read(start, stop)
         valid = np.isfinite(raw)
-        largest = np.maximum(largest, np.abs(raw).max(axis=(0, 2, 3), where=valid, initial=0.0))
+        lowest = np.minimum(lowest, raw.min(axis=(0, 2, 3), where=valid, initial=0.0))
+        highest = np.maximum(highest, raw.max(axis=(0, 2, 3), where=valid, initial=0.0))
         fields = climatology.subtract(raw, cube.time.slice(start, stop)).astype(np.float64)
         counts += valid.sum(axis=0)
         w = np.where(valid, area, 0.0)
@@ -70,6 +73,7 @@ def fit_normalizer(cube: Cube, climatology: Climatology) -> tuple[Normalizer, di
         mean += delta * block_weight / total
         weight += block_weight
     std = np.sqrt(squares / np.maximum(weight, 1e-300))
+    largest = np.where(highest >= -lowest, highest, lowest)
     flaws = {
         number: flaw
         for number in range(channels)
@@ -87,10 +91,24 @@ def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) ->
             do="check the file, or leave the variable out with --variables",
         )
     # a constant in float32 still varies by rounding once a climatology has been taken off
-    if std <= 1e-6 * largest:
+    if std > _ROUNDING * abs(largest):
+        return None
+    small = _small(cube.read(0, 1)[0, number])
+    if std > _ROUNDING * small:
         return InputError(
-            f"{where} is constant in the training period (standard deviation {std:.3g})",
-            wanted="there is nothing to embed in a constant field",
-            do="leave the variable out with --variables",
+            f"{where} has values as large as {largest:.6g} in the training period, beside others of "
+            f"{small:.3g} that vary by {std:.3g}",
+            wanted="the large ones seem to stand for missing data",
+            do=f"pass --missing-value {largest:.6g}, declare it in the file, or look with faconv inspect",
         )
-    return None
+    return InputError(
+        f"{where} is constant in the training period (standard deviation {std:.3g})",
+        wanted="there is nothing to embed in a constant field",
+        do="leave the variable out with --variables",
+    )
+
+
+def _small(field: np.ndarray) -> float:
+    """Size of the smaller values of a field, whatever share of it is fill; infinite where there is none."""
+    sizes = np.abs(field[np.isfinite(field)])
+    return float(np.quantile(sizes, 0.05)) if len(sizes) else np.inf

@@ -90,6 +90,19 @@ def test_a_constant_channel_is_told_by_name(make_cube, kind):
     assert "v1 is constant in the training period" in str(flaws[1])
 
 
+@pytest.mark.parametrize("fill", [1e19, -1e19, -9.99e8])
+@pytest.mark.parametrize("share", [slice(0, 1), slice(0, -1)])
+def test_fill_that_nobody_declared_is_told_as_such_and_not_as_a_constant(make_cube, fill, share):
+    cube = make_cube(80)
+    fields = cube.fields.values.copy()
+    fields[:, 1, share] = fill
+    object.__setattr__(cube, "fields", xr.DataArray(fields, dims=cube.fields.dims))
+    flaws = fit_normalizer(cube, fit_climatology(cube, "mean", False))[1]
+    assert list(flaws) == [1]
+    assert f"v1 has values as large as {fill:.6g} in the training period" in str(flaws[1])
+    assert f"--missing-value {fill:.6g}" in str(flaws[1])
+
+
 def test_a_channel_without_values_is_told_by_name(make_cube):
     cube = make_cube()
     fields = cube.fields.values.copy()
