@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_real_file_trains(run, real_data, tmp_path, name):
     code, _, err = run("train", real_data / name, "-o", tmp_path / "m.pt", *FILES[name], *SMALL)
     assert code == 0, err
-    _, last = (json.loads(line) for line in (tmp_path / "m.metrics.jsonl").read_text().splitlines())
+    *_, last = map(json.loads, (tmp_path / "m.metrics.jsonl").read_text().splitlines())
     assert last["update"] == 2
     assert last["training_loss"] > 0
     assert last["validation_loss"] > 0
