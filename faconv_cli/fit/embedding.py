@@ -119,8 +119,13 @@ class EmbeddingTask:
             fit_subspace(encoder, moments, self._weights)
 
     def validation_windows(self) -> list[Window]:
-        """List the windows an embedding would use for the validation steps; none where nothing is trained."""
-        return self._prepared.validation_windows() if self.targets else []
+        """List the windows an embedding would use for the validation steps.
+
+        None where nothing is trained, or where some lead looks beyond all of them: its error would be none.
+        """
+        windows = self._prepared.validation_windows()
+        reach = max((window.segment_stop - window.first_row for window in windows), default=0)
+        return windows if self.targets and reach > max(self._objective.leads) else []
 
 
 def _values(prepared: Prepared) -> int:

@@ -36,4 +36,4 @@ def test_a_real_file_trains(run, real_data, tmp_path, name):
     *_, last = map(json.loads, (tmp_path / "m.metrics.jsonl").read_text().splitlines())
     assert last["update"] == 2
     assert last["training_loss"] > 0
-    assert last["validation_loss"] > 0
+    assert last["validation_loss"] is None or last["validation_loss"] > 0  # a short one sees no lead

@@ -259,3 +259,9 @@ def test_a_training_on_data_that_have_changed_is_not_resumed(cube, make_cube, tm
     last = read_checkpoint(last_path(tmp_path / "m.pt"))
     with pytest.raises(CheckpointError, match="other data"):
         _training(make_cube(120, land=0.2, noise=0.31), tmp_path / "m.pt", updates=2).resume(last)
+
+
+def test_a_validation_period_that_a_lead_looks_beyond_is_not_one_without_error(make_cube, tmp_path):
+    checks = _checks(_training(make_cube(60), tmp_path / "m.pt", lead=(1, 12), updates=2, validation="0.2"))
+    assert {check.validation_loss for check in checks} == {None}
+    assert {len(check.terms) for check in checks} == {0}
