@@ -100,32 +100,3 @@ def patch_bases(domain: Domain, nodes: tuple[int, int], patch: int = 1) -> tuple
     if patch > 1:
         bases = [reduce(basis, "(h p) g -> h g", "mean", p=patch) for basis in bases]
     return bases[0], bases[1]
-
-
-def at_points(
-    patterns: Float[Tensor, "*k gh gw"], domain: Domain, points: Int[Tensor, "*n"]
-) -> Float[Tensor, "*nk"]:
-    """Interpolate ``patterns`` (k, gh, gw) from their nodes to flat grid indices, all of a point in a row.
-
-    Returns:
-        (points, k): the axes of ``points``, then those of ``patterns`` before its nodes.
-    """
-    gh, gw = patterns.shape[-2:]
-    flat = points.flatten()
-    rows, row_shares = _between(domain.node_y[flat // domain.shape[1]], gh)
-    columns, column_shares = _between(domain.node_x[flat % domain.shape[1]], gw)
-    corners = rows[:, :, None] * gw + columns[:, None]
-    shares = row_shares[:, :, None] * column_shares[:, None]
-    nodes_first = patterns.flatten(-2).flatten(0, -2).T.contiguous()
-    # one pass, without a copy for each of the four corners
-    found = F.embedding_bag(
-        corners.flatten(1), nodes_first, per_sample_weights=shares.flatten(1).to(patterns.dtype), mode="sum"
-    )
-    return found.view(*points.shape, *patterns.shape[:-2])
-
-
-def _between(place: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """Give the two nodes (n, 2) that places (n,) lie between, and the share of each."""
-    below = place.floor().clamp(0, nodes - 1)
-    share = place - below
-    return torch.stack([below, (below + 1) % nodes], 1).long(), torch.stack([1 - share, share], 1)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.nn.domain import at_points, interpolate, node_basis, pool_sum
+from faconv_cli.nn.domain import interpolate, node_basis, pool_sum
 
 
 @given(st.integers(1, 12), st.integers(1, 12))
@@ -31,15 +31,6 @@ def test_patterns_on_patches_are_the_means_of_their_points(make_domain):
     fine = interpolate(patterns, domain)
     expected = fine.unflatten(-1, (4, 2)).unflatten(-3, (3, 2)).mean((-1, -3))
     torch.testing.assert_close(interpolate(patterns, domain, 2), expected)
-
-
-@pytest.mark.parametrize("periodic", [False, True])
-def test_values_at_points_are_those_of_the_whole_field(make_domain, periodic):
-    domain = make_domain(6, 9, (4, 5), periodic=periodic)
-    patterns = torch.randn(2, 4, 5, dtype=torch.float64)
-    points = torch.arange(54)[torch.randperm(54, generator=torch.Generator().manual_seed(0))]
-    whole = interpolate(patterns, domain).flatten(-2)
-    torch.testing.assert_close(at_points(patterns, domain, points), whole[:, points].T)
 
 
 def test_a_domain_moves_to_a_device_whole(make_domain):
