@@ -119,8 +119,19 @@ def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -
 
 
 def layout_of(path: Path) -> Layout:
-    """Read the layout of a file, to go on with it."""
+    """Read the layout of a file, to go on with it.
+
+    Raises:
+        OutputError: modes were taken out of it, or put in another order.
+    """
     with _open(path) as file:
+        modes = file[schema.MODE].values.tolist()
+        if modes != list(range(1, len(modes) + 1)):
+            raise OutputError(
+                f"{path} holds the modes {', '.join(map(str, modes))}",
+                wanted="--append adds rows of the first modes, in order",
+                do="go on with the file that faconv embed wrote",
+            )
         queries, tiles = (
             tuple(zip(file[f"{kind}_lat"].values.tolist(), file[f"{kind}_lon"].values.tolist(), strict=True))
             if f"{kind}_lat" in file

@@ -114,6 +114,15 @@ def test_the_first_modes_may_be_written_alone_and_a_file_keeps_them(checkpoint, 
         _write(checkpoint, cube, tmp_path / "five.nc", modes=5)
 
 
+def test_a_file_whose_modes_were_taken_out_is_not_gone_on_with(checkpoint, cube, tmp_path):
+    path = tmp_path / "e.nc"
+    _write(checkpoint, cube, path, (0, 60))
+    with xr.open_dataset(path, decode_times=False) as file:
+        file.load().isel(mode=[1, 3]).to_netcdf(tmp_path / "some.nc")
+    with pytest.raises(OutputError, match=r"holds the modes 2, 4"):
+        _write(checkpoint, cube, tmp_path / "some.nc", append=True)
+
+
 def test_tiles_are_written_in_the_same_modes(trained, cube, tmp_path):
     checkpoint = trained(cube, tile=6, halo=2, without=("temporal",))
     _write(checkpoint, cube, tmp_path / "e.nc", modes=3)
