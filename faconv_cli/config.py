@@ -214,7 +214,11 @@ class EncoderConfig(_Config):
         (1, 2, 4), min_length=1, description="Dilations of the shared depthwise mix."
     )
     attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
-    attention_heads: PositiveInt = Field(2, description="Heads of the axial and the temporal attention.")
+    attention_heads: PositiveInt = Field(
+        2,
+        description="Heads of the axial and the temporal attention; of the latter as many of them as share "
+        "the EOFs evenly.",
+    )
     attention_pool: PositiveInt | None = Field(
         None,
         description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
@@ -284,7 +288,9 @@ class FitConfig(_Config):
         "three for ten training steps, at least 60 and at most 600.",
     )
     batch: PositiveInt | None = Field(
-        None, description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB."
+        None,
+        description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB or where "
+        "fewer cover the training period.",
     )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,

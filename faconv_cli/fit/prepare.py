@@ -148,16 +148,10 @@ class Prepared:
 
     def covering_windows(self) -> list[Window]:
         """List windows that give each training step one row, in order, as an embedding would."""
-        tiling = self.config.tiling
-        return plan_windows(
-            self.split.training,
-            window=tiling.window,
-            stride=tiling.stride or tiling.window,
-            burn_in=tiling.burn_in,
-        )
+        return covering_windows(self.config, self.split)
 
     def training_windows(self, generator: np.random.Generator, at_least: int) -> list[Window]:
-        """Draw the windows of one epoch in random order, from the training steps alone.
+        """Draw the windows of a pass in random order, from the training steps alone.
 
         Each pass over the period starts at another offset, a multiple of the attended steps; a short
         record is passed over until there are ``at_least`` windows or every offset has had its turn.
@@ -215,7 +209,10 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
     if config.fit.updates is None:
         updates = default_updates(len(split.training_steps))
         config = config.model_copy(update={"fit": config.fit.model_copy(update={"updates": updates})})
+    asked = config.fit.batch
     config = resolve(config, cube.shape[1], cube.grid.shape, periodic=cube.grid.periodic)
+    if asked is None:
+        config = _smaller_batch(config, split)
     notes += _memory_notes(cube, config)
     tiling = config.tiling
     if not fits_any_record(config):
@@ -230,6 +227,24 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
     return Plan(config, split, (*notes, *adapted))
 
 
+def _smaller_batch(config: RunConfig, split: Split) -> RunConfig:
+    """Take no more windows at a time than cover the training period: they would hold the same steps twice."""
+    there = len(covering_windows(config, split))
+    batch = min(config.fit.batch or 1, max(there, 1))
+    return config.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
+
+
+def covering_windows(config: RunConfig, split: Split) -> list[Window]:
+    """List windows that give each training step one row, in order, as an embedding would."""
+    tiling = config.tiling
+    return plan_windows(
+        split.training,
+        window=tiling.window,
+        stride=tiling.stride or tiling.window,
+        burn_in=tiling.burn_in,
+    )
+
+
 def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list[str]]:
     """Split the time as asked for; unasked, hold nothing out of a record that is too short to be split."""
     data = config.data
@@ -241,7 +256,7 @@ def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list
     if len(split.training_steps) >= LEAST_STEPS and longest >= least:
         return config, split, []
     config = config.model_copy(update={"data": data.model_copy(update={"validation": "0"})})
-    note = f"Nothing is held out for validation: {len(time)} steps are too few, so the last epoch is kept."
+    note = f"Nothing is held out for validation: {len(time)} steps are too few, so the last update is kept."
     return config, split_time(time, "0"), [note]
 
 

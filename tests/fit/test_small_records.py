@@ -108,6 +108,12 @@ def test_an_embedding_counts_the_points_that_hold_values(tmp_path):
     assert prepare(cube, RunConfig()).config.encoder.embedding == 4
 
 
+def test_a_batch_has_no_more_windows_than_cover_the_training_period(tmp_path):
+    cube = open_record([str(_write(tmp_path / "r.nc", (60,), (5, 7)))], RunConfig().data)
+    assert plan_training(cube, RunConfig()).config.fit.batch == 3  # 48 steps, 16 of them new in each
+    assert plan_training(cube, RunConfig.build(None, {"batch": 6})).config.fit.batch == 6
+
+
 def test_what_memory_does_to_a_batch_is_told(make_cube):
     cube = make_cube(420, 1, (20, 30))
     many = replace(
