@@ -46,10 +46,11 @@ class Encoding(NamedTuple):
 class SubspaceEncoder(nn.Module):
     """Fields of a window to d numbers per step: the principal subspace of the field now and what comes.
 
-    p_t are EOF coordinates of the field. Each lead l is forecast in them as A_l p_t + g_l c_l(t): the linear
-    inverse model (Penland and Sardeshmukh 1995, J. Climate 8), and what the recurrent layer adds to it, which
-    starts at zero. z_t are canonical coordinates of F = [p_t, forecasts] (`Subspace`). The temporal attention
-    looks at p and its past and acts on the state that the linear model forecasts from.
+    p_t are EOF coordinates of the field. Each lead l is forecast in them as A_l p_t + r_l c_l(t): the linear
+    inverse model (Penland and Sardeshmukh 1995, J. Climate 8), and what the recurrent layer adds to it
+    (`LeadCorrection`), which starts at zero, as far as validation trusts it (the confidence r_l, 0 to 1). z_t
+    are canonical coordinates of F = [p_t, forecasts] (`Subspace`). The temporal attention looks at p and its
+    past and acts on the state that the linear model forecasts from.
 
     The recurrent layer sees x, the share of channels that are valid at each point, the static channels, and
     where and when it is: `Domain.coordinates`, sine and cosine of the year, and of the day below a day. With
@@ -128,7 +129,7 @@ class SubspaceEncoder(nn.Module):
             [self.eofs(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)], dim=2
         )
         phases = year_fraction, day_fraction if self.sub_daily else None
-        added = self._corrections(self._seen(x, valid, phases, domain), domain, collected)
+        added = self._corrections(x, valid, phases, domain, collected)
         tiles = self.canonical(by_tile, self._linear(by_tile) + self._trusted(added))
         now, correction = by_tile.sum(2), added.sum(2)
         linear = self._linear(now)
@@ -166,11 +167,14 @@ class SubspaceEncoder(nn.Module):
         spread = when[..., None, None].expand(-1, -1, -1, *x.shape[-2:])
         return torch.cat([network_input(x, valid, domain), FAINT * where, FAINT * spread], dim=2)
 
-    def _corrections(self, seen: Tensor, domain: Domain, collected: _MapCollector | None) -> Tensor:
+    def _corrections(
+        self, x: Tensor, valid: Tensor, phases: Phases, domain: Domain, collected: _MapCollector | None
+    ) -> Tensor:
         """What each tile adds to the linear forecasts (b, t, n, l, k)."""
-        frames, tiles = seen.shape[:2], []
+        frames, tiles = x.shape[:2], []
         if self.layer is None:
-            return seen.new_zeros(*frames, domain.tiles, *self.propagators.shape[:2])
+            return x.new_zeros(*frames, domain.tiles, *self.propagators.shape[:2])
+        seen = self._seen(x, valid, phases, domain)
         for tile in range(domain.tiles):
             area = pool_sum(domain.cut(domain.area, tile)[None], self.patch)[0]
             stemmed = self.stem(domain.cut(seen, tile).flatten(0, 1)).unflatten(0, frames)
