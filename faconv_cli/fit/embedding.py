@@ -40,18 +40,16 @@ class EmbeddingTask:
 
     def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
         config, cube = prepared.config, prepared.cube
-        self._prepared, self._reader = prepared, reader
+        self._prepared = prepared
         leads, training = config.leads, prepared.split.training
         embedding = config.encoder.embedding
-        alone = not leads
+        most = most_eofs(config, len(prepared.split.training_steps), _values(prepared))
         eofs = fit_eofs(
             reader,
             domain,
             nodes_of(config, cube.grid.shape),
             training,
-            count=embedding
-            if alone
-            else most_eofs(config, len(prepared.split.training_steps), _values(prepared)),
+            count=most if leads else embedding,
             seed=config.fit.seed,
             lags=config.lags if config.encoder.encoder == EOF else 1,
             share=config.encoder.eof_share,
@@ -98,11 +96,16 @@ class EmbeddingTask:
         found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain)
         return found.errors(torch.ones_like(found.linear))
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
-        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,)."""
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
+        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,).
+
+        None where no field is known at some lead, beyond the end or in a gap: its error is not 0 but unknown.
+        """
         encoder = cast("EmbeddingModel", model).encoder
         parts = [self._objective(encoder, batch, domain) for batch in batches]
         found = _pooled(parts)
+        if not found.rows.all():
+            return None
         encoder.confidence.copy_(found.confidence())
         return found.errors(found.confidence())
 
@@ -119,13 +122,8 @@ class EmbeddingTask:
             fit_subspace(encoder, moments, self._weights)
 
     def validation_windows(self) -> list[Window]:
-        """List the windows an embedding would use for the validation steps.
-
-        None where nothing is trained, or where some lead looks beyond all of them: its error would be none.
-        """
-        windows = self._prepared.validation_windows()
-        reach = max((window.segment_stop - window.first_row for window in windows), default=0)
-        return windows if self.targets and reach > max(self._objective.leads) else []
+        """List the windows an embedding would use for the validation steps; none where nothing is trained."""
+        return self._prepared.validation_windows() if self.targets else []
 
 
 def _values(prepared: Prepared) -> int:

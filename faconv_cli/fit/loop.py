@@ -183,7 +183,7 @@ class Training:
             (ours.std / theirs.std, np.ones_like(theirs.std)),
             (ours.valid, theirs.valid),
             (self._prepared.climatology.coefficients / spread, checkpoint.climatology.coefficients / spread),
-            (self._sample, np.asarray(checkpoint.resume.get("sample", self._sample))),  # older ones have none
+            (self._sample, np.asarray(checkpoint.resume["sample"])),
         ]
         return not all(np.allclose(*pair, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True) for pair in pairs)
 
@@ -312,7 +312,7 @@ class Training:
         model, batches = self._average.module.eval(), self._reader.batches(windows)
         with self._autocast():
             losses = self._task.validate(model, (one.to(self._device) for one in batches), self._domain)
-        return losses.float().cpu()
+        return None if losses is None else losses.float().cpu()
 
     def _check(self, training_loss: float | None, started: float) -> CheckReport:
         losses = self._validate()

@@ -32,8 +32,8 @@ class Task(Protocol):
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
         """Give the loss of each target (s,), in variances of the fields."""
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
-        """Give the mean loss of each target (s,); what validation decides in a network is set."""
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
+        """Give the mean loss of each target (s,), None where some has none; what it decides is set."""
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
         """Set what a network takes from the training period once its weights are known."""
