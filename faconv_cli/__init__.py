@@ -6,6 +6,7 @@ The pipeline, one folder an arrow::
     fit       trains a network on the windows of a cube         -> checkpoint
     embed     runs a checkpoint over a cube                     -> embedding file (CF NetCDF)
     regimes   clusters an embedding file                        -> regime file (CF NetCDF)
+    subspace  turns modes and embeddings back into fields       -> modes, reconstruction (CF NetCDF)
     forecast  runs a checkpoint forward in closed loop          -> forecast file (CF NetCDF)
     compare   trains several encoders at an equal budget        -> tables
     prepare   stores a record anew for repeated training        -> Zarr
