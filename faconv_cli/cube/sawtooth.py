@@ -19,7 +19,8 @@ from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.units import conversion
 
 _CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew
-_FEWEST, _FEWEST_UNTOLD = 6, 8  # steps of a cycle that can be told by its values; without a word of the file
+_FEWEST = 4  # steps of a cycle that can be told by its values
+_FEWEST_OF_BOTH_SIGNS = 6, 8  # the same, where signs vary; without a word of the file
 _SPANS, _CYCLES_A_SPAN = 3, 2  # of steps that are read
 _BLOCK, _SMALL = 8, 1024  # points along a side of a block; points of a grid that is read whole
 _FEWEST_FALLS = 8  # values that a conclusion needs
@@ -58,8 +59,8 @@ class Sawtooth:
 def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
     """Tell whether a channel is accumulated since the start of a forecast; None where it is not.
 
-    From the lengths that GRIB messages say; else, of amounts in steps of three hours or less (four where the
-    file speaks of a sum), from the values of some steps: they fall at one time of the day only.
+    From the lengths that GRIB messages say; else, of amounts in steps of six hours or less, from the values
+    of some steps: they fall at one time of the day only.
     """
     reader, channel = cube.readers[number], cube.channels[number]
     told = known_lengths(reader)
@@ -117,17 +118,17 @@ def _cycle_of(time: TimeAxis, lengths: Floats) -> Cycle | None:
 def _from_values(time: TimeAxis, reader: Reader, channel: Channel) -> Cycle | None:
     kind = _kind(reader, channel)
     step = time.step_days * 24
-    if kind is None or _series_of(reader) is None or 24 / step < (_FEWEST if kind else _FEWEST_UNTOLD):
+    if kind is None or _series_of(reader) is None or 24 / step < _FEWEST:
         return None
     before, after, hour = _changes(time, reader, step)
     if not np.isfinite(after).any():
         return None
     for hours in _CYCLES:
         count = round(hours / step)
-        if count < (_FEWEST if kind else _FEWEST_UNTOLD):
+        if count < _FEWEST:
             break
         phase = np.floor((hour % hours) / step + _EVEN).astype(int) % count
-        first = _first_phase(before, after, phase, count, _LEAST_JUMP if kind else _LEAST_JUMP_UNTOLD)
+        first = _first_phase(before, after, phase, count, told=kind)
         if first is not None:
             return Cycle(hours, float(hour[phase == first][0] % hours))
     return None
@@ -194,7 +195,7 @@ def _block(size: int, share: float) -> npt.NDArray[np.int64]:
     return np.arange(start, min(start + _BLOCK, size))
 
 
-def _first_phase(before: Floats, after: Floats, phase: Any, count: int, least_jump: float) -> int | None:
+def _first_phase(before: Floats, after: Floats, phase: Any, count: int, *, told: bool) -> int | None:
     """Find the phase of the cycle at which values begin anew; None where there is no such one.
 
     Args:
@@ -202,15 +203,17 @@ def _first_phase(before: Floats, after: Floats, phase: Any, count: int, least_ju
         after: (n, p) values a step later.
         phase: (n,) of the later step, from 0 to ``count`` - 1.
         count: steps of a cycle.
-        least_jump: see `_largest_jump`.
+        told: whether the file says that it is a sum.
     """
     if _of_both_signs(after):
-        return _largest_jump(before, after, phase, count, least_jump)
+        if count < _FEWEST_OF_BOTH_SIGNS[not told]:
+            return None
+        return _largest_jump(before, after, phase, count, _LEAST_JUMP if told else _LEAST_JUMP_UNTOLD)
     share, fell, seen = _falling(before, after, phase, count)
     first = int(np.argmax(share))
     others = np.delete(np.arange(count), first)
-    told = fell[first] >= _FEWEST_FALLS and seen[others].sum() >= _FEWEST_FALLS
-    return first if told and share[first] >= _FALLING and share[others].max() <= _STEADY else None
+    enough = fell[first] >= _FEWEST_FALLS and seen[others].sum() >= _FEWEST_FALLS
+    return first if enough and share[first] >= _FALLING and share[others].max() <= _STEADY else None
 
 
 def contradicts(time: TimeAxis, reader: Reader, cycle: Cycle) -> bool:

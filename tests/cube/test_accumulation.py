@@ -123,6 +123,22 @@ def test_values_read_to_tell_count_in_no_ledger(tmp_path):
     assert not any(ledger.values for ledger in cube.ledgers)
 
 
+def test_six_hourly_accumulations_without_a_word_are_told(tmp_path):
+    """Hours 0, 6, 12 and 18 of ERA5-Land: accumulated since midnight."""
+    hourly = rain(24 * 20)
+    path = record(tmp_path / "x.nc", accumulated(hourly), keep=np.arange(0, 480, 6))
+    cube = open_record([path], EACH_STEP)
+    assert cube.constants.accumulated == {"tp": Cycle(24, 6)}
+    in_six_hours = hourly[1:475].reshape(-1, 6, 4, 5).sum(1)
+    np.testing.assert_allclose(whole(cube)[1:], in_six_hours, atol=1e-4)
+
+
+def test_six_hourly_sums_are_not_taken_for_accumulations(tmp_path):
+    hourly = rain(24 * 20)
+    path = record(tmp_path / "x.nc", hourly.reshape(-1, 6, 4, 5).sum(1), freq="6h", cell_methods="time: sum")
+    assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
+
+
 def test_daily_values_are_left_alone(tmp_path):
     path = record(tmp_path / "x.nc", rain(20), freq="1D", GRIB_stepType="accum")
     assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
