@@ -237,13 +237,26 @@ def _other_place(name: str, step: str, one: Layer, other: Layer) -> InputError:
     )
 
 
+def experiments_told(name: str, layers: Sequence[Layer]) -> list[str]:
+    """Say of which experiments or cases the files of a variable are, where they are of several."""
+    runs = {layer.run["experiment"][0]: layer for layer in layers if "experiment" in layer.run}
+    if len(runs) < 2:
+        return []
+    told = joined(f"{run} in {layer.field.path}" for run, layer in runs.items())
+    return [f"{name} is of several experiments, and they are joined in time: {told}."]
+
+
 def _check_runs(name: str, layers: Sequence[Layer]) -> None:
-    """Refuse files that name another model or member, unless one says that it goes on from the other."""
+    """Refuse files that name another run, unless one says that it goes on from the other.
+
+    Many archives do not say from which experiment another goes on: those are joined, and told.
+    """
     distinct = {tuple(layer.run.items()): layer for layer in layers}
     for one, other in combinations(distinct.values(), 2):
         for what, (mine, parents) in one.run.items():
             theirs, others = other.run.get(what, (mine, ()))
-            if mine != theirs and mine not in others and theirs not in parents:
+            unsaid = what == "experiment" and not (parents and others)
+            if not unsaid and mine != theirs and mine not in others and theirs not in parents:
                 raise InputError(
                     f"{name} is of {what} {mine} in {one.field.path}, and of {theirs} in {other.field.path}",
                     wanted="the steps of a variable are one record of one run",

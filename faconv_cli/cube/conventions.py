@@ -32,6 +32,7 @@ _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
 _RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run that it goes on from
     "model": (("source_id", "model_id"), ("parent_source_id",)),
     "member": (("variant_label", "member_id", "realization"), ("parent_variant_label",)),
+    "experiment": (("experiment_id", "case"), ("parent_experiment_id",)),
 }
 _KINDS = {"stream": STREAM, "data type": DATA_TYPE}  # of GRIB messages, by their attribute
 OPTIONS = {what: f"--{what.replace(' ', '-')}" for what in _KINDS}
@@ -54,7 +55,7 @@ class Layer:
         squeezed: dimensions of one point that were dropped.
         member: name of the ensemble member, where all are taken.
         variant: what else tells it from a namesake: GRIB's type of level and of step, units of the level.
-        run: the model and member that the file names, each with what it says it goes on from; see `Run`.
+        run: the model, member and experiment that the file names, each with what it says it goes on from.
     """
 
     variable: str

@@ -12,6 +12,7 @@ from faconv_cli.cube.alike import (
     Likeness,
     Sampling,
     check_common,
+    experiments_told,
     give_as_static,
     other_steps,
     runs_told,
@@ -148,6 +149,7 @@ class _Timeline:
 
 def _timeline(entry: Entry, keys: dict[int, Keys], alike: Likeness, notes: list[str]) -> _Timeline:
     samplings = alike.check(entry.variable, entry.layers)
+    notes += experiments_told(entry.variable, entry.layers)
     notes += shifts_told(entry.variable, samplings[: len(entry.layers)])
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):

@@ -203,6 +203,32 @@ def test_a_run_that_says_it_goes_on_from_another_does(save):
     assert len(open_cube(paths).time) == 365
 
 
+def test_experiments_that_go_on_from_one_another_are_joined_and_told(save):
+    attrs = [{"experiment_id": "historical", "parent_experiment_id": "piControl"}]
+    attrs.append({"experiment_id": "ssp585", "parent_experiment_id": "historical"})
+    days = DAYS[:200], DAYS[200:]
+    paths = [save(f"{n}.nc", d, attrs=a) for n, d, a in zip("ab", days, attrs, strict=True)]
+    cube = open_cube(paths)
+    assert len(cube.time) == 365
+    assert any("several experiments" in n and "historical in" in n and "ssp585 in" in n for n in cube.notes)
+
+
+def test_experiments_that_go_on_from_the_same_third_are_no_record(save):
+    attrs = [{"experiment_id": f"ssp{n}", "parent_experiment_id": "historical"} for n in (126, 585)]
+    days = DAYS[:200], DAYS[200:]
+    paths = [save(f"{n}.nc", d, attrs=a) for n, d, a in zip("ab", days, attrs, strict=True)]
+    with pytest.raises(InputError, match=r"x is of experiment ssp126 in .*a\.nc, and of ssp585 in"):
+        open_cube(paths)
+
+
+@pytest.mark.parametrize("key", ["experiment_id", "case"])
+def test_experiments_that_do_not_say_where_they_come_from_are_joined_and_told(save, key):
+    paths = [save("a.nc", DAYS[:200], attrs={key: "hist"}), save("b.nc", DAYS[200:], attrs={key: "rcp85"})]
+    cube = open_cube(paths)
+    assert len(cube.time) == 365
+    assert any("several experiments" in note for note in cube.notes)
+
+
 def test_variables_of_several_members_are_told(save):
     attrs = [{"variant_label": "r1"}, {"variant_label": "r2"}, {"variant_label": "r2", "source_id": "A"}]
     paths = [save(f"{n}.nc", DAYS, n, attrs=one) for n, one in zip("xyz", attrs, strict=True)]
