@@ -15,6 +15,7 @@ _CUSTOMARY = np.array(
     [999, 9999, 99999, 999999, 99.99, 999.9, 999.99, 9999.9, 8888, 32766, 32767, 32768, 1e10, 1e15, 1e16],
     "f4",
 )
+_ALSO_LOWEST, _ALSO_HIGHEST = (-99.0,), (254.0, 255.0)  # the same, of one sign alone: the last of a byte
 
 Extremes = npt.NDArray[np.float64]  # (..., 6), the columns are
 _LOW, _LOW_COUNT, _ABOVE, _HIGH, _HIGH_COUNT, _BELOW = range(6)
@@ -66,13 +67,19 @@ def suspicions(name: str, found: Extremes, values: int) -> list[str]:
     mirrored = _MIRROR * found[:, [_HIGH, _HIGH_COUNT, _BELOW, _LOW, _LOW_COUNT, _ABOVE]]
     return [
         _told(name, sign, *suspect, values)
-        for sign, rows in ((1, found), (-1, mirrored))
-        if (suspect := _lowest(rows, values)) is not None
+        for sign, rows, also in ((1, found, _ALSO_LOWEST), (-1, mirrored, _ALSO_HIGHEST))
+        if (suspect := _lowest(rows, values, {sign * value for value in also})) is not None
     ]
 
 
-def _lowest(found: Extremes, values: int) -> tuple[float, int, int, Sequence[float]] | None:
-    """Give the lowest value, if suspicious, with its count, its fields, and the range of all others."""
+def _lowest(found: Extremes, values: int, also: set[float]) -> tuple[float, int, int, Sequence[float]] | None:
+    """Give the lowest value, if suspicious, with its count, its fields, and the range of all others.
+
+    Args:
+        found: as of `suspicions`.
+        values: how many were read.
+        also: values that are customary beside those of either sign, in most fields.
+    """
     value = float(found[:, _LOW].min())
     at = found[:, _LOW] == value
     count = int(found[at, _LOW_COUNT].sum())
@@ -82,7 +89,8 @@ def _lowest(found: Extremes, values: int) -> tuple[float, int, int, Sequence[flo
     often = count >= LEAST_SHARE * values or bool((found[at, _HIGH] == value).any())  # or a whole field
     # never far where one of them is NaN
     far = high > low and low - value > (_FAR if often else _FAR_FOR_ONE) * (high - low)
-    customary = often and bool((np.float32(abs(value)) == _CUSTOMARY).any())
+    throughout = value in also and 2 * at.sum() >= len(found) > 1
+    customary = often and (throughout or bool((np.float32(abs(value)) == _CUSTOMARY).any()))
     return (value, count, int(at.sum()), (low, high)) if far or customary else None
 
 

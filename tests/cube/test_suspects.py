@@ -57,6 +57,13 @@ def test_customary_fill_is_told_even_where_the_quantity_reaches_as_far():
     assert told.startswith("x: -999 is the lowest value, of 5 % of the values, in 20 fields")
 
 
+@pytest.mark.parametrize(("odd", "told"), [(-99, 1), (254, 1), (255, 1), (-254, 0), (99, 0)])
+def test_flags_of_one_sign_are_told_within_the_range_of_the_other_values(odd, told):
+    fields = RNG.uniform(*((-90, 240) if abs(odd) > 200 or odd < 0 else (0, 90)), (20, 8, 10))
+    fields[:, 3, :4] = odd
+    assert len(told_of(fields)) == told
+
+
 @pytest.mark.parametrize(("outlier", "told"), [(-9999, 1), (1e20, 1), (0, 0), (600, 0)])
 def test_a_single_value_is_suspicious_only_very_far_from_all_others(outlier, told):
     fields = temperatures()
