@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_DAY = 86400.0  # s
+_DAY, _HOUR = 86400.0, 3600.0  # s
 _SHORTEST_MONTH = 27 * _DAY  # s; less than any month of any calendar
-_UNITS = (("day", _DAY), ("hour", 3600.0), ("minute", 60.0), ("second", 1.0))
+_UNITS = (("day", _DAY), ("hour", _HOUR), ("minute", 60.0), ("second", 1.0))
+_GAP = 1.5  # steps: a longer one is a gap
+_ROUNDED = 0.25  # of a step: how far rounding moves a stamp at most
 _MONTHS = {"month": 1, "year": 12}
 
 
@@ -25,7 +27,7 @@ def infer(
     """
     if months is None:
         usual = _lower_median(seconds)
-        return f"{usual:.15g} step{'' if usual == 1 else 's'}", seconds > 1.5 * usual
+        return f"{usual:.15g} step{'' if usual == 1 else 's'}", seconds > _GAP * usual
     usual, usual_months = _lower_median(seconds), int(_lower_median(months))
     even = np.abs(seconds - usual) <= 0.01 * usual
     even_months = months == usual_months
@@ -34,7 +36,24 @@ def infer(
     if by_month and even_months.sum() >= even.sum():
         count, unit = (usual_months // 12, "year") if usual_months % 12 == 0 else (usual_months, "month")
         return _plural(count, unit), months > usual_months
-    return _name_step(usual), seconds > 1.5 * usual
+    return _name_step(_without_rounding(seconds, usual)), seconds > _GAP * usual
+
+
+def _without_rounding(seconds: npt.NDArray[np.float64], usual: float) -> float:
+    """The whole hours from which stamps were rounded, as days with two decimals are; else the usual step.
+
+    Rounding never adds up: each stamp of the longest run without a gap lies near its place.
+    """
+    gaps = np.flatnonzero(seconds > _GAP * usual)
+    run = max((run[run <= _GAP * usual] for run in np.split(seconds, gaps)), key=len)
+    mean = float(run.mean())
+    near = bool(np.abs(np.cumsum(run - mean)).max() <= _ROUNDED * mean)
+    return mean if near and _in_hours(mean) and not _in_hours(usual) else usual
+
+
+def _in_hours(seconds: float) -> bool:
+    hours = round(seconds / _HOUR)
+    return hours > 0 and abs(seconds / _HOUR - hours) <= 0.01 * hours
 
 
 def count_of(step: str) -> float:

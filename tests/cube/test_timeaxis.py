@@ -97,6 +97,16 @@ def test_single_precision_time_still_has_a_step():
     assert TimeAxis.from_values(stamps(numbers, "days since 1850-01-01")).step == "6 hours"
 
 
+@pytest.mark.parametrize(("hours", "step"), [(1, "1 hour"), (3, "3 hours"), (6, "6 hours")])
+def test_stamps_in_days_with_two_decimals_have_the_step_they_were_rounded_from(hours, step):
+    days = np.round(np.delete(np.arange(200), [50, 51, 52]) * hours / 24, 2)
+    axis = TimeAxis.from_values(
+        np.datetime64("2001-01-01", "ns") + (days * 86400e9).astype("timedelta64[ns]")
+    )
+    assert axis.step == step
+    assert axis.segments == ((0, 50), (50, 197))
+
+
 def test_irregular_steps_are_counted_and_are_no_gap():
     numbers = [0, 1, 2, 3.3, 4.3, 5.3, 5.8]
     axis = TimeAxis.from_values(stamps(numbers, "days since 2001-01-01"))
