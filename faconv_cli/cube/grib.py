@@ -47,6 +47,14 @@ _COMPUTED = cfmessage.COMPUTED_KEYS | {
     )
 }
 _HEADS = ("mars", "ls", "time", "vertical", "parameter", "geography")  # spaces of keys besides the values
+_PRODUCT = (  # keys in none of them: which percentile, threshold or statistic of an ensemble a field is
+    "percentileValue",
+    "derivedForecast",
+    "probabilityTypeName",
+    "scaledValueOfLowerLimit",
+    "scaledValueOfUpperLimit",
+    "productDefinitionTemplateNumber",
+)
 
 Header = tuple[Any, ...]
 
@@ -197,8 +205,7 @@ def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusa
 
 def _differing(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
     """Keys of two messages that differ, with both values: those of ECMWF's archive if any of them do."""
-    for space in _HEADS:
-        keys = list(one.context.message_grib_keys(space))
+    for keys in (*map(one.context.message_grib_keys, _HEADS), _PRODUCT):
         both = [(key, *(field.context.message_get(key, str, None) for field in (one, other))) for key in keys]
         found = [(key, first, second) for key, first, second in both if first != second]
         if found:

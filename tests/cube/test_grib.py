@@ -136,6 +136,19 @@ def test_a_message_that_is_there_again_is_told_and_one_with_other_values_is_refu
         open_cube([write([*once, once[0] | {"values": 3}])])
 
 
+def test_percentiles_of_one_time_are_refused_by_their_key(write):
+    kinds = {"productDefinitionTemplateNumber": 6, **T2M}
+    messages = [
+        {**kinds, "percentileValue": value, "day": day, "values": value + day}
+        for day in DAYS
+        for value in (10, 90)
+    ]
+    with pytest.raises(
+        InputError, match=r"they differ in percentileValue 10 and 90.*grib_copy -w percentileValue"
+    ):
+        open_cube([write(messages, edition=2)])
+
+
 def test_of_many_messages_that_are_there_again_the_note_says_how_many_were_compared(write):
     once = [{**T2M, "day": 1, "dataTime": 100 * hour, "values": 280 + hour} for hour in range(24)]
     cube = open_cube([write([*once, *once])])
