@@ -115,8 +115,8 @@ def _open_netcdf(path: Path) -> list[Opened]:
     with warnings.catch_warnings():
         # attributes that contradict each other or name what is not there: conventions.py judges them
         warnings.simplefilter("ignore")
-        datasets = [_open_group(manager, group, path) for group in groups or ["/"]]
-    return [Opened(dataset, manager.close) for dataset in datasets]
+        datasets = {group: _open_group(manager, group, path) for group in groups or ["/"]}
+    return [Opened(dataset, manager.close, group=group) for group, dataset in datasets.items()]
 
 
 def _groups(group: netCDF4.Dataset) -> Iterator[netCDF4.Dataset]:

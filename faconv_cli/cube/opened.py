@@ -21,9 +21,11 @@ class Opened(NamedTuple):
         close: closes its file until it is read again; ``None`` where nothing stays open.
         notes: what was chosen or left out, in sentences.
         refused: why variables of it cannot be taken, whatever their coordinates.
+        group: path of its group within the file, ``/`` or empty for the outermost.
     """
 
     dataset: xr.Dataset
     close: Callable[[], None] | None = None
     notes: tuple[str, ...] = ()
     refused: Mapping[str, Refusal] = {}
+    group: str = ""

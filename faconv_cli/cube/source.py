@@ -79,7 +79,11 @@ def open_cube(
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
     asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type, tuple(missing_value))
-    opened = [(location, one) for location in locations for one in open_datasets(location, engine)]
+    opened = [
+        (location.rstrip("/") + one.group.rstrip("/"), one)
+        for location in locations
+        for one in open_datasets(location, engine)
+    ]
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, one in opened:
         offer.notes += one.notes

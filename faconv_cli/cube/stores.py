@@ -108,7 +108,7 @@ def _open_group(root: Group, group: Group) -> list[Opened]:
     for outer in reversed([other for other in _groups(root) if _lies_in(group, other)]):
         dataset = with_coordinates_of(dataset, _decoded(outer)[0])
     note = f"The fill value 0 of the Zarr store is a value of {', '.join(zeros)}, not missing data."
-    return [Opened(dataset, notes=(note,) if zeros else ())]
+    return [Opened(dataset, notes=(note,) if zeros else (), group=group.name)]
 
 
 def _lies_in(group: Group, other: Group) -> bool:

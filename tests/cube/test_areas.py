@@ -49,6 +49,20 @@ def test_the_order_of_the_file_of_areas_changes_nothing(tmp_path_factory, south,
     assert "Points are weighted by the cell areas 'areacella'." in cube.notes
 
 
+def test_areas_in_another_group_of_the_file_are_aligned_by_its_own_coordinates(tmp_path):
+    path = tmp_path / "x.nc"
+    named = {"lon": ("lon", LON, EAST)}
+    about = {"units": "m2", "standard_name": "cell_area"}
+    fixed = xr.Dataset(
+        {"areacella": (("lat", "lon"), AREA[::-1], about)}, named | {"lat": ("lat", LAT[::-1], NORTH)}
+    )
+    time = ("time", np.arange(4), {"units": "days since 2001-01-01"})
+    fields = {"t2m": (("time", "lat", "lon"), FIELDS, MEASURED)}
+    xr.Dataset(fields, named | {"lat": ("lat", LAT, NORTH), "time": time}).to_netcdf(path, group="data")
+    fixed.to_netcdf(path, group="fixed", mode="a")
+    np.testing.assert_allclose(open_cube([path]).grid.area, AREA / AREA.sum())
+
+
 def test_areas_of_the_globe_weigh_a_region_of_it(tmp_path):
     about = (("time", "lat", "lon"), FIELDS[:, 1:4, [10, 11, 0, 1]], MEASURED)
     record = save(tmp_path / "data.nc", {"t2m": about}, LAT[1:4], np.array([-60.0, -30, 0, 30]))

@@ -203,6 +203,14 @@ def test_groups_of_a_store_are_looked_into(tmp_path, zarr_format, consolidated):
     assert not cube.read(0, 4)[:, at["z"]].any()
 
 
+def test_groups_that_hold_the_same_steps_are_told_apart_by_their_paths(tmp_path):
+    path = tmp_path / "x.zarr"
+    for number, group in enumerate(("one", "other")):
+        to_zarr(record(4) + number, path, 3, group=group, mode="a", consolidated=False)
+    with pytest.raises(InputError, match=r"x\.zarr/one and .*x\.zarr/other both hold"):
+        open_cube([path])
+
+
 def test_a_store_of_groups_alone_is_read(tmp_path):
     path = to_zarr(record(4), tmp_path / "x.zarr", 3, group="daily/rain", consolidated=False)
     assert open_cube([path]).shape == (4, 1, 3, 4)
