@@ -49,18 +49,19 @@ def command(
         ),
     ] = None,
     method: Annotated[
-        Literal["kmeans", "gmm", "hmm", "ward", "hdbscan"] | None,
+        Literal["kmeans", "gmm", "hmm", "hmm-ar", "ward", "hdbscan"] | None,
         typer.Option(
-            help="How to cluster; hmm is a hidden Markov model, which minds the order of the steps; hdbscan "
-            "finds the number itself. Default: kmeans."
+            help="How to cluster; hmm is a hidden Markov model, which minds the order of the steps; the "
+            "regimes of hmm-ar differ in how a step follows from the one before, so in motion; hdbscan finds "
+            "the number itself. Default: kmeans."
         ),
     ] = None,
     modes: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Cluster the first so many modes of the embedding. Default: all; with hmm as many as "
-            "held-out steps ask for; with --assign as in the regime file.",
+            help="Cluster the first so many modes of the embedding. Default: all; with hmm and hmm-ar as "
+            "many as held-out steps ask for; with --assign as in the regime file.",
         ),
     ] = None,
     season: Annotated[

@@ -16,6 +16,7 @@ from faconv_cli.regimes import selection
 from faconv_cli.regimes.cluster import (
     MAX_TREE_STEPS,
     NOISE,
+    SEQUENTIAL,
     Fit,
     RegimeModel,
     by_frequency,
@@ -88,8 +89,8 @@ class Regimes:
         model: labels new steps; its regime i is label i + 1.
         labels: (t,) int8 1..k by falling frequency; 0 unclassified (HDBSCAN's noise), -1 not labelled.
         distance: (t,) Euclidean distance to the own centroid; NaN where there is no regime.
-        probability: (t,) of the own regime, for ``gmm``, ``hmm`` and ``hdbscan``; NaN where unknown.
-        probabilities: (t, k) of all regimes, for ``hmm``; NaN where there is none.
+        probability: (t,) of the own regime, for ``gmm``, `SEQUENTIAL` and ``hdbscan``; NaN where unknown.
+        probabilities: (t, k) of all regimes, for `SEQUENTIAL`; NaN where there is none.
         season: the months that were labelled.
         seed: of the fit; None where old centroids were assigned.
         persistence: shares, spells and transitions.
@@ -142,12 +143,12 @@ def find_regimes(
     """Cluster the steps of a season; several ``clusters`` let `selection.choose` decide.
 
     Fitted on steps whose state had warmed up; cold-start steps are labelled too, by the nearest centroid
-    (``gmm`` and ``hmm``: the most probable regime). Of the embedding, the first ``modes`` are clustered:
-    by default all, for ``hmm`` as many as its likelihood of held-out steps asks for.
+    (``gmm`` and `SEQUENTIAL`: the most probable regime). Of the embedding, the first ``modes`` are clustered:
+    by default all, for `SEQUENTIAL` as many as the likelihood of held-out steps asks for.
 
     Raises:
         InputError: no usable steps, fewer than regimes, or all the same.
-        UsageError: HDBSCAN with ``clusters``, ``hmm`` with several, more modes than there are.
+        UsageError: HDBSCAN with ``clusters``, `SEQUENTIAL` with several, more modes than there are.
     """
     if method == "hdbscan" and clusters is not None:
         raise UsageError(
@@ -156,9 +157,9 @@ def find_regimes(
             do="leave -k out",
         )
     clusters = clusters or DEFAULT_CLUSTERS
-    if method == "hmm" and len(clusters) > 1:
+    if method in SEQUENTIAL and len(clusters) > 1:
         raise UsageError(
-            f"--method hmm with -k {clusters[0]}:{clusters[-1]}",
+            f"--method {method} with -k {clusters[0]}:{clusters[-1]}",
             wanted="a hidden Markov model needs all steps, and the choice between numbers is made on some",
             do="give one number, or choose it with --method kmeans or gmm",
         )
@@ -171,9 +172,10 @@ def find_regimes(
     apart = steps_apart(embedding.time, np.flatnonzero(warm))
     criterion = selection.choose(method, x, apart, clusters, seed=seed) if len(clusters) > 1 else None
     mode_notes = []
-    if method == "hmm" and modes is None:
+    if method in SEQUENTIAL and modes is None:
+        autoregressive = method == "hmm-ar"
         with one_thread():
-            tried, scores = choose_modes(x, clusters[0], follows, seed=seed)
+            tried, scores = choose_modes(x, clusters[0], follows, seed=seed, autoregressive=autoregressive)
         embedding = embedding.cut(int(tried[scores.argmax()]))
         x = embedding.values[warm]
         listed = ", ".join(f"{m}: {score:.3f}" for m, score in zip(tried, scores, strict=True))
@@ -192,9 +194,9 @@ def find_regimes(
 def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | None = None) -> Regimes:
     """Label the steps of an embedding with regimes found before, keeping their numbers.
 
-    Exactly the labels of the fit for ``kmeans``, ``gmm`` and ``hmm``; the nearest centroid for ``ward`` and
-    ``hdbscan``, whose fits have no rule for new steps. The labels of ``hmm`` look at neighbours: those of
-    the last steps may change as a record grows, and those beside the edges of a season with the season.
+    Exactly the labels of the fit for ``kmeans``, ``gmm`` and `SEQUENTIAL`; the nearest centroid for ``ward``
+    and ``hdbscan``, whose fits have no rule for new steps. The labels of `SEQUENTIAL` look at neighbours:
+    those of the last steps may change as a record grows, and those beside the edges of a season with it.
 
     Args:
         embedding: made by the checkpoint that made the one ``known`` was fitted to.
@@ -214,7 +216,7 @@ def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | N
     labels[rows] = known.model.predict(embedding.values[rows], follows) + 1
     regimes = describe(embedding, known.model, labels, season)
     regimes = replace(regimes, embedding_modes=known.embedding_modes)
-    if known.model.method not in ("kmeans", "gmm", "hmm"):
+    if known.model.method not in ("kmeans", "gmm", *SEQUENTIAL):
         note = f"{known.model.method} has no rule for new steps: each has the regime of the nearest centroid"
         regimes = replace(regimes, notes=(*regimes.notes, note))
     return replace(regimes, assigned=known.source, refound=_shared_steps(regimes, known))
@@ -412,7 +414,7 @@ def _check_match(embedding: Embedding, known: KnownRegimes) -> None:
 
 def _label_steps(embedding: Embedding, fit: Fit, rows: np.ndarray, warm: np.ndarray) -> np.ndarray:
     labels = np.full(len(rows), MISSING, np.int8)
-    if fit.model.method == "hmm":  # steps are labelled with their neighbours, cold or not
+    if fit.model.method in SEQUENTIAL:  # steps are labelled with their neighbours, cold or not
         follows = follows_among(consecutive_steps(embedding.time), rows)
         labels[rows] = fit.model.predict(embedding.values[rows], follows) + 1
         return labels

@@ -1,4 +1,4 @@
-"""Clustering of embeddings: five methods behind one signature, each giving a model that labels new steps.
+"""Clustering of embeddings: six methods behind one signature, each giving a model that labels new steps.
 
 Embeddings are clustered as they are, not standardised: like principal components, their first modes carry
 the most variance, and dividing it away would let the noise of the last modes decide.
@@ -11,11 +11,10 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans
@@ -24,9 +23,10 @@ from sklearn.mixture import GaussianMixture
 from threadpoolctl import ThreadpoolController
 
 from faconv_cli.errors import InputError
-from faconv_cli.regimes.hmm import Chain, fit_chain
+from faconv_cli.regimes.hmm import Chain, Dynamics, fit_chain, log_normal
 
 NOISE = -1
+SEQUENTIAL = ("hmm", "hmm-ar")  # methods that look at the order of the steps
 RESTARTS = 20  # k-means runs from different starts, of which the best is kept
 MAX_TREE_STEPS = 8_000  # the Ward tree needs all pairs of steps: 256 MB, 2 s
 SMALLEST_DENSE_SHARE = 0.02  # of the steps; HDBSCAN calls anything smaller noise
@@ -42,9 +42,11 @@ class RegimeModel:
         method: one of `METHODS`.
         centroids: (k, d) float64 means of the members; the means of the components for ``gmm``.
         weights: (k,) weights of the Gaussian components, only for ``gmm``.
-        covariances: (k, d, d) their covariances, only for ``gmm`` and ``hmm``.
-        start: (k,) probabilities at the beginning of a run of steps, only for ``hmm``.
-        transition: (k, k) probabilities of the regime of the next step, only for ``hmm``.
+        covariances: (k, d, d) their covariances, only for ``gmm`` and those of `SEQUENTIAL`.
+        start: (k,) probabilities at the beginning of a run of steps, only for `SEQUENTIAL`.
+        transition: (k, k) probabilities of the regime of the next step, only for `SEQUENTIAL`.
+        coefficients: (k, d, d), ``intercept`` (k, d) and ``innovations`` (k, d, d) as of `Dynamics`, only for
+            ``hmm-ar``.
     """
 
     method: str
@@ -53,17 +55,27 @@ class RegimeModel:
     covariances: np.ndarray | None = None
     start: np.ndarray | None = None
     transition: np.ndarray | None = None
+    coefficients: np.ndarray | None = None
+    intercept: np.ndarray | None = None
+    innovations: np.ndarray | None = None
 
     @property
     def chain(self) -> Chain | None:
         """The hidden Markov model; None for the other methods."""
         if self.start is None or self.transition is None or self.covariances is None:
             return None
-        return Chain(self.start, self.transition, self.centroids, self.covariances)
+        return Chain(self.start, self.transition, self.centroids, self.covariances, self.dynamics)
+
+    @property
+    def dynamics(self) -> Dynamics | None:
+        """How each regime goes on; None but for ``hmm-ar``."""
+        if self.coefficients is None or self.intercept is None or self.innovations is None:
+            return None
+        return Dynamics(self.coefficients, self.intercept, self.innovations)
 
     @property
     def expected_duration(self) -> np.ndarray | None:
-        """(k,) steps that a regime lasts by the transitions of the ``hmm``; None for the other methods."""
+        """(k,) steps that a regime lasts by the transitions of the chain; None for the other methods."""
         return None if self.transition is None else 1 / (1 - np.diag(self.transition))
 
     def distances(self, x: np.ndarray) -> np.ndarray:
@@ -71,9 +83,9 @@ class RegimeModel:
         return np.asarray(cdist(x, self.centroids))
 
     def probabilities(self, x: np.ndarray, follows: np.ndarray | None = None) -> np.ndarray | None:
-        """(n, k) posterior probabilities of steps x (n, d) for ``gmm`` and ``hmm``; None for the others.
+        """(n, k) posterior probabilities of steps x (n, d) for ``gmm`` and `SEQUENTIAL`, else None.
 
-        Only ``hmm`` looks at neighbours: ``follows`` (n - 1,) says which steps follow the one before them
+        Only `SEQUENTIAL` look at neighbours: ``follows`` (n - 1,) says which steps follow the one before them
         with nothing between; default: all.
         """
         if (chain := self.chain) is not None:
@@ -82,14 +94,12 @@ class RegimeModel:
             return None
         scores = np.empty((len(x), len(self.centroids)))
         for k, (mean, covariance) in enumerate(zip(self.centroids, self.covariances, strict=True)):
-            factor = np.linalg.cholesky(covariance)
-            white = solve_triangular(factor, (x - mean).T, lower=True)
-            scores[:, k] = -0.5 * (white**2).sum(axis=0) - np.log(np.diag(factor)).sum()
+            scores[:, k] = log_normal(x - mean, covariance)
         with np.errstate(divide="ignore"):
             return np.asarray(softmax(scores + np.log(self.weights), axis=1))
 
     def predict(self, x: np.ndarray, follows: np.ndarray | None = None) -> np.ndarray:
-        """(n,) numbers 0..k-1: the most probable for ``gmm`` and ``hmm``, else the nearest centroid."""
+        """(n,) numbers 0..k-1: the most probable for ``gmm`` and `SEQUENTIAL`, else the nearest centroid."""
         probabilities = self.probabilities(x, follows)
         if probabilities is not None:
             return np.asarray(probabilities.argmax(axis=1))
@@ -97,14 +107,11 @@ class RegimeModel:
 
     def reordered(self, order: np.ndarray) -> RegimeModel:
         """Return the same regimes, the old number ``order[i]`` becoming i."""
-        return replace(
-            self,
-            centroids=self.centroids[order],
-            weights=None if self.weights is None else self.weights[order],
-            covariances=None if self.covariances is None else self.covariances[order],
-            start=None if self.start is None else self.start[order],
-            transition=None if self.transition is None else self.transition[np.ix_(order, order)],
-        )
+        given = {one: value for one, value in vars(self).items() if isinstance(value, np.ndarray)}
+        moved = {one: value[order] for one, value in given.items()}
+        if self.transition is not None:
+            moved["transition"] = self.transition[np.ix_(order, order)]
+        return replace(self, **moved)
 
 
 class Fit(NamedTuple):
@@ -127,14 +134,14 @@ def fit_regimes(
 ) -> Fit:
     """Cluster steps x (n, d) into k regimes by one of `METHODS`; HDBSCAN finds k itself.
 
-    ``follows`` (n - 1,) says which steps follow the one before them, which only ``hmm`` asks; default: all.
+    ``follows`` (n - 1,) says which steps follow the one before them, which `SEQUENTIAL` ask; default: all.
 
     Raises:
         InputError: HDBSCAN finds fewer than two dense regions.
     """
     with one_thread():
-        if method == "hmm":
-            return fit_hmm(x, k, seed, restarts, follows)
+        if method in SEQUENTIAL:
+            return fit_hmm(x, k, seed, restarts, follows, autoregressive=method == "hmm-ar")
         return METHODS[method](x, k, seed, restarts)
 
 
@@ -181,16 +188,25 @@ def fit_gmm(x: np.ndarray, k: int, seed: int, restarts: int) -> Fit:
     return Fit(model, model.predict(x))
 
 
-def fit_hmm(x: np.ndarray, k: int, seed: int, restarts: int, follows: np.ndarray | None = None) -> Fit:
-    """Gaussian hidden Markov model; ``follows`` as in `fit_regimes`."""
+def fit_hmm(
+    x: np.ndarray,
+    k: int,
+    seed: int,
+    restarts: int,
+    follows: np.ndarray | None = None,
+    *,
+    autoregressive: bool = False,
+) -> Fit:
+    """Gaussian hidden Markov model, or its autoregressive kind; ``follows`` as in `fit_regimes`."""
     follows = np.ones(len(x) - 1, bool) if follows is None else follows
-    chain = fit_chain(x, k, follows, seed=seed, restarts=restarts)
+    chain = fit_chain(x, k, follows, seed=seed, restarts=restarts, autoregressive=autoregressive)
     model = RegimeModel(
-        "hmm",
+        "hmm-ar" if autoregressive else "hmm",
         chain.means,
         covariances=chain.covariances,
         start=chain.start,
         transition=chain.transition,
+        **({} if chain.dynamics is None else vars(chain.dynamics)),
     )
     return Fit(model, model.predict(x, follows))
 
@@ -228,6 +244,7 @@ METHODS: dict[str, Callable[[np.ndarray, int, int, int], Fit]] = {
     "kmeans": fit_kmeans,
     "gmm": fit_gmm,
     "hmm": fit_hmm,
+    "hmm-ar": partial(fit_hmm, autoregressive=True),
     "ward": fit_ward,
     "hdbscan": fit_hdbscan,
 }

@@ -1,16 +1,21 @@
-"""Gaussian hidden Markov models: regimes told by how steps spread and follow each other, not by centres.
+"""Hidden Markov models: regimes told by how steps spread and follow each other, not by centres.
 
-A wave that goes east and the same wave going west lie in two subspaces that cross at zero. No centroid tells
-them apart, but a full covariance does, once the chain gathers the evidence of neighbouring steps.
+Regimes in which other patterns vary lie in subspaces that cross at zero. No centroid tells them apart, but a
+full covariance does, once the chain gathers the evidence of neighbouring steps. A wave that goes east varies
+as the same wave going west; the autoregressive kind tells them apart, in which each regime is a linear model
+of a step given the step before (Hamilton 1989, Econometrica 57).
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from hmmlearn.base import BaseHMM
 from hmmlearn.hmm import GaussianHMM
+from scipy.linalg import solve_triangular
 from scipy.stats import multivariate_normal
 from sklearn.cluster import KMeans
 
@@ -31,20 +36,38 @@ _log = logging.getLogger("faconv")
 
 
 @dataclass(frozen=True, eq=False)
+class Dynamics:
+    """How a regime goes on: a step is N(intercept + coefficients @ step before, innovations).
+
+    Attributes:
+        coefficients: (k, d, d).
+        intercept: (k, d).
+        innovations: (k, d, d) covariances of what the step before does not tell.
+    """
+
+    coefficients: np.ndarray
+    intercept: np.ndarray
+    innovations: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Chain:
-    """A hidden Markov model with Gaussian emissions.
+    """A hidden Markov model.
 
     Attributes:
         start: (k,) probabilities at the beginning of a run.
         transition: (k, k) probabilities of the regime of the next step.
-        means: (k, d).
-        covariances: (k, d, d).
+        means: (k, d) of a step in each regime.
+        covariances: (k, d, d) of it.
+        dynamics: of a step given the step before, for the autoregressive kind; the first step of a run has
+            none before it.
     """
 
     start: np.ndarray
     transition: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    dynamics: Dynamics | None = None
 
     def probabilities(self, x: np.ndarray, follows: np.ndarray) -> np.ndarray:
         """(n, k) of each regime at steps x (n, d), given all steps of the same run.
@@ -53,17 +76,77 @@ class Chain:
             x: steps in time order.
             follows: (n - 1,) whether a step follows the one before it with nothing between.
         """
-        return np.asarray(self._library().predict_proba(x, run_lengths(follows)))
+        densities = self._log_densities(x, follows)
+        return np.asarray(self._library().predict_proba(densities, run_lengths(follows)))
 
     def log_likelihood(self, x: np.ndarray, follows: np.ndarray) -> float:
         """Log-density of steps x (n, d), summed over them; ``follows`` as above."""
-        return float(self._library().score(x, run_lengths(follows)))
+        return float(self._library().score(self._log_densities(x, follows), run_lengths(follows)))
 
-    def _library(self) -> GaussianHMM:
-        model = GaussianHMM(len(self.means), covariance_type="full")
+    def _log_densities(self, x: np.ndarray, follows: np.ndarray) -> np.ndarray:
+        """(n, k) of each step in each regime."""
+        found = np.stack(
+            [log_normal(x - mean, c) for mean, c in zip(self.means, self.covariances, strict=True)], axis=1
+        )
+        if self.dynamics is None:
+            return found
+        rows = np.flatnonzero(follows) + 1
+        parts = self.dynamics.coefficients, self.dynamics.intercept, self.dynamics.innovations
+        for number, (coefficients, intercept, innovations) in enumerate(zip(*parts, strict=True)):
+            off = x[rows] - intercept - x[rows - 1] @ coefficients.T
+            found[rows, number] = log_normal(off, innovations)
+        return found
+
+    def _library(self) -> _Densities:
+        model = _Densities(len(self.means))
         model.startprob_, model.transmat_ = self.start, self.transition
-        model.means_, model.covars_ = self.means, self.covariances
         return model
+
+
+class _Densities(BaseHMM):  # type: ignore[misc]
+    """The sums over paths of the library, for log-densities (n, k) in place of steps."""
+
+    def _compute_log_likelihood(self, X: np.ndarray) -> np.ndarray:
+        return X
+
+
+class _Autoregressive(GaussianHMM):  # type: ignore[misc]
+    """Fits Gaussians of a step and the step before, (n, 2 d), to the density of the one given the other.
+
+    The weighted moments of both are those of the regression of a step on the step before, so the library's
+    step of EM is the right one; the first step of a run has no step before, and is in no moments.
+    """
+
+    def _compute_log_likelihood(self, X: np.ndarray) -> np.ndarray:
+        d = X.shape[1] // 2
+        step, before = slice(0, d), slice(d, 2 * d)
+        both = np.asarray(super()._compute_log_likelihood(X))
+        for number, (mean, covariance) in enumerate(zip(self.means_, self.covars_, strict=True)):
+            both[:, number] -= log_normal(X[:, before] - mean[before], covariance[before, before])
+            both[0, number] = log_normal(X[:1, step] - mean[step], covariance[step, step])[0]
+        return both
+
+    def _accumulate_sufficient_statistics(
+        self,
+        stats: dict[str, Any],
+        X: np.ndarray,
+        lattice: np.ndarray,
+        posteriors: np.ndarray,
+        fwdlattice: np.ndarray,
+        bwdlattice: np.ndarray,
+    ) -> None:
+        counted = posteriors.copy()
+        counted[0] = 0
+        super()._accumulate_sufficient_statistics(stats, X, lattice, counted, fwdlattice, bwdlattice)
+        stats["start"] += posteriors[0]
+
+
+def log_normal(off: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Log-density (n,) of a Gaussian at distances (n, d) from its mean."""
+    factor = np.linalg.cholesky(covariance)
+    white = solve_triangular(factor, off.T, lower=True)
+    scale = np.log(np.diag(factor)).sum() + len(covariance) * np.log(2 * np.pi) / 2
+    return np.asarray(-0.5 * (white**2).sum(axis=0) - scale)
 
 
 def run_lengths(follows: np.ndarray) -> np.ndarray:
@@ -78,7 +161,9 @@ def follows_among(follows: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.asarray((np.diff(chosen) == 1) & follows[chosen[:-1]])
 
 
-def fit_chain(x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, restarts: int) -> Chain:
+def fit_chain(
+    x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, restarts: int, autoregressive: bool = False
+) -> Chain:
     """Fit a chain of k regimes to steps x (n, d) by EM from many starts; the likeliest is kept.
 
     Half of the starts are k-means partitions, half random spells: at a k-means partition, regimes that
@@ -91,6 +176,7 @@ def fit_chain(x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, restarts
         follows: (n - 1,) whether a step follows the one before it with nothing between.
         seed: of the starts.
         restarts: number of starts.
+        autoregressive: a regime is a model of a step given the step before.
     """
     generator = np.random.default_rng(seed)
     lengths = run_lengths(follows)
@@ -100,15 +186,38 @@ def fit_chain(x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, restarts
     ]
     for m in FEWER_MODES:
         if m < x.shape[1]:
-            fewer = fit_chain(x[:, :m], k, follows, seed=seed, restarts=restarts)
+            fewer = fit_chain(
+                x[:, :m], k, follows, seed=seed, restarts=restarts, autoregressive=autoregressive
+            )
             starts.append(fewer.probabilities(x[:, :m], follows).argmax(axis=1))
-    trials = [_climb(_from_labels(x, labels, k), x, lengths, TRIAL_STEPS) for labels in starts]
+    seen, kind = (_with_the_step_before(x, follows), _Autoregressive) if autoregressive else (x, GaussianHMM)
+    trials = [_climb(_from_labels(kind, seen, labels, k), seen, lengths, TRIAL_STEPS) for labels in starts]
     trials.sort(key=lambda found: -found[1])
-    finals = [_climb(model, x, lengths, MOST_STEPS) for model, _, _ in trials[:FINALISTS]]
+    finals = [_climb(model, seen, lengths, MOST_STEPS) for model, _, _ in trials[:FINALISTS]]
     model, _, converged = max(finals, key=lambda found: found[1])
     if not converged:
         _log.warning("the hidden Markov model of %d regimes had not converged after %d steps", k, MOST_STEPS)
-    return Chain(model.startprob_, model.transmat_, model.means_, model.covars_)
+    d = x.shape[1]
+    means, covariances = model.means_[:, :d], model.covars_[:, :d, :d]
+    dynamics = _dynamics(model.means_, model.covars_) if autoregressive else None
+    return Chain(model.startprob_, model.transmat_, means, covariances, dynamics)
+
+
+def _with_the_step_before(x: np.ndarray, follows: np.ndarray) -> np.ndarray:
+    """Steps (n, d) beside those before them (n, 2 d); beside the first of a run stands the mean."""
+    before = np.broadcast_to(x.mean(axis=0), x.shape).copy()
+    rows = np.flatnonzero(follows) + 1
+    before[rows] = x[rows - 1]
+    return np.concatenate([x, before], axis=1)
+
+
+def _dynamics(means: np.ndarray, covariances: np.ndarray) -> Dynamics:
+    """Regress a step on the step before, from means (k, 2 d) and covariances (k, 2 d, 2 d) of both."""
+    d = means.shape[1] // 2
+    now, across, before = covariances[:, :d, :d], covariances[:, :d, d:], covariances[:, d:, d:]
+    coefficients = np.linalg.solve(before, across.swapaxes(1, 2)).swapaxes(1, 2)
+    intercept = means[:, :d] - np.einsum("kij,kj->ki", coefficients, means[:, d:])
+    return Dynamics(coefficients, intercept, now - coefficients @ across.swapaxes(1, 2))
 
 
 def _spells(n: int, k: int, generator: np.random.Generator) -> np.ndarray:
@@ -122,10 +231,10 @@ def _partition(x: np.ndarray, k: int, generator: np.random.Generator) -> np.ndar
     return np.asarray(KMeans(k, n_init=1, random_state=seed).fit(x).labels_)
 
 
-def _from_labels(x: np.ndarray, labels: np.ndarray, k: int) -> GaussianHMM:
+def _from_labels(kind: type[GaussianHMM], x: np.ndarray, labels: np.ndarray, k: int) -> GaussianHMM:
     """A chain with the moments of labelled steps, drawn to those of all of them."""
     every, d = np.cov(x.T, bias=True).reshape(x.shape[1], -1), x.shape[1]
-    model = GaussianHMM(
+    model = kind(
         k,
         covariance_type="full",
         transmat_prior=1 + STAY * np.eye(k),  # the mode of a Dirichlet prior counts from 1
@@ -164,12 +273,14 @@ def _climb(
     return model, float(model.score(x, lengths)), len(model.monitor_.history) < steps
 
 
-def choose_modes(x: np.ndarray, k: int, follows: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_modes(
+    x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, autoregressive: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Score numbers of leading modes by the log-likelihood of held-out blocks.
 
     Likelihoods of different numbers of modes cannot be compared, so each is of all modes: those beyond the
-    first m are one Gaussian given the first m, whatever the regime. A mode is worth having in the chain when
-    regimes tell more of it than that.
+    first m are one Gaussian given the first m, whatever the regime; for the autoregressive kind, given all of
+    the step before as well. A mode is worth having in the chain when regimes tell more of it than that.
 
     Returns:
         The numbers tried (c,) and their score (c,) in nats per step.
@@ -179,17 +290,27 @@ def choose_modes(x: np.ndarray, k: int, follows: np.ndarray, *, seed: int) -> tu
     tried = tried[tried <= CANDIDATE_MODES[-1]]
     scores = np.zeros(len(tried))
     for fold in range(FOLDS):
-        fit, test = block != fold, block == fold
+        rows = block != fold, block == fold
+        (fit, fit_follows), (test, test_follows) = parts = [
+            (x[own], follows_among(follows, own)) for own in rows
+        ]
         for number, m in enumerate(tried):
-            chain = fit_chain(x[fit, :m], k, follows_among(follows, fit), seed=seed, restarts=TRIAL_RESTARTS)
-            scores[number] += chain.log_likelihood(x[test, :m], follows_among(follows, test))
-            scores[number] += _rest(x[fit], x[test], m)
+            chain = fit_chain(
+                fit[:, :m], k, fit_follows, seed=seed, restarts=TRIAL_RESTARTS, autoregressive=autoregressive
+            )
+            scores[number] += chain.log_likelihood(test[:, :m], test_follows)
+            if autoregressive:
+                before, after = (_with_the_step_before(*part)[1:][part[1]] for part in parts)
+                scores[number] += _others(before, after, slice(m, x.shape[1]))
+            alone = test[np.append(True, ~test_follows)] if autoregressive else test
+            scores[number] += _others(fit, alone, slice(m, x.shape[1]))
     return tried, scores / len(x)
 
 
-def _rest(fit: np.ndarray, test: np.ndarray, m: int) -> float:
-    """Log-density of the modes of test (n, d) beyond the first m, given those, as one Gaussian of fit."""
+def _others(fit: np.ndarray, test: np.ndarray, columns: slice) -> float:
+    """Log-density of some columns of test (n, d), given its other columns, as one Gaussian of fit."""
+    given = np.delete(np.arange(fit.shape[1]), columns)
     mean, covariance = fit.mean(axis=0), np.cov(fit.T).reshape(fit.shape[1], -1)
     whole = multivariate_normal(mean, covariance, allow_singular=True).logpdf(test)
-    first = multivariate_normal(mean[:m], covariance[:m, :m], allow_singular=True).logpdf(test[:, :m])
-    return float(np.sum(whole - first))
+    part = multivariate_normal(mean[given], covariance[np.ix_(given, given)], allow_singular=True)
+    return float(np.sum(whole - part.logpdf(test[:, given])))

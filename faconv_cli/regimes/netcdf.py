@@ -22,7 +22,7 @@ from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.analysis import KnownRegimes, Regimes
-from faconv_cli.regimes.cluster import METHODS, RegimeModel
+from faconv_cli.regimes.cluster import METHODS, SEQUENTIAL, RegimeModel
 from faconv_cli.regimes.composites import Composites
 from faconv_cli.regimes.embedding import open_netcdf
 from faconv_cli.regimes.selection import Criterion
@@ -34,11 +34,14 @@ START, MODEL_TRANSITION, DURATION = (
     "model_transition_probability",
     "model_duration",
 )
+COEFFICIENT, INTERCEPT, INNOVATION = "model_coefficient", "model_intercept", "model_innovation_covariance"
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
 _MODES = "faconv_embedding_modes"
+_CHAIN = {"start": START, "transition": MODEL_TRANSITION, "covariances": COVARIANCE}
 _PARAMETERS = {
     "gmm": {"weights": WEIGHT, "covariances": COVARIANCE},
-    "hmm": {"start": START, "transition": MODEL_TRANSITION, "covariances": COVARIANCE},
+    "hmm": _CHAIN,
+    "hmm-ar": {**_CHAIN, "coefficients": COEFFICIENT, "intercept": INTERCEPT, "innovations": INNOVATION},
 }
 _SCORES = {
     "silhouette": "mean silhouette, Euclidean distance",
@@ -141,7 +144,7 @@ def _series(regimes: Regimes) -> Variables:
         variables[schema.REGIME_PROBABILITY] = _variable(
             schema.TIME, regimes.probability, "probability of the regime, or strength of membership in it"
         )
-    if regimes.model.method == "hmm" and regimes.probabilities is not None:
+    if regimes.model.method in SEQUENTIAL and regimes.probabilities is not None:
         variables[schema.REGIME_PROBABILITIES] = _variable(
             (schema.CLUSTER, schema.TIME), regimes.probabilities.T, "probability of each regime"
         )
@@ -160,7 +163,7 @@ def _model(model: RegimeModel) -> Variables:
         variables[OTHER_MODE] = _variable(
             OTHER_MODE, np.arange(1, model.centroids.shape[1] + 1, dtype=np.int32), "number of the other mode"
         )
-    return variables | _chain(model)
+    return variables | _chain(model) | _dynamics(model)
 
 
 def _chain(model: RegimeModel) -> Variables:
@@ -180,6 +183,17 @@ def _chain(model: RegimeModel) -> Variables:
             model.expected_duration,
             "expected length of a spell in time steps in the hidden Markov model",
         ),
+    }
+
+
+def _dynamics(model: RegimeModel) -> Variables:
+    if (found := model.dynamics) is None:
+        return {}
+    dims = (schema.CLUSTER, schema.MODE, OTHER_MODE)
+    return {
+        COEFFICIENT: _variable(dims, found.coefficients, "what a step is of each mode of the step before"),
+        INTERCEPT: _variable(dims[:2], found.intercept, "what a step is beside that"),
+        INNOVATION: _variable(dims, found.innovations, "covariance of what the step before does not tell"),
     }
 
 
