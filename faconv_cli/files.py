@@ -27,8 +27,8 @@ def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
         inputs: files that are read for it; they need not exist.
 
     Raises:
-        OutputError: the path exists, is a folder, has a name that is not UTF-8, or its folder is missing or
-            read-only.
+        OutputError: the path exists, is a folder or a device, has a name that is not UTF-8, or its folder is
+            missing or read-only.
     """
     try:
         _check_place(path, overwrite, inputs)
@@ -52,6 +52,12 @@ def check_no_folder(path: Path) -> None:
 
 def _check_free(path: Path, *, overwrite: bool) -> None:
     check_no_folder(path)
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"{path} is a device or a pipe",
+            wanted="a file takes its name when it is whole, and would take the place of that",
+            do="name a file",
+        )
     if path.exists() and not overwrite:
         raise OutputError(
             f"{path} already exists",
@@ -72,7 +78,7 @@ def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
             wanted="the output must be another file than the inputs",
             do="choose another name",
         )
-    folder = path.absolute().parent
+    folder = _real(path).parent
     if not folder.is_dir():
         raise OutputError(f"{folder} is not a folder", wanted="the output needs one", do="create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -89,7 +95,13 @@ def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
 
 def _temporary(path: Path) -> Path:
     """Name what becomes an output when it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    real = _real(path)
+    return real.with_name(f".{real.name}.{os.getpid()}.part")
+
+
+def _real(path: Path) -> Path:
+    """Follow links: what one points at is written, not put in place of by a file of the link's name."""
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -111,7 +123,7 @@ def atomic_output(path: Path, *, overwrite: bool) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         _check_free(path, overwrite=overwrite)
-        temporary.replace(path)
+        temporary.replace(_real(path))
     except (OSError, RuntimeError) as error:
         # netCDF4 tells of a full disk as a RuntimeError
         if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF:"):

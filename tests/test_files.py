@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,25 @@ def test_an_input_is_not_replaced_even_where_outputs_may_be(tmp_path):
     for output in (path, link):
         with pytest.raises(OutputError, match="is read and would be replaced"):
             check_output(output, overwrite=True, inputs=[tmp_path / "none.nc", path])
+
+
+def test_what_a_link_points_at_is_written_and_the_link_stays(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    path, link = tmp_path / "scratch" / "out.nc", tmp_path / "link.nc"
+    link.symlink_to(path)
+    for text in ("first", "second"):
+        with atomic_output(link, overwrite=True) as temporary:
+            temporary.write_text(text)
+        assert link.is_symlink()
+        assert path.read_text() == text
+    assert list((tmp_path / "scratch").iterdir()) == [path]
+
+
+def test_a_pipe_or_a_device_is_no_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nc")
+    for path in (tmp_path / "pipe.nc", Path(os.devnull)):
+        with pytest.raises(OutputError, match="is a device or a pipe"):
+            check_output(path, overwrite=True)
 
 
 def test_a_name_that_netcdf_cannot_have_is_refused(tmp_path):

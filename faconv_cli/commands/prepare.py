@@ -92,6 +92,7 @@ def _prepare(
     data: list[str], output: Path, settings: DataConfig, memory_bytes: int, *, overwrite: bool
 ) -> str:
     from faconv_cli.cube.cycles import diurnal_left
+    from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.cube.pipeline import open_record
     from faconv_cli.cube.remote import need
     from faconv_cli.cube.size import estimate, notes
@@ -99,7 +100,7 @@ def _prepare(
     from faconv_cli.prepare.store import Anomalies, check_store, write_store
 
     need("zarr", str(output), "Zarr stores")
-    check_store(output, overwrite=overwrite)
+    check_store(output, overwrite=overwrite, inputs=local_files(expand(data)[0]))
     cube = open_record(data, settings)
     cube = replace(cube, notes=tuple(note for note in cube.notes if note not in notes(cube)))  # here they go
     cube.time.need_one_pass()

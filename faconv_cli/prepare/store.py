@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +61,13 @@ class Anomalies:
         return self.kind != "none" or self.detrend
 
 
-def check_store(path: Path, *, overwrite: bool) -> None:
+def check_store(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse early a store that exists or cannot be made.
+
+    Args:
+        path: of the store.
+        overwrite: it may exist, unless one of ``inputs`` is in it.
+        inputs: files and stores that are read for it; they need not exist.
 
     Raises:
         OutputError: the name does not end in .zarr; it exists, unless ``overwrite`` and it is a store.
@@ -77,6 +82,12 @@ def check_store(path: Path, *, overwrite: bool) -> None:
             f"{path} {what}",
             wanted="faconv never replaces a store unasked, and nothing else at all",
             do="choose another name" + (" or pass --overwrite" if is_store(path) else ""),
+        )
+    if any(path.resolve() in (one.resolve(), *one.resolve().parents) for one in inputs):
+        raise OutputError(
+            f"{path} is read and would be replaced",
+            wanted="the output must be another store than the inputs",
+            do="choose another name",
         )
     check_output(path.with_name(f".{path.name}"), overwrite=False)  # its folder
 
