@@ -16,12 +16,15 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.timestep import months_of
 from faconv_cli.errors import InputError
+from faconv_cli.regimes.rednoise import steps_apart
 from faconv_cli.regimes.regression import Regression
 from faconv_cli.regimes.significance import (
     SURROGATE_TEST,
     T_TEST,
     RedNoiseRegimes,
+    Sample,
     false_discovery,
+    memory_of,
     surrogate_test,
     t_test,
 )
@@ -107,12 +110,14 @@ def composites(
     kind: Kind = "monthly and diurnal" if record.time.sub_daily else "monthly"
     normals = fit_climatology(record, kind, detrend=False)
     modes = np.zeros((len(used), 0)) if origin is None else origin.modes[used]
-    sums = _Sums(k, record.shape[1:], _anomalies(modes, normals.basis(record.time)))
-    spell = np.concatenate([[0], np.cumsum((own[1:] != own[:-1]) | ~consecutive_steps(record.time))])
+    sample = Sample.of(np.maximum(own, 0), steps_apart(cube.time, used), k)
+    sums = _Sums(sample, record.shape[1:], _anomalies(modes, normals.basis(record.time)))
+    follows = np.concatenate([[False], consecutive_steps(record.time)])
+    spell = np.concatenate([[0], np.cumsum((own[1:] != own[:-1]) | ~follows[1:])])
     for start, stop in blocks(record):
         steps, fields = slice(start, stop), record.read(start, stop)
         anomalies = normals.subtract(fields, record.time.slice(start, stop))
-        sums.add(fields, anomalies, own[steps], spell[steps])
+        sums.add(fields, anomalies, own[steps], spell[steps], follows[steps])
         advance()
     return sums.finish(cube, np.bincount(own[own > 0], minlength=k + 1)[1:], origin)
 
@@ -132,16 +137,27 @@ class _Sums:
     """Running sums over steps, by regime (row 0: unclassified), each point over the steps where it has a
     value."""
 
-    def __init__(self, k: int, shape: tuple[int, ...], modes: np.ndarray) -> None:
-        self.groups, self.shape = k + 1, shape
+    def __init__(self, sample: Sample, shape: tuple[int, ...], modes: np.ndarray) -> None:
+        self.sample, self.groups, self.shape = sample, len(sample.spread) + 1, shape
         points = int(np.prod(shape))
-        self.sum, self.anomaly, self.count, self.spells = np.zeros((4, k + 1, points))
-        self.squares = np.zeros(points)
+        self.sum, self.anomaly, self.count, self.spells = np.zeros((4, self.groups, points))
+        self.squares, self.products, self.pairs = np.zeros((3, points))
+        self._last, self._last_valid = np.zeros(points), np.zeros(points, bool)  # step of the last block
         self.regression = Regression(modes, shape[0], points)
         self._spell, self._counted = -1, np.zeros(points, bool)  # the last spell, and where it is counted
 
-    def add(self, fields: np.ndarray, anomalies: np.ndarray, labels: np.ndarray, spell: np.ndarray) -> None:
-        """Take in fields and anomalies (t, c, h, w) with labels 0..k and numbers of spells."""
+    def add(
+        self,
+        fields: np.ndarray,
+        anomalies: np.ndarray,
+        labels: np.ndarray,
+        spell: np.ndarray,
+        follows: np.ndarray,
+    ) -> None:
+        """Take in fields and anomalies (t, c, h, w) with labels 0..k and numbers of spells.
+
+        ``follows`` (t,) says which steps follow the one before them, that of the last call included.
+        """
         steps = len(labels)
         valid = np.isfinite(fields.reshape(steps, -1))
         raw, departure = (
@@ -150,6 +166,11 @@ class _Sums:
         for total, values in ((self.sum, raw), (self.anomaly, departure), (self.count, valid)):
             total += _summed(values, labels, self.groups)
         self.squares += np.einsum("tp,tp->p", departure, departure)
+        before = np.concatenate([self._last[None], departure[:-1]])[follows]
+        both = np.concatenate([self._last_valid[None], valid[:-1]])[follows] & valid[follows]
+        self.products += np.einsum("tp,tp->p", before, departure[follows])
+        self.pairs += both.sum(axis=0)
+        self._last, self._last_valid = departure[-1], valid[-1]
         self.regression.add(departure)
         self._count_spells(valid, labels, spell)
 
@@ -169,10 +190,7 @@ class _Sums:
         """Turn the sums into means, anomalies and their significance."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean, anomaly = self.sum / self.count, self.anomaly / self.count
-        inner = np.nan_to_num(anomaly) ** 2 * self.count
-        freedom = np.maximum(self.count.sum(axis=0) - len(steps), 1)
-        variance = np.maximum(self.squares - inner.sum(axis=0), 0) / freedom
-        p_value = t_test(anomaly[1:], variance, self.spells[1:], self.spells.sum(axis=0))
+        p_value = self._t_test(anomaly, len(steps))
         told = self.regression.told()
         embedded = _embedded([channel.name for channel in cube.channels], told, origin)
         tests = [T_TEST] * len(cube.channels)
@@ -197,6 +215,22 @@ class _Sums:
             told=told,
             steps=steps,
         )
+
+    def _t_test(self, anomaly: np.ndarray, k: int) -> np.ndarray:
+        """p-values (k, p): the sample is the spells, or fewer where the field remembers longer."""
+        count, spells = self.count.sum(axis=0), self.spells.sum(axis=0)
+        memory = memory_of(self.products, self.pairs, self.squares, count)
+        spread, independent = self.sample.at(memory)
+        inner = np.nan_to_num(anomaly) ** 2 * self.count
+        within = np.maximum(self.squares - inner.sum(axis=0), 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # a point without some of the steps has a mean over fewer, that grows by memory as those of all do
+            by_memory = spread / self.sample.spread[:, :1] * (1 / self.count[1:] - 1 / count)
+            by_spells = 1 / self.spells[1:] - 1 / spells
+            known = np.minimum(independent, count)
+            freedom = np.maximum(np.minimum(known, spells) - k, 1)
+            variance = within / count * known / np.maximum(known - k, 1)
+        return t_test(anomaly[1:], variance, np.fmax(by_spells, by_memory), freedom)
 
     def _regressed(self) -> tuple[np.ndarray, np.ndarray]:
         """Loadings (d, p) of the anomalies on the embedding, and what is left as a deviation (p,).

@@ -1,6 +1,8 @@
 """How sure the anomaly of a regime is at a point: two tests, and what many of them together mean.
 
-A t test asks whether a field differs between regimes that were found without it. The anomalies of what was
+A t test asks whether a field differs between regimes that were found without it. Its sample is not the steps:
+within a spell they tell of one event, and a field that remembers longer than spells last is the same over
+several of them. The anomalies of what was
 clustered itself differ in any case, as the regimes were cut so: of red noise, four in five points pass a t
 test at 5 %. There the null is the same clustering of red noise. At each point the field is a regression on
 the embedding plus a rest, so the anomalies that regimes of a surrogate would have there follow from their
@@ -23,7 +25,13 @@ MAX_STEPS = 2_000  # evenly spaced; fewer steps make the centres of surrogates v
 LEVEL = 0.05
 _NUMBERS_AT_ONCE = 2**22
 
-T_TEST = "two-sided t test over spells, which holds for a field that the regimes were not found on"
+_MEMORIES = (
+    32  # values of the memory of a field for which the variance of means is computed, between interpolated
+)
+T_TEST = (
+    "two-sided t test over spells, fewer where the field remembers longer (as AR(1) noise of its own lag-1 "
+    "correlation), which holds for a field that the regimes were not found on"
+)
 SURROGATE_TEST = (
     f"share of the regimes of {SURROGATES} red-noise surrogates, clustered in the same way, whose anomaly is "
     "as large: for regimes that were cut from this field"
@@ -78,20 +86,69 @@ def spells_of(labels: np.ndarray, follows: np.ndarray, k: int) -> np.ndarray:
     return np.bincount(labels[begins], minlength=k)
 
 
-def t_test(
-    anomaly: np.ndarray, variance: np.ndarray, spells: np.ndarray, spells_of_all: np.ndarray
-) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """How much the steps of each regime tell of a field, by what the field remembers from step to step.
+
+    Attributes:
+        memory: (m,) ascending from 0: lag-1 correlations of AR(1) noise of variance 1.
+        spread: (k, m) variance of the mean over each regime less that over all steps.
+        independent: (m,) independent steps with the same variance of the mean over all.
+    """
+
+    memory: np.ndarray
+    spread: np.ndarray
+    independent: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, apart: np.ndarray, k: int) -> Sample:
+        """Sum the correlations of all pairs of steps.
+
+        Args:
+            labels: (n,) 1..k, or 0 where there is none.
+            apart: (n - 1,) steps from each to the next.
+            k: number of regimes.
+        """
+        steps = len(labels)
+        lasting = np.concatenate([[0.0], np.geomspace(1, steps, _MEMORIES - 1)])  # steps
+        memory = lasting / (1 + lasting)
+        share = np.eye(k + 1)[labels][:, 1:]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weight = np.column_stack([share / share.sum(axis=0) - 1 / steps, np.full(steps, 1 / steps)])
+        total, carried = np.zeros((_MEMORIES, k + 1)), np.zeros((_MEMORIES, k + 1))
+        for own, gap in zip(weight, np.append(apart, 1), strict=True):
+            total += own * (own + 2 * carried)
+            carried = (carried + own) * memory[:, None] ** gap
+        return cls(memory, total[:, :-1].T, 1 / total[:, -1])
+
+    def at(self, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give ``spread`` (k, p) and ``independent`` (p,) for the memory (p,) of each point."""
+        spread = np.stack([np.interp(memory, self.memory, own) for own in self.spread])
+        return spread, np.interp(memory, self.memory, self.independent)
+
+
+def memory_of(products: np.ndarray, pairs: np.ndarray, squares: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Lag-1 correlations (p,) from sums over pairs of neighbours and over steps; 0 where it may be chance.
+
+    An estimate from n steps is too small by (1 + 3 r) / n (Kendall 1954, Biometrika 41).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.nan_to_num(products / pairs / (squares / count))
+        unbiased = np.minimum(found + (1 + 3 * found) / count, 1)
+        return np.where(found > 2 / np.sqrt(pairs), unbiased, 0)
+
+
+def t_test(anomaly: np.ndarray, variance: np.ndarray, spread: np.ndarray, freedom: np.ndarray) -> np.ndarray:
     """Two-sided p-values (k, p) of anomalies from a mean that has the regime in it.
 
     Args:
         anomaly: (k, p).
-        variance: (p,) within the regimes.
-        spells: (k, p) of each regime with a value at the point, the independent sample.
-        spells_of_all: (p,) of the steps the anomaly is taken from.
+        variance: (p,) of the field within the regimes.
+        spread: (k, p) variance of the anomaly of a field of variance 1.
+        freedom: (p,) degrees of freedom of the variance.
     """
-    freedom = np.maximum(spells_of_all - len(spells), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        statistic = anomaly / np.sqrt(variance * (1 / spells - 1 / spells_of_all))
+        statistic = anomaly / np.sqrt(variance * spread)
         return np.asarray(2 * stdtr(freedom, -np.abs(statistic)))
 
 

@@ -121,6 +121,32 @@ def test_pure_noise_is_significant_as_often_as_the_level_says():
     assert (found.p_value < 0.05).mean() == pytest.approx(0.05, abs=0.015)
 
 
+@pytest.mark.parametrize("steps", [10_000, 37])
+def test_the_memory_of_each_point_is_of_neighbours_that_it_has_both(monkeypatch, steps):
+    cube, labels = seasonal_gaps()
+    seen = []
+    monkeypatch.setattr(room, "blocks", lambda cube: cut(len(cube.time), steps))
+    monkeypatch.setattr(room, "memory_of", lambda *sums: seen.append(sums) or significance.memory_of(*sums))
+    composites(cube, labels, 3)
+    used = labels >= 0
+    fields = cube.read(0, len(labels))[:, 0].reshape(len(labels), -1)
+    both = np.isfinite(fields[1:]) & np.isfinite(fields[:-1]) & (used[1:] & used[:-1])[:, None]
+    np.testing.assert_array_equal(seen[0][1], both.sum(axis=0))
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9, 0.98])
+def test_noise_that_remembers_longer_than_spells_is_hardly_ever_significant(memory):
+    """As sea surface temperature on regimes of daily pressure."""
+    rng = np.random.default_rng(4)
+    labels = rng.integers(1, 4, 300).repeat(5)
+    fields = rng.standard_normal((1500, 1, 20, 25)).astype(np.float32)
+    for step in range(1, 1500):
+        fields[step] = memory * fields[step - 1] + np.sqrt(1 - memory**2) * fields[step]
+    found = composites(cube_of(fields), labels, 3)
+    assert (found.p_value < 0.05).mean() < 0.07
+    assert (found.p_adjusted < 0.05).mean() < 0.01
+
+
 def test_large_means_lose_no_digits():
     rng = np.random.default_rng(3)
     fields = rng.standard_normal((60, 1, 2, 3))
@@ -255,6 +281,7 @@ def test_each_point_counts_its_own_steps(monkeypatch, steps):
     share = np.isfinite(cube.read(0, 900)).mean(axis=0)
     assert (share.min(), share.max()) == (pytest.approx(0.3, abs=0.1), pytest.approx(0.9, abs=0.1))
     monkeypatch.setattr(room, "blocks", lambda cube: cut(len(cube.time), steps))
+    monkeypatch.setattr(room, "memory_of", lambda products, *rest: np.zeros_like(products))
     found, expected = composites(cube, labels, 3), point_by_point(cube, labels, 3)
     for name, values in zip(("mean", "anomaly", "p_value"), expected, strict=True):
         np.testing.assert_allclose(getattr(found, name), values, rtol=2e-4, atol=2e-5, err_msg=name)

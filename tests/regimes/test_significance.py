@@ -5,7 +5,9 @@ from scipy.stats import false_discovery_control, ttest_ind
 from faconv_cli.regimes import significance
 from faconv_cli.regimes.significance import (
     RedNoiseRegimes,
+    Sample,
     false_discovery,
+    memory_of,
     red_noise_regimes,
     spells_of,
     surrogate_test,
@@ -36,8 +38,33 @@ def test_a_t_test_of_two_groups_is_that_of_scipy():
     variance = (
         ((one - one.mean(axis=0)) ** 2).sum(axis=0) + ((other - other.mean(axis=0)) ** 2).sum(axis=0)
     ) / 38
-    found = t_test(anomaly, variance, np.full((2, 5), 20), np.full(5, 40))
+    found = t_test(anomaly, variance, np.full((2, 5), 1 / 20 - 1 / 40), np.full(5, 38))
     np.testing.assert_allclose(found, [ttest_ind(one, other).pvalue] * 2)
+
+
+def test_the_variance_of_means_is_that_of_all_pairs_of_steps():
+    rng = np.random.default_rng(0)
+    labels, apart = rng.integers(0, 3, 40), np.where(rng.random(39) < 0.1, 7.0, 1.0)
+    sample = Sample.of(labels, apart, 2)
+    place = np.concatenate([[0], np.cumsum(apart)])
+    for number, memory in enumerate(sample.memory):
+        correlation = memory ** np.abs(place[:, None] - place)
+        for regime in (1, 2):
+            weight = (labels == regime) / (labels == regime).sum() - 1 / 40
+            assert sample.spread[regime - 1, number] == pytest.approx(weight @ correlation @ weight)
+        assert sample.independent[number] == pytest.approx(40**2 / correlation.sum())
+
+
+def test_the_memory_of_red_noise_is_found_and_that_of_white_noise_is_none():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 200))
+    for step in range(1, 600):
+        x[step, :100] = 0.9 * x[step - 1, :100] + np.sqrt(1 - 0.81) * x[step, :100]
+    x -= x.mean(axis=0)
+    sums = (x[1:] * x[:-1]).sum(axis=0), np.full(200, 599), (x**2).sum(axis=0), np.full(200, 600)
+    found = memory_of(*sums)
+    assert found[:100].mean() == pytest.approx(0.9, abs=0.01)
+    assert (found[100:] == 0).mean() > 0.9
 
 
 def test_the_p_value_counts_regimes_of_noise_with_as_large_an_anomaly(monkeypatch):
