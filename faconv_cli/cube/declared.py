@@ -165,6 +165,8 @@ def _set_missing(
             else f"its {key} is the text {_shown(given)}, no number, and masks none; "
             "name what is missing with --missing-value"
         )
+    if stored != meant and key == "_FillValue" and declared.dtype == stored:
+        declared = declared.view(meant)  # the library keeps it in the stored type, with the same bits
     held = [number for value in declared for number in _held(value, meant, packing)]
     lost = [value for value in declared if not _held(value, meant, packing)]
     if lost:

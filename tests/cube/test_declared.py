@@ -96,6 +96,13 @@ def test_missing_values_of_unsigned_numbers_are_of_either_sign(write, declared):
     np.testing.assert_array_equal(cube.read(0, 1), 200)
 
 
+def test_the_fill_of_signed_numbers_in_unsigned_storage_has_their_bits(write):
+    """As OPeNDAP gives bytes: 130 stands for -126."""
+    cube = opened(write, stored("u1", 130, ordinary=200), _Unsigned="false", fill=130)
+    assert missing_in(cube) == [list(AT)]
+    np.testing.assert_array_equal(cube.read(0, 1), -56)
+
+
 def test_a_scale_that_is_the_text_of_a_number_is_read_and_told(write):
     cube = opened(write, stored("i2", 9), scale_factor="0.5")
     np.testing.assert_array_equal(cube.read(0, 1), 3.5)
