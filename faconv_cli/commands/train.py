@@ -232,6 +232,8 @@ def _start(
     prepared = prepare(cube, settings)
     _tell(prepared, cube)
     training = Training(prepared, path, chosen)
+    for text in training.notes:
+        console.note(text)
     if checkpoint:
         training.resume(checkpoint)
     return training

@@ -75,6 +75,11 @@ class EmbeddingTask:
         trained = leads and encoder.layer is not None
         self.targets = tuple(f"lead {lead}" for lead in leads) if trained else ()
         self.start = "the linear inverse model" if leads else "the EOFs"
+        held = float((eofs.components * eofs.scale).var(axis=0).sum())
+        self.notes: tuple[str, ...] = ()
+        if trained:
+            note = f"the leading EOFs hold {held:.0%} of the variance: the climatology would score {held:.2f}"
+            self.notes = (f"{note} at every lead",)
         shares = torch.tensor(config.lead_weights)
         self.shares = shares / shares.sum() if trained else torch.zeros(0)
 

@@ -36,6 +36,7 @@ class ForecastTask:
             periodic=cube.grid.periodic,
             statics=len(cube.constants.static_names),
         )
+        self.notes: tuple[str, ...] = ()
         self.start = "persistence" if config.encoder.skip else "the climatology"
         if isinstance(self._model, LinearInverseModel):
             self._fit(self._model, reader, domain)
@@ -50,6 +51,7 @@ class ForecastTask:
         eofs = fit_eofs(reader, domain, nodes, training, count=count, seed=seed, lags=config.lags)
         fit_inverse_model(model, eofs, training)
         self.start = "the linear inverse model"
+        self.notes = ()
 
     @property
     def model(self) -> nn.Module:

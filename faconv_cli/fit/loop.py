@@ -228,6 +228,11 @@ class Training:
         return self._task.start
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about it."""
+        return self._task.notes
+
+    @property
     def start_validation_loss(self) -> float:
         """Validation loss of the untrained network."""
         return self._history[0]

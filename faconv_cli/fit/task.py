@@ -17,11 +17,13 @@ class Task(Protocol):
 
     Attributes:
         start: what the untrained network is, in words.
+        notes: sentences about it.
         targets: names of the losses; none where there is nothing to train.
         shares: (s,) weight of each loss, adding up to 1.
     """
 
     start: str
+    notes: tuple[str, ...]
     targets: tuple[str, ...]
     shares: Tensor
 
