@@ -20,6 +20,7 @@ from faconv_cli.commands.options import (
     TimeDim,
     TimeIndex,
     command_line,
+    split_list,
     split_numbers,
     tell,
 )
@@ -78,6 +79,10 @@ def command(
         list[str] | None,
         typer.Option(help="The data that were embedded, for composites in physical units; repeatable."),
     ] = None,
+    variables: Annotated[
+        list[str] | None,
+        typer.Option(help="Variables of --data to average. Default: every variable on the grid."),
+    ] = None,
     time_dim: TimeDim = None,
     time_index: TimeIndex = None,
     member: Member = None,
@@ -123,6 +128,7 @@ def command(
     )
     if data:
         settings = DataConfig(
+            variables=split_list(variables),
             time_dim=time_dim,
             time_index=bool(time_index),
             member=member,
