@@ -83,3 +83,12 @@ def _show(fields: SubspaceFields, explained: Explained, modes: int) -> None:
             f"{channel.name}: explained variance in training, of all that is told, and now and at each lead"
         )
         console.table(title, ("mode", "of all", "cumulative", *parts), rows)
+    targets = fields.checkpoint.targets
+    if targets:
+        shares = explained.of_targets * explained.told
+        told = [f"{target.name} ({share:.1%})" for target, share in zip(targets, explained.told, strict=True)]
+        console.table(
+            "Explained variance of each target in training, of what all modes would tell (in brackets)",
+            ("mode", *told),
+            [(mode + 1, *(f"{share:.1%}" for share in shares[mode])) for mode in range(modes)],
+        )

@@ -95,6 +95,9 @@ def command(
     objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
     lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
     lead_weight: Annotated[list[str] | None, setting(FitConfig, "lead_weight")] = None,
+    target: Annotated[list[str] | None, setting(FitConfig, "target", metavar="FILE[:VARIABLE]")] = None,
+    target_weight: Annotated[list[str] | None, setting(FitConfig, "target_weight")] = None,
+    target_lead: Annotated[list[str] | None, setting(FitConfig, "target_lead")] = None,
     updates: Annotated[int | None, setting(FitConfig, "updates")] = None,
     batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
     lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
@@ -127,7 +130,11 @@ def command(
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {
-        name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead", "lead_weight")
+        name: split_list(given[name])
+        for name in (
+            *("variables", "dilations", "without"),
+            *("lead", "lead_weight", "target_weight", "target_lead"),
+        )
     }
     given["levels"] = split_numbers(levels, "--levels")
     given["missing_value"] = split_numbers(missing_value, "--missing-value")

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.sametime import match_steps
 from faconv_cli.cube.season import WHOLE_YEAR, Season
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
@@ -30,7 +31,6 @@ from faconv_cli.regimes.composites import (
     composites,
     input_separation,
     match_labels,
-    match_steps,
 )
 from faconv_cli.regimes.embedding import Embedding
 from faconv_cli.regimes.hmm import choose_modes, follows_among
