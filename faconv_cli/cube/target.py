@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.conventions import joined
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.fixed import file_and_names
 from faconv_cli.cube.sametime import match_periods
 from faconv_cli.cube.source import open_cube
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
+
+LEAST_VALID_SHARE = 0.5  # of the area that has values in training; else a step of a target is unknown
 
 
 def open_target(text: str, data: DataConfig) -> Cube:
@@ -71,3 +76,23 @@ def steps_of_target(time: TimeAxis, target: Cube, lead: int) -> npt.NDArray[np.i
     for start, stop in time.segments:
         rows[start : max(stop - lead, start)] = now[min(start + lead, stop) : stop]
     return rows
+
+
+def target_cycle(kind: Kind, target: Cube) -> Kind:
+    """Seasonal cycle to take off a target: that of the record, or the mean alone where it is off already."""
+    return "mean" if kind == "none" or target.channels[0].anomaly else kind
+
+
+def known_steps(target: Cube, valid: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """(s,) steps of a target with values in enough of the area that has some in the training period.
+
+    Args:
+        target: of s steps.
+        valid: (h, w) share of the training steps at which a point holds a value.
+    """
+    area = target.grid.area
+    least = LEAST_VALID_SHARE * float((valid * area).sum())
+    shares = [
+        (np.isfinite(target.read(start, stop)[:, 0]) * area).sum((-2, -1)) for start, stop in target.blocks()
+    ]
+    return np.asarray(np.concatenate(shares) >= least)

@@ -13,8 +13,7 @@ from faconv_cli.checkpoint import TargetGrid
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.cycles import Kind
-from faconv_cli.cube.target import open_target, steps_of_target
+from faconv_cli.cube.target import known_steps, open_target, steps_of_target, target_cycle
 from faconv_cli.errors import InputError
 from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, regress, start_coordinates
 from faconv_cli.network import build_target_domain
@@ -25,8 +24,6 @@ from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Segments
 from faconv_cli.windows.resolve import STEPS_PER_EOF
-
-LEAST_VALID_SHARE = 0.5  # of the area that has values in training; else a step of the target is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +101,7 @@ def _prepare(
         raise InputError(
             flaws[0].found, wanted="a target must vary in the training period", do="give another --target"
         )
-    known = np.append(_known(target, normalizer), False)
+    known = np.append(known_steps(target, normalizer.valid[0]), False)
     found = Target(name, text, lead, target, np.where(known[rows], rows, -1), inside, climatology, normalizer)
     if len(found.training_steps) < FEWEST_PAIRS:
         raise _too_few(text, len(found.training_steps), target, cube)
@@ -118,22 +115,6 @@ def _too_few(text: str, count: int, target: Cube, cube: Cube) -> InputError:
         wanted=f"a target is learned from at least {FEWEST_PAIRS}",
         do="give one that covers the training period",
     )
-
-
-def target_cycle(kind: Kind | str, target: Cube) -> Kind:
-    """Seasonal cycle to take off a target: that of the record, or the mean alone where that is off already."""
-    done = kind == "none" or target.channels[0].anomaly
-    return "mean" if done else kind  # type: ignore[return-value]
-
-
-def _known(target: Cube, normalizer: Normalizer) -> np.ndarray:
-    """(s,) steps of a target with values in enough of its area."""
-    area = target.grid.area
-    least = LEAST_VALID_SHARE * float((normalizer.valid[0] * area).sum())
-    shares = [
-        (np.isfinite(target.read(start, stop)[:, 0]) * area).sum((-2, -1)) for start, stop in target.blocks()
-    ]
-    return np.asarray(np.concatenate(shares) >= least)
 
 
 @dataclass(frozen=True, eq=False)
