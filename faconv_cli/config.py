@@ -288,15 +288,16 @@ class FitConfig(_Config):
         description="FILE[:VARIABLE]: what z must tell as well, never an input: a field on any grid, or a "
         "series (NetCDF without a grid, or CSV with a column of dates). Repeatable.",
     )
-    target_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
-        (1.0,),
+    target_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
+        None,
         min_length=1,
-        description="Weight of the targets, where the field now has 1: one for all, or one each.",
+        description="Weight of the targets, where the field now has 1: one for all, or one each. Default: 1.",
     )
-    target_lead: tuple[NonNegativeInt, ...] = Field(
-        (0,),
+    target_lead: tuple[NonNegativeInt, ...] | None = Field(
+        None,
         min_length=1,
-        description="Time steps by which the targets are later than z: one number for all, or one each.",
+        description="Time steps by which the targets are later than z: one number for all, or one each. "
+        "Default: 0.",
     )
     updates: NonNegativeInt | None = Field(
         None,
@@ -361,11 +362,11 @@ class RunConfig(_Config):
     def _check_targets(self) -> None:
         targets = len(self.fit.target)
         for name in ("target_weight", "target_lead"):
-            count = len(getattr(self.fit, name))
-            if name in self.fit.model_fields_set and not targets:
+            values = getattr(self.fit, name)
+            if values is not None and not targets:
                 raise ValueError(f"{name} without a target")
-            if targets and count not in (1, targets):
-                raise ValueError(f"{count} numbers of {name} for {targets} targets: give one, or one each")
+            if values is not None and len(values) not in (1, targets):
+                raise ValueError(f"{len(values)} numbers of {name} for {targets} targets: give one or one each")
 
     @property
     def teacher_forced(self) -> int:
@@ -385,12 +386,12 @@ class RunConfig(_Config):
     @property
     def target_weights(self) -> tuple[float, ...]:
         """Weights of the targets."""
-        return _one_each(self.fit.target_weight, len(self.fit.target))
+        return _one_each(self.fit.target_weight or (1.0,), len(self.fit.target))
 
     @property
     def target_leads(self) -> tuple[int, ...]:
         """Steps by which the targets are later."""
-        return _one_each(self.fit.target_lead, len(self.fit.target))
+        return _one_each(self.fit.target_lead or (0,), len(self.fit.target))
 
     @property
     def predicts(self) -> bool:
