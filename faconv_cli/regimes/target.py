@@ -240,10 +240,12 @@ def year_blocks(time: TimeAxis, used: np.ndarray) -> np.ndarray:
     """
     if not time.dated:
         return np.arange(len(time)) * UNDATED_BLOCKS // len(time)
+    calendar_years = np.floor(time.years).astype(int)
     there = np.isin(np.arange(1, 13), time.month[used])
-    begins = np.flatnonzero(there & ~np.roll(there, 1)) + 1
-    first = int(begins[-1]) if len(begins) else 1
-    return np.floor(time.years).astype(int) + ((time.month >= first) & (first > 1))
+    if there.all() or not (there[0] and there[-1]):
+        return calendar_years
+    first = 1 + int(np.flatnonzero(~there)[-1]) + 1
+    return calendar_years + (time.month >= first)
 
 
 def stability_of(
