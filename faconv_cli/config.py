@@ -366,7 +366,9 @@ class RunConfig(_Config):
             if values is not None and not targets:
                 raise ValueError(f"{name} without a target")
             if values is not None and len(values) not in (1, targets):
-                raise ValueError(f"{len(values)} numbers of {name} for {targets} targets: give one or one each")
+                raise ValueError(
+                    f"{len(values)} numbers of {name} for {targets} targets: give one or one each"
+                )
 
     @property
     def teacher_forced(self) -> int:

@@ -222,7 +222,9 @@ def _with_data(found: Regimes, paths: list[str], settings: DataConfig) -> Regime
 def _target_leads(targets: list[str], texts: list[str] | None) -> list[int]:
     """One lead for each target."""
     given = split_list(texts) or ()
-    if not all(text.isdecimal() for text in given) or len(given) not in ({0, 1, len(targets)} if targets else {0}):
+    if not all(text.isdecimal() for text in given) or len(given) not in (
+        {0, 1, len(targets)} if targets else {0}
+    ):
         raise UsageError(
             f"--target-lead {','.join(given)} with {len(targets)} targets",
             wanted="whole numbers of time steps, one for all targets or one each",

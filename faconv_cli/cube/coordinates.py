@@ -186,7 +186,8 @@ class Coordinates:
         variable = self.variables[name]
         if not self._series or len(long_dims(variable)) != 1:
             return None
-        self.variables[name] = variable.set_dims(dict(zip(variable.dims, variable.shape, strict=True)) | ONE_POINT)
+        sizes = dict(zip(variable.dims, variable.shape, strict=True)) | ONE_POINT
+        self.variables[name] = variable.set_dims(sizes)  # type: ignore[no-untyped-call]
         return Grid.of_one_point(*ONE_POINT)
 
     def _constant(self, name: str) -> bool:

@@ -85,7 +85,9 @@ def open_cube(
     opened = [
         (location.rstrip("/") + one.group.rstrip("/"), one)
         for location in locations
-        for one in (open_table(location) if series and is_table(location) else open_datasets(location, engine))
+        for one in (
+            open_table(location) if series and is_table(location) else open_datasets(location, engine)
+        )
     ]
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, one in opened:

@@ -75,9 +75,7 @@ def regress(x: np.ndarray, y: np.ndarray, *, persist: bool) -> np.ndarray:
         y: (n, k) without a mean.
         persist: shrink towards the regression of each number on itself, y being x later; else towards 0.
     """
-    blocks = [
-        _Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)
-    ]
+    blocks = [_Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)]
     whole = _sum(blocks)
     if len(x) < FEWEST_PAIRS:
         return whole.fit(SHRINKAGES[-1], persist=persist)

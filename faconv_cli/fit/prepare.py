@@ -313,7 +313,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     plan = plan_training(cube, config, normalizer.valid)
     config = plan.config
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
-    targets = prepare_targets(cube, split.training, config)
+    targets = prepare_targets(cube, split.training, config, climatology.kind)
     notes = (*plan.notes, *(note for target in targets for note in _target_notes(target, split)))
     return Prepared(cube.noted(*notes), split, config, climatology, normalizer, targets)
 

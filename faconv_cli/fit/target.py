@@ -1,9 +1,9 @@
-"""Targets: what an embedding must tell beside the fields, aligned, made anomalies, and first told linearly."""
+"""Targets: what an embedding must tell beside the fields; aligned, made anomalies, told linearly at first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from faconv_cli.checkpoint import TargetGrid
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.target import known_steps, open_target, steps_of_target, target_cycle
 from faconv_cli.errors import InputError
 from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, regress, start_coordinates
@@ -65,13 +66,14 @@ class Target:
         return sum(int((self.rows[begin:end] >= 0).sum()) for begin, end in spans)
 
 
-def prepare_targets(cube: Cube, training: Segments, config: RunConfig) -> tuple[Target, ...]:
+def prepare_targets(cube: Cube, training: Segments, config: RunConfig, kind: Kind) -> tuple[Target, ...]:
     """Open the targets of a run, and fit their climatology and scaling to the training period.
 
     Args:
         cube: the record.
         training: runs of steps to train on.
-        config: with the seasonal cycle of the record resolved, which is that of the targets too.
+        config: which targets, and what is asked for of them.
+        kind: seasonal cycle that is taken off the record, and so off the targets.
 
     Raises:
         InputError: a target that cannot be read or shares too few steps, or is constant there.
@@ -82,12 +84,13 @@ def prepare_targets(cube: Cube, training: Segments, config: RunConfig) -> tuple[
         channel = opened.channels[0].name
         namesakes = sum(one.cube.channels[0].name == channel for one in targets)
         name = f"{channel}_{namesakes + 1}" if namesakes else channel
-        targets.append(_prepare(name, text, lead, opened, cube, training, config))
+        one = _prepare(text, lead, opened, cube, training, kind, detrend=config.data.detrend)
+        targets.append(replace(one, name=name))
     return tuple(targets)
 
 
 def _prepare(
-    name: str, text: str, lead: int, target: Cube, cube: Cube, training: Segments, config: RunConfig
+    text: str, lead: int, target: Cube, cube: Cube, training: Segments, kind: Kind, *, detrend: bool
 ) -> Target:
     rows = steps_of_target(cube.time, target, lead)
     inside = [(begin, end - lead) for begin, end in training if end - lead > begin]
@@ -95,14 +98,15 @@ def _prepare(
     own = target.take(wanted[wanted >= 0])
     if len(own.time) < FEWEST_PAIRS:
         raise _too_few(text, len(own.time), target, cube)
-    climatology = fit_climatology(own, target_cycle(config.data.anomaly, target), config.data.detrend)
+    climatology = fit_climatology(own, target_cycle(kind, target), detrend)
     normalizer, flaws = fit_normalizer(own, climatology)
     if flaws:
         raise InputError(
             flaws[0].found, wanted="a target must vary in the training period", do="give another --target"
         )
     known = np.append(known_steps(target, normalizer.valid[0]), False)
-    found = Target(name, text, lead, target, np.where(known[rows], rows, -1), inside, climatology, normalizer)
+    rows = np.where(known[rows], rows, -1)
+    found = Target(target.channels[0].name, text, lead, target, rows, inside, climatology, normalizer)
     if len(found.training_steps) < FEWEST_PAIRS:
         raise _too_few(text, len(found.training_steps), target, cube)
     return found
@@ -156,17 +160,18 @@ def tell_target(target: Target, field: Eofs, config: RunConfig) -> ToldTarget:
         seed=config.fit.seed,
         share=config.encoder.eof_share,
     )
-    coordinates = EofCoordinates(1, *eofs.patterns.shape[1:3], eofs.patterns.shape[3:])
+    _, count, channels, *nodes = eofs.patterns.shape
+    coordinates = EofCoordinates(1, count, channels, (nodes[0], nodes[1]))
     start_coordinates(coordinates, eofs)
     truth = np.full((len(target.rows), most), np.nan, np.float32)
     there = target.rows >= 0
     truth[there] = 0
-    truth[there, : eofs.components.shape[1]] = _coordinates(target.rows[there], reader, coordinates, domain)
+    truth[there, :count] = _coordinates(target.rows[there], reader, coordinates, domain)
     x = field.components[np.searchsorted(field.steps, fitted)] * field.scale
     y = truth[fitted].astype(np.float64)
     propagator = regress(x - x.mean(axis=0), y - y.mean(axis=0), persist=False)
     offset = y.mean(axis=0) - x.mean(axis=0) @ propagator  # 0 where the target is known throughout
-    coordinates.shift(torch.from_numpy(offset[: eofs.components.shape[1]]))
+    coordinates.shift(torch.from_numpy(offset[:count]))
     return ToldTarget(coordinates, propagator, torch.from_numpy(truth - offset.astype(np.float32)))
 
 

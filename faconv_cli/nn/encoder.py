@@ -195,7 +195,9 @@ class SubspaceEncoder(nn.Module):
 
     def _told(self, added: Tensor) -> Tensor:
         """Turn changes of the state (..., l, k) that targets are told from into changes of the targets."""
-        targets = torch.einsum("...lj,ljk->...lk", added[..., self.leads :, :], self.propagators[self.leads :])
+        targets = torch.einsum(
+            "...lj,ljk->...lk", added[..., self.leads :, :], self.propagators[self.leads :]
+        )
         return torch.cat([added[..., : self.leads, :], targets], dim=-2)
 
     def _dropped(self, h: Tensor) -> Tensor:

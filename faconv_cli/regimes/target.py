@@ -1,4 +1,4 @@
-"""What regimes tell of a target that they were not found on: outside the training period, beside stability."""
+"""What regimes tell of a target that they were not found on, outside the training period."""
 
 from __future__ import annotations
 
@@ -106,7 +106,14 @@ def _within(time: TimeAxis, period: list[str]) -> np.ndarray:
 
 
 def score_target(
-    embedding: Embedding, labels: np.ndarray, k: int, target: Cube, *, source: str, lead: int, stability: float
+    embedding: Embedding,
+    labels: np.ndarray,
+    k: int,
+    target: Cube,
+    *,
+    source: str,
+    lead: int,
+    stability: float,
 ) -> TargetScores:
     """Score labels (t,) of an embedding's steps by what they tell of a target.
 

@@ -94,7 +94,10 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path):
 @pytest.fixture
 def file(tmp_path):
     """A NetCDF file of a field, a series at a station and one with levels."""
-    rng, time = np.random.default_rng(0), np.datetime64("2001-01-01", "ns") + np.arange(30) * np.timedelta64(1, "D")
+    rng, time = (
+        np.random.default_rng(0),
+        np.datetime64("2001-01-01", "ns") + np.arange(30) * np.timedelta64(1, "D"),
+    )
     dataset = xr.Dataset(
         {
             "pr": (("time", "lat", "lon"), rng.normal(size=(30, 3, 4)).astype("f4"), {"units": "mm"}),
@@ -118,7 +121,7 @@ def test_a_field_and_a_series_are_read_from_netcdf(file):
 
 def test_a_file_with_a_choice_must_be_named(file):
     path, _ = file
-    with pytest.raises(InputError, match="--target FILE:VARIABLE|no horizontal grid"):
+    with pytest.raises(InputError, match="no horizontal grid"):
         _open(f"{path}:wind")
     path.with_suffix(".csv").write_text("date,a,b\n2001-01-01,1,1\n2001-01-02,2,2\n")
     with pytest.raises(InputError, match="several variables"):
@@ -169,7 +172,9 @@ def test_another_step_or_calendar_is_refused():
         steps_of_target(_axis("2001-01-01", 60), _of(_axis("2001-01-01", 12, "MS")), 0)
     with pytest.raises(InputError, match="the calendar is noleap, that of the data standard"):
         steps_of_target(_axis("2001-01-01", 9), _of(_axis("2001-01-01", 9, calendar="noleap")), 0)
-    same = steps_of_target(_axis("2001-01-01", 9, calendar="noleap"), _of(_axis("2001-01-01", 9, calendar="noleap")), 0)
+    same = steps_of_target(
+        _axis("2001-01-01", 9, calendar="noleap"), _of(_axis("2001-01-01", 9, calendar="noleap")), 0
+    )
     np.testing.assert_array_equal(same, range(9))
 
 

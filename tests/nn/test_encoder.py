@@ -8,7 +8,9 @@ from faconv_cli.nn.seasonal import TemporalAttention
 f64 = {"dtype": torch.float64}
 
 
-def _encoder(channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", season=True, sub_daily=False, targets=0):
+def _encoder(
+    channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", season=True, sub_daily=False, targets=0
+):
     torch.manual_seed(0)
     seen = seen_channels(channels, 0, sub_daily=sub_daily)
     layer = FAConvLSTM2d(seen if patch == 1 else 4, 6, bottleneck=4, attention_every=2, padding=padding)

@@ -9,8 +9,7 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes import target as room
-from faconv_cli.regimes.analysis import add_targets, assign_regimes, find_regimes
-from faconv_cli.regimes.analysis import KnownRegimes
+from faconv_cli.regimes.analysis import KnownRegimes, add_targets, assign_regimes, find_regimes
 from faconv_cli.regimes.netcdf import write_regimes
 from faconv_cli.regimes.report import summary
 from faconv_cli.regimes.target import periods_of, score_target, stability_of, year_blocks
@@ -19,7 +18,10 @@ from tests.regimes.planted import embedding, planted
 
 YEARS = 12
 WINTERS = np.concatenate(
-    [np.datetime64(f"{year}-12-01", "ns") + np.arange(60) * np.timedelta64(1, "D") for year in range(1990, 2002)]
+    [
+        np.datetime64(f"{year}-12-01", "ns") + np.arange(60) * np.timedelta64(1, "D")
+        for year in range(1990, 2002)
+    ]
 )
 STEPS = len(WINTERS)
 TRAINED = {"period": ["1990-12-01", "1998-01-29"], "validation period": ["1996-12-01", "1998-01-29"]}
@@ -64,7 +66,9 @@ def test_the_scores_are_those_of_plain_numpy(found, missing):
     scores, (learned, scored) = _score(found, target), _periods(found)
     values = target.read(0, STEPS).reshape(STEPS, -1).astype(float)
     area = target.grid.area.ravel()
-    there = (np.isfinite(values) * area).sum(axis=1) >= 0.5 * (np.isfinite(values[learned]).mean(axis=0) @ area)
+    there = (np.isfinite(values) * area).sum(axis=1) >= 0.5 * (
+        np.isfinite(values[learned]).mean(axis=0) @ area
+    )
     arguments = found.labels, learned & there, scored & there, area
     np.testing.assert_allclose(scores.share.value, skill(values, *arguments), atol=1e-6)
     limit = np.nanquantile(values[learned & there], 0.95, axis=0)
@@ -110,7 +114,10 @@ def test_persistence_is_that_of_the_scored_steps(found):
 
 
 def test_the_validation_period_is_scored_where_little_lies_beyond_it(found):
-    ends = TRAINED | {"validation period": ["1996-12-01", "2002-01-29"], "period": ["1990-12-01", "2002-01-29"]}
+    ends = TRAINED | {
+        "validation period": ["1996-12-01", "2002-01-29"],
+        "period": ["1990-12-01", "2002-01-29"],
+    }
     regimes = replace(found, embedding=replace(found.embedding, training=ends))
     target = _target(found.labels)
     scores = _score(regimes, target)
@@ -175,7 +182,9 @@ def test_a_year_begins_after_the_months_without_steps():
     time = TimeAxis.from_values(WINTERS)
     years = year_blocks(time, np.ones(STEPS, bool))
     np.testing.assert_array_equal(years, np.repeat(np.arange(1991, 2003), 60))
-    whole = TimeAxis.from_values(np.arange("2000-01", "2003-01", dtype="datetime64[M]").astype("datetime64[ns]"))
+    whole = TimeAxis.from_values(
+        np.arange("2000-01", "2003-01", dtype="datetime64[M]").astype("datetime64[ns]")
+    )
     np.testing.assert_array_equal(year_blocks(whole, np.ones(36, bool)), np.repeat([2000, 2001, 2002], 12))
     summer = year_blocks(whole, np.isin(whole.month, [6, 7, 8]))
     np.testing.assert_array_equal(summer[np.isin(whole.month, [6, 7, 8])], np.repeat([2000, 2001, 2002], 3))
