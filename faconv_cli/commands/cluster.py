@@ -121,6 +121,8 @@ def command(
 
     Example: faconv cluster m_embedding.nc -k 2:8 --season NDJFM --data slp.nc
 
+    With --target comes what the regimes tell of another field or series in years that training has not seen.
+
     Regimes are numbered by frequency. A small score or a note about red noise means that the regimes cut a
     continuum; they are still a useful summary of it, but not preferred states.
     """

@@ -35,7 +35,7 @@ def command(
     Example: faconv modes slp.pt -o slp_modes.nc --figure slp_modes.png
 
     A map is what one standard deviation of the mode changes. With the maps comes the variance that each mode
-    explains in the training period, by lead and channel.
+    explains in the training period, by lead and channel. Targets have maps on their own grids.
     """
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.device import set_threads

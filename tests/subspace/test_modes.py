@@ -70,6 +70,15 @@ def test_what_modes_explain_of_a_target_adds_up_to_what_is_told(targeted, tmp_pa
     np.testing.assert_allclose(told, found.told[1] * found.of_targets[:, 1].sum(), rtol=1e-3)
 
 
+def test_a_figure_has_a_column_for_a_target_that_is_a_field(targeted):
+    fields = SubspaceFields(targeted[0])
+    figure = draw_modes(fields, fields.explained(), 2)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert sum("target: rain" in title for title in titles) == 2
+    assert not any("my index" in title for title in titles)
+    assert any("rain (mm)" in axis.get_ylabel() for axis in figure.axes)
+
+
 def test_the_file_tells_what_modes_explain(linear, tmp_path):
     modes, found = _written(tmp_path / "m.nc", linear, 2), SubspaceFields(linear).explained()
     assert modes.sizes["mode"] == 2
