@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -105,6 +105,14 @@ def _within(time: TimeAxis, period: list[str]) -> np.ndarray:
     return np.asarray((stamps >= first) & (stamps <= last))
 
 
+def _data_time(embedding: Embedding) -> TimeAxis:
+    """Give the time axis in steps of the data: of one month of each year, none follows another."""
+    time, step = embedding.time, embedding.data_step
+    if step in ("", time.step):
+        return time
+    return replace(time, step=step, segments=tuple((row, row + 1) for row in range(len(time))))
+
+
 def score_target(
     embedding: Embedding,
     labels: np.ndarray,
@@ -127,7 +135,7 @@ def score_target(
             outside; too large a target.
     """
     periods = periods_of(embedding)
-    rows = steps_of_target(embedding.time, target, lead)
+    rows = steps_of_target(_data_time(embedding), target, lead)
     used = (labels > 0) & (rows >= 0)
     training = used & periods.training
     _check_count(source, int(training.sum()), "in the training period", target, embedding)

@@ -106,7 +106,6 @@ class SubspaceFields:
         axes = subspace.inverse(torch.diag(deviation.float())) - subspace.mean
         by_mode = np.stack([self._power(axes[:, part]) for part in range(len(self.leads))], axis=1)
         total = np.stack([self._variance(part) for part in range(len(self.leads))])
-        # coordinates of orthonormal EOFs, in units in which a target has a variance of 1
         told = torch.einsum("pkk->p", subspace.covariance.double())[len(self.leads) :].numpy()
         of_targets = (axes[:, len(self.leads) :].double() ** 2).sum(-1).numpy()
         return Explained(
@@ -115,7 +114,7 @@ class SubspaceFields:
             by_mode / total,
             np.sqrt(total) * std,
             of_targets / np.maximum(told, 1e-30),
-            told,
+            told / np.array([target.unit**2 for target in self._targets]),
         )
 
     def _of_part(self, z: np.ndarray, part: int) -> Tensor:
@@ -164,6 +163,11 @@ class TargetMaps:
         self._about, self._eofs = checkpoint.targets[number], load_target(checkpoint, number)
         valid = self._about.normalizer.valid
         self._domain = build_target_domain(checkpoint.config, self._about.grid, valid)
+
+    @property
+    def unit(self) -> float:
+        """What a field of a variance of 1 over the area measures in coordinates; nodes leave some of it out."""
+        return float(self._eofs.scale)
 
     @torch.inference_mode()
     def fields(self, p: Tensor) -> np.ndarray:

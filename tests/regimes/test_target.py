@@ -138,6 +138,22 @@ def test_the_seasonal_cycle_of_the_training_is_taken_off(found):
     assert _score(found, seasonal).share.value < plain - 0.2
 
 
+def test_a_target_of_all_months_is_taken_at_those_of_an_embedding_of_one_month_a_year():
+    months = np.arange("1950-01", "2000-01", dtype="datetime64[M]").astype("datetime64[ns]")
+    januaries = months[::12]
+    made = embedding(np.zeros((50, 2)), januaries)
+    training = {"period": ["1950-01-01", "1975-01-01"], "validation period": None}
+    made = replace(made, training=training, settings={"anomaly": "none"}, data_step="1 month")
+    labels = np.arange(50) % 2 + 1
+    target = _target(np.repeat(labels, 12), noise=0.01, time=TimeAxis.from_values(months))
+    options = {"source": "rain.nc", "stability": 0.5}
+    scores = score_target(made, labels, 2, target, lead=0, **options)
+    assert scores.share.value > 0.99
+    assert (scores.training_steps, scores.steps) == (26, 24)
+    with pytest.raises(InputError, match="at 0 labelled steps"):
+        score_target(made, labels, 2, target, lead=1, **options)
+
+
 def test_few_years_outside_have_no_interval(found):
     short = TRAINED | {"validation period": None, "period": ["1990-12-01", "2000-03-01"]}
     regimes = replace(found, embedding=replace(found.embedding, training=short))
