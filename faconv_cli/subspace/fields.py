@@ -166,7 +166,7 @@ class TargetMaps:
 
     @property
     def unit(self) -> float:
-        """What a field of a variance of 1 over the area measures in coordinates; nodes leave some of it out."""
+        """What a field with a variance of 1 measures in coordinates, of which nodes leave some out."""
         return float(self._eofs.scale)
 
     @torch.inference_mode()
