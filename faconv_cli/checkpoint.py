@@ -8,7 +8,7 @@ import json
 import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,28 @@ Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
+class TargetGrid:
+    """A target that an embedding was made to tell, but for its EOFs, which are the decoder's.
+
+    Attributes:
+        name: of its channel; numbered where another target has the same.
+        channel: what it holds.
+        grid: where; one point for a series.
+        normalizer: scaling of its anomalies.
+    """
+
+    name: str
+    channel: Channel
+    grid: Grid
+    normalizer: Normalizer
+
+    @property
+    def is_series(self) -> bool:
+        """It has no place."""
+        return self.grid.shape == (1, 1)
+
+
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """A trained encoder with everything that was done to its data.
 
@@ -52,10 +74,11 @@ class Checkpoint:
         climatology: seasonal cycle and trend that are taken off.
         normalizer: scaling of the anomalies.
         encoder: weights (the moving average, where one was kept).
-        decoder: weights of the decoder the encoder was trained with.
+        decoder: weights of the decoder the encoder was trained with; of an embedding, EOFs of its targets.
         record: what it was trained on and how it went: strings and numbers.
         resume: state of an unfinished training, or nothing.
         constants: mask, static channels and units that the data are prepared with.
+        targets: what the embedding was made to tell beside the fields.
         sha256: of the file it was read from.
     """
 
@@ -71,6 +94,7 @@ class Checkpoint:
     record: Mapping[str, Any]
     resume: Mapping[str, Any] = field(default_factory=dict)
     constants: Constants = field(default_factory=Constants)
+    targets: tuple[TargetGrid, ...] = ()
     sha256: str = ""
 
     @property
@@ -126,6 +150,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
         if constants.input_differences is None
         else sorted(constants.input_differences),
         "accumulated": {name: cycle and asdict(cycle) for name, cycle in constants.accumulated.items()},
+        "targets": [
+            {"name": one.name, "channel": asdict(one.channel), "grid": _grid_about(one.grid)}
+            for one in checkpoint.targets
+        ],
     }
     arrays = {
         **_grid_arrays(checkpoint.grid),
@@ -137,6 +165,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool) -> 
     }
     if constants.mask is not None:
         arrays["mask"] = constants.mask
+    for number, target in enumerate(checkpoint.targets):
+        scaling = {name: getattr(target.normalizer, name) for name in ("mean", "std", "valid")}
+        own = {**_grid_arrays(target.grid), **scaling}
+        arrays |= {_of_target(number) + name: array for name, array in own.items()}
     contents = {
         "format": FORMAT,
         "version": VERSION,
@@ -193,6 +225,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
                     name: cycle and Cycle(**cycle) for name, cycle in about.get("accumulated", {}).items()
                 },
             ),
+            targets=tuple(_targets(about.get("targets", []), array)),
             sha256=sha256,
         )
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
@@ -233,6 +266,19 @@ def _grid(about: Mapping[str, Any], array: Mapping[str, np.ndarray]) -> Grid:
         cell_area=array.get("cell_area"),
         along=along,
     )
+
+
+def _targets(saved: list[Mapping[str, Any]], array: Mapping[str, np.ndarray]) -> Iterator[TargetGrid]:
+    for number, about in enumerate(saved):
+        prefix = _of_target(number)
+        own = {name.removeprefix(prefix): one for name, one in array.items() if name.startswith(prefix)}
+        normalizer = Normalizer(own["mean"], own["std"], own["valid"])
+        yield TargetGrid(about["name"], _channel(about["channel"]), _grid(about["grid"], own), normalizer)
+
+
+def _of_target(number: int) -> str:
+    """Begin the name of an array of a target."""
+    return f"target {number}: "
 
 
 def _channel(saved: Mapping[str, Any]) -> Channel:
@@ -336,6 +382,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, object]:
             "closes the circle": checkpoint.periodic,
         },
         "static channels": list(checkpoint.constants.static_names),
+        "targets": [target.name for target in checkpoint.targets],
         "time step": checkpoint.time_step,
         "anomalies": "less "
         + told(checkpoint.climatology.kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ from faconv_cli.errors import UsageError
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
+One = TypeVar("One")
 
 
 class _Config(BaseModel):
@@ -273,14 +274,30 @@ class FitConfig(_Config):
     )
     objective: Literal["reconstruct", "forecast", "both"] = Field(
         "both",
-        description="What z must tell: reconstruct the field now (the EOF analysis; nothing is trained), "
-        "forecast it at the leads, or both.",
+        description="What z must tell: reconstruct the field now (the EOF analysis; nothing is trained "
+        "but for a target), forecast it at the leads, or both.",
     )
     lead: tuple[PositiveInt, ...] = Field(
         (1, 2, 3, 5), min_length=1, description="Leads of the forecasts, in time steps."
     )
     lead_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
         None, description="Weights of the leads, where the field now has 1. Default: 1 each."
+    )
+    target: tuple[str, ...] = Field(
+        (),
+        description="FILE[:VARIABLE]: what z must tell as well, never an input: a field on any grid, or a "
+        "series (NetCDF without a grid, or CSV with a column of dates). Repeatable.",
+    )
+    target_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Weight of the targets, where the field now has 1: one for all, or one each. Default: 1.",
+    )
+    target_lead: tuple[NonNegativeInt, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Time steps by which the targets are later than z: one number for all, or one each. "
+        "Default: 0.",
     )
     updates: NonNegativeInt | None = Field(
         None,
@@ -332,6 +349,7 @@ class RunConfig(_Config):
         weights = self.fit.lead_weight
         if weights is not None and len(weights) != len(self.fit.lead):
             raise ValueError(f"{len(weights)} lead weights for {len(self.fit.lead)} leads")
+        self._check_targets()
         if self.encoder.encoder == EOF and self.data.static:
             raise ValueError(f"static fields are seen by a network, which encoder {EOF} is not")
         if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
@@ -340,6 +358,17 @@ class RunConfig(_Config):
                 "nothing to forecast"
             )
         return self
+
+    def _check_targets(self) -> None:
+        targets = len(self.fit.target)
+        for name in ("target_weight", "target_lead"):
+            values = getattr(self.fit, name)
+            if values is not None and not targets:
+                raise ValueError(f"{name} without a target")
+            if values is not None and len(values) not in (1, targets):
+                raise ValueError(
+                    f"{len(values)} numbers of {name} for {targets} targets: give one or one each"
+                )
 
     @property
     def teacher_forced(self) -> int:
@@ -357,9 +386,25 @@ class RunConfig(_Config):
         return (self.fit.lead_weight or (1.0,) * len(self.leads)) if self.leads else ()
 
     @property
+    def target_weights(self) -> tuple[float, ...]:
+        """Weights of the targets."""
+        return _one_each(self.fit.target_weight or (1.0,), len(self.fit.target))
+
+    @property
+    def target_leads(self) -> tuple[int, ...]:
+        """Steps by which the targets are later."""
+        return _one_each(self.fit.target_lead or (0,), len(self.fit.target))
+
+    @property
+    def predicts(self) -> bool:
+        """There is something to predict: the field at leads, or targets."""
+        return bool(self.leads or self.fit.target)
+
+    @property
     def part_weights(self) -> tuple[float, ...]:
-        """Weights of what an embedding tells: of the field now, where it does, and of the leads."""
-        return (*(() if self.fit.objective == "forecast" else (1.0,)), *self.lead_weights)
+        """Weights of what an embedding tells: the field now, where it does, the leads and the targets."""
+        now = () if self.fit.objective == "forecast" else (1.0,)
+        return (*now, *self.lead_weights, *self.target_weights)
 
     @property
     def steps_read(self) -> int:
@@ -425,6 +470,11 @@ class RunConfig(_Config):
         )
 
 
+def _one_each(values: tuple[One, ...], count: int) -> tuple[One, ...]:
+    """Repeat a single value for each of ``count``."""
+    return values * count if len(values) == 1 else values
+
+
 def _eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
     """Give the tiling of EOFs: one step, unless a window (to forecast, a burn-in) asks for extended ones."""
     if task == "forecast":
@@ -434,7 +484,10 @@ def _eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
 
 
 _OF_ONE_TASK = {
-    "embed": ("objective", "lead", "lead_weight", "eof_share", "dropout", "causal"),
+    "embed": (
+        *("objective", "lead", "lead_weight", "eof_share", "dropout", "causal"),
+        *("target", "target_weight", "target_lead"),
+    ),
     "forecast": ("teacher_forced", "skip"),
 }
 

@@ -17,6 +17,7 @@ from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
 from faconv_cli.nn.eofs import LinearInverseModel
 from faconv_cli.nn.forecaster import Forecaster
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
@@ -45,9 +46,9 @@ def build_encoder(
     statics: int = 0,
 ) -> SubspaceEncoder:
     """Build the encoder of a resolved configuration, with ``eofs`` EOFs, for a grid of ``shape``."""
-    encoder, fitted, leads = config.encoder, config.encoder.encoder == EOF, len(config.leads)
+    encoder, fitted = config.encoder, config.encoder.encoder == EOF
     patch, layer, temporal = encoder.patch or 1, None, None
-    if leads and not fitted:
+    if config.predicts and not fitted:
         seen = seen_channels(channels, statics, sub_daily=sub_daily) if patch == 1 else encoder.bottleneck
         layer = _layer(encoder, seen, _padding(config, shape, periodic=periodic))
         if "temporal" not in encoder.without:
@@ -64,8 +65,9 @@ def build_encoder(
         encoder.embedding,
         eofs,
         nodes_of(config, shape),
-        leads,
+        len(config.leads),
         temporal,
+        targets=len(config.fit.target),
         now=config.fit.objective != "forecast",
         lags=config.lags if fitted else 1,
         season="season" not in encoder.without,
@@ -165,6 +167,29 @@ def build_domain(
         blend=torch.from_numpy(tiles.blend()).float(),
         statics=torch.from_numpy(padded_statics).float(),
     )
+
+
+def build_target_domain(config: RunConfig, grid: Grid, valid: np.ndarray) -> Domain:
+    """Build the constants of the grid of a target, which no network sees: it has patches of one point."""
+    encoder = config.encoder.model_copy(update={"patch": 1})
+    tiling = config.tiling.model_copy(update={"tile": None})
+    return build_domain(config.model_copy(update={"encoder": encoder, "tiling": tiling}), grid, valid)
+
+
+def load_target(checkpoint: Checkpoint, number: int) -> EofCoordinates:
+    """Build the EOFs of a checkpoint's target of that number from 0.
+
+    Raises:
+        CheckpointError: the weights are not those of the settings.
+    """
+    prefix = f"{number}."
+    weights = {
+        name.removeprefix(prefix): one for name, one in checkpoint.decoder.items() if name.startswith(prefix)
+    }
+    lags, count, channels, *nodes = weights["on_x"].shape
+    coordinates = EofCoordinates(lags, count, channels, (nodes[0], nodes[1]))
+    _load(coordinates, weights)
+    return coordinates
 
 
 def _node_places(points: int, nodes: int, padded_points: int, *, wrap: bool) -> np.ndarray:

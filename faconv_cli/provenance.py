@@ -49,8 +49,8 @@ def checkpoint_attributes(title: str, checkpoint: Checkpoint, command: str) -> d
         "history": history(command),
         "faconv_version": faconv_cli.__version__,
         schema.CHECKPOINT_SHA256: checkpoint.sha256,
-        "faconv_config": checkpoint.config.model_dump_json(),
-        "faconv_training": json.dumps(record["training"]),
+        schema.CONFIG: checkpoint.config.model_dump_json(),
+        schema.TRAINING: json.dumps(record["training"]),
     }
 
 

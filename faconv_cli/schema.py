@@ -8,6 +8,8 @@ CHECKPOINT_SHA256: Final = "faconv_checkpoint_sha256"  # global attribute of eve
 CHANNELS: Final = "faconv_channels"  # global attribute of an embedding: names of what was embedded
 TIME_STEP: Final = "faconv_time_step"  # global attribute: usual step of what was embedded, seasons apart
 SOURCES: Final = "faconv_sources"  # global attribute: files that were read
+CONFIG: Final = "faconv_config"  # global attribute of what a checkpoint made: its settings, as JSON
+TRAINING: Final = "faconv_training"  # global attribute of the same: what it was trained on, as JSON
 
 ANOMALY: Final = "faconv_anomaly"  # attribute of a prepared variable: what was taken off it
 

@@ -92,6 +92,22 @@ def command(
     deaccumulate: Deaccumulate = None,
     missing_value: MissingValue = None,
     engine: Engine = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE[:VARIABLE]",
+            help="Report what the regimes tell of this field or series outside the training period; "
+            "repeatable.",
+        ),
+    ] = None,
+    target_lead: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Time steps by which the targets are later than the regimes: one number for all, or one "
+            "each. Default: 0.",
+        ),
+    ] = None,
     assign: Annotated[
         Path | None,
         typer.Option(
@@ -109,9 +125,12 @@ def command(
 
     Example: faconv cluster m_embedding.nc -k 2:8 --season NDJFM --data slp.nc
 
+    With --target comes what the regimes tell of another field or series in years that training has not seen.
+
     Regimes are numbered by frequency. A small score or a note about red noise means that the regimes cut a
     continuum; they are still a useful summary of it, but not preferred states.
     """
+    from faconv_cli.cube.fixed import file_of
     from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.files import check_output
     from faconv_cli.regimes.figures import check_figure, save_figure
@@ -120,26 +139,29 @@ def command(
 
     output = output or embedding.parent / f"{embedding.stem}_regimes.nc"
     inputs = [embedding, *(local_files(expand(data)[0]) if data else ()), *([assign] if assign else ())]
+    inputs += local_files([file_of(text) for text in target or ()])
+    later = _target_leads(target or [], target_lead)
     check_output(output, overwrite=overwrite, inputs=inputs)
     if figure:
         check_figure(figure, overwrite=overwrite)
     found = _regimes(
         embedding, assign, clusters=clusters, method=method, modes=modes, season=season, seed=seed
     )
+    settings = DataConfig(
+        time_dim=time_dim,
+        time_index=bool(time_index),
+        member=member,
+        step=step,
+        stream=stream,
+        data_type=data_type,
+        deaccumulate=bool(deaccumulate),
+        missing_value=split_numbers(missing_value, "--missing-value") or (),
+        engine=engine,
+    )
     if data:
-        settings = DataConfig(
-            variables=split_list(variables),
-            time_dim=time_dim,
-            time_index=bool(time_index),
-            member=member,
-            step=step,
-            stream=stream,
-            data_type=data_type,
-            deaccumulate=bool(deaccumulate),
-            missing_value=split_numbers(missing_value, "--missing-value") or (),
-            engine=engine,
-        )
-        found = _with_data(found, data, settings)
+        found = _with_data(found, data, settings.model_copy(update={"variables": split_list(variables)}))
+    if target:
+        found = _with_targets(found, target, later, settings)
     fresh = not output.exists()
     write_regimes(output, found, command=command_line(), overwrite=overwrite)
     if figure:
@@ -203,6 +225,31 @@ def _with_data(found: Regimes, paths: list[str], settings: DataConfig) -> Regime
         return add_data(found, cube, line.advance)
 
 
+def _target_leads(targets: list[str], texts: list[str] | None) -> list[int]:
+    """One lead for each target."""
+    given = split_list(texts) or ()
+    if not all(text.isdecimal() for text in given) or len(given) not in (
+        {0, 1, len(targets)} if targets else {0}
+    ):
+        raise UsageError(
+            f"--target-lead {','.join(given)} with {len(targets)} targets",
+            wanted="whole numbers of time steps, one for all targets or one each",
+            do="correct it",
+        )
+    leads = [int(text) for text in given] or [0]
+    return leads * len(targets) if len(leads) == 1 else leads
+
+
+def _with_targets(found: Regimes, texts: list[str], leads: list[int], settings: DataConfig) -> Regimes:
+    from faconv_cli.cube.target import open_target
+    from faconv_cli.regimes.analysis import add_targets
+
+    cubes = [open_target(text, settings).cached() for text in texts]
+    for cube in cubes:
+        tell(cube)
+    return add_targets(found, list(zip(texts, cubes, leads, strict=True)))
+
+
 def _show(report: dict[str, Any]) -> None:
     """Print the report as tables."""
     step = report["time_step"]
@@ -243,6 +290,8 @@ def _show(report: dict[str, Any]) -> None:
             ],
         )
     _show_separation(report["separation"])
+    if report["targets"]:
+        _show_targets(report["targets"])
     if report["criterion"]:
         _show_criterion(report["criterion"])
     for note in report["notes"]:
@@ -258,6 +307,37 @@ def _show_separation(scores: dict[str, dict[str, Any] | None]) -> None:
         ["score", *given],
         [[name.replace("_", " "), *(_text(given[one][name], ".4g") for one in given)] for name in names],
     )
+
+
+def _show_targets(targets: list[dict[str, Any]]) -> None:
+    console.table(
+        "Targets outside the training period, with 90 % confidence intervals (bootstrap over years)",
+        [
+            "target",
+            "period",
+            "steps (years)",
+            "variance between regimes",
+            "Brier skill, above 95 %",
+            "persistence",
+            "even and odd years agree",
+        ],
+        [
+            [
+                f"{row['name']} + {row['lead']}" if row["lead"] else row["name"],
+                f"{row['period'][0]} to {row['period'][1]}",
+                f"{row['steps']} ({row['years']})",
+                *(_interval(row[name], row[f"{name}_interval"]) for name in ("share", "brier_skill")),
+                *(_text(row[name], ".3f") for name in ("persistence", "stability")),
+            ]
+            for row in targets
+        ],
+    )
+
+
+def _interval(value: float | None, interval: list[float | None]) -> str:
+    if interval[0] is None:
+        return _text(value, ".3f")
+    return f"{_text(value, '.3f')} ({_text(interval[0], '.3f')} to {_text(interval[1], '.3f')})"
 
 
 def _show_criterion(criterion: dict[str, Any]) -> None:

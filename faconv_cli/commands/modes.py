@@ -35,7 +35,7 @@ def command(
     Example: faconv modes slp.pt -o slp_modes.nc --figure slp_modes.png
 
     A map is what one standard deviation of the mode changes. With the maps comes the variance that each mode
-    explains in the training period, by lead and channel.
+    explains in the training period, by lead and channel. Targets have maps on their own grids.
     """
     from faconv_cli.checkpoint import read_checkpoint
     from faconv_cli.device import set_threads
@@ -83,3 +83,12 @@ def _show(fields: SubspaceFields, explained: Explained, modes: int) -> None:
             f"{channel.name}: explained variance in training, of all that is told, and now and at each lead"
         )
         console.table(title, ("mode", "of all", "cumulative", *parts), rows)
+    targets = fields.checkpoint.targets
+    if targets:
+        shares = explained.of_targets * explained.told
+        told = [f"{target.name} ({share:.1%})" for target, share in zip(targets, explained.told, strict=True)]
+        console.table(
+            "Explained variance of each target in training, of what all modes would tell (in brackets)",
+            ("mode", *told),
+            [(mode + 1, *(f"{share:.1%}" for share in shares[mode])) for mode in range(modes)],
+        )

@@ -95,6 +95,9 @@ def command(
     objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
     lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
     lead_weight: Annotated[list[str] | None, setting(FitConfig, "lead_weight")] = None,
+    target: Annotated[list[str] | None, setting(FitConfig, "target", metavar="FILE[:VARIABLE]")] = None,
+    target_weight: Annotated[list[str] | None, setting(FitConfig, "target_weight")] = None,
+    target_lead: Annotated[list[str] | None, setting(FitConfig, "target_lead")] = None,
     updates: Annotated[int | None, setting(FitConfig, "updates")] = None,
     batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
     lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
@@ -127,7 +130,11 @@ def command(
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
     given |= {
-        name: split_list(given[name]) for name in ("variables", "dilations", "without", "lead", "lead_weight")
+        name: split_list(given[name])
+        for name in (
+            *("variables", "dilations", "without"),
+            *("lead", "lead_weight", "target_weight", "target_lead"),
+        )
     }
     given["levels"] = split_numbers(levels, "--levels")
     given["missing_value"] = split_numbers(missing_value, "--missing-value")
@@ -139,7 +146,9 @@ def command(
         )
     check_no_folder(path)
     written = (path, last_path(path), path.with_suffix(METRICS))
-    _check_outputs(written, data, settings.data, overwrite=overwrite or resume or dry_run)
+    _check_outputs(
+        written, data, settings.data, settings.fit.target, overwrite=overwrite or resume or dry_run
+    )
     if dry_run:
         if not resume and not overwrite:
             _tell_existing(written)
@@ -165,12 +174,19 @@ _SETTINGS = {
 }
 
 
-def _check_outputs(paths: Sequence[Path], data: list[str], settings: DataConfig, *, overwrite: bool) -> None:
+def _check_outputs(
+    paths: Sequence[Path],
+    data: list[str],
+    settings: DataConfig,
+    targets: Sequence[str],
+    *,
+    overwrite: bool,
+) -> None:
     from faconv_cli.cube.fixed import file_of
     from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.files import check_output
 
-    fixed = [file_of(text) for text in (settings.mask, *settings.static) if text]
+    fixed = [file_of(text) for text in (settings.mask, *settings.static, *targets) if text]
     inputs = local_files([*expand(data)[0], *fixed])
     for path in paths:
         check_output(path, overwrite=overwrite, inputs=inputs)
@@ -193,10 +209,21 @@ def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path 
     choose_device(device)
     cube = _open(data, settings)
     plan = plan_training(cube, settings)
-    for text in plan.notes:
+    for text in (*plan.notes, *_targets_told(cube, plan.config)):
         console.note(text)
     console.note("no values have been looked at: training leaves out or refuses constant or missing ones")
     console.table("plan", ("", "value"), plan_summary(cube, plan.config).items())
+
+
+def _targets_told(cube: Cube, config: RunConfig) -> list[str]:
+    """Tell how many steps of the record each target has, without a look at its values."""
+    from faconv_cli.cube.target import open_target, steps_of_target
+
+    told = []
+    for text, lead in zip(config.fit.target, config.target_leads, strict=True):
+        rows = steps_of_target(cube.time, open_target(text, config.data), lead)
+        told.append(f"Target {text} has {(rows >= 0).sum()} of {len(rows)} time steps.")
+    return told
 
 
 def _open(data: list[str], settings: RunConfig) -> Cube:

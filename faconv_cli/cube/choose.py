@@ -41,6 +41,7 @@ class Asked:
         regrid: spacing in degrees of the regular grid that grids without two dimensions go to.
         stream, data_type: of GRIB messages, those to take.
         missing_value: values that stand for missing data, whatever the files declare.
+        series: take a variable without a grid as a field of one point.
     """
 
     time_dim: str | None = None
@@ -51,6 +52,7 @@ class Asked:
     stream: str | None = None
     data_type: str | None = None
     missing_value: tuple[float, ...] = ()
+    series: bool = False
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def find_layers(
     """
     chosen = choose(dataset, asked, path)
     areas = areas or CellAreas([(path, dataset)])
-    coordinates = Coordinates(chosen.dataset, path, close, asked.regrid)
+    coordinates = Coordinates(chosen.dataset, path, close, asked.regrid, series=asked.series)
     found = Found([], {}, [])
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:

@@ -23,6 +23,7 @@ _OF_DIMS: tuple[Role, ...] = ("member", "lead", "reference", "vertical")
 Floats = npt.NDArray[np.float64]
 
 _ROTATED = {"grid_latitude": "rlat", "grid_longitude": "rlon"}
+ONE_POINT = {"y of a series": 1, "x of a series": 1}  # dimensions that a series is given
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Coordinates:
         path: the file, for messages.
         close: closes the file until it is read again.
         regrid: spacing in degrees of the regular grid for points along one dimension; None to refuse them.
+        series: take a variable without a grid as a field of one point.
     """
 
     def __init__(
@@ -66,7 +68,10 @@ class Coordinates:
         path: str,
         close: Callable[[], None] | None,
         regrid: float | None = None,
+        *,
+        series: bool = False,
     ) -> None:
+        self._series = series
         self._regrid, self.regriddings = regrid, dict[str, Regridding]()
         self.dataset, self.path, self.close = dataset, path, close
         self.variables: dict[str, xr.Variable] = {str(k): v for k, v in dataset.variables.items()}
@@ -95,6 +100,7 @@ class Coordinates:
         return (
             self._rotated_grid(name)
             or self._healpix_grid(name)
+            or self._one_point(name)
             or Refusal(
                 f"no horizontal grid (dimensions {', '.join(dims) or 'none'})",
                 "faconv needs latitude and longitude, each 1-D or both 2-D, of more than one point",
@@ -174,6 +180,15 @@ class Coordinates:
                 raise InputError(f"{self.path}: {error.found}", wanted=error.wanted, do=error.do) from None
             self.notes.append(self.regriddings[dim].told(dim))
         return self.regriddings[dim].grid
+
+    def _one_point(self, name: str) -> Grid | None:
+        """The grid of a series, of which a field of one point is made, where that is asked for."""
+        variable = self.variables[name]
+        if not self._series or len(long_dims(variable)) != 1:
+            return None
+        sizes = dict(zip(variable.dims, variable.shape, strict=True)) | ONE_POINT
+        self.variables[name] = variable.set_dims(sizes)  # type: ignore[no-untyped-call]
+        return Grid.of_one_point(*ONE_POINT)
 
     def _constant(self, name: str) -> bool:
         """Whether a coordinate repeated along its first dimension, as WRF's, ends as it began."""

@@ -61,18 +61,29 @@ def define_variable(
     variable.setncatts({key: text for key, text in attributes.items() if text})
 
 
-def define_grid(file: netCDF4.Dataset, grid: Grid) -> tuple[tuple[str, str], dict[str, str]]:
+def define_grid(
+    file: netCDF4.Dataset, grid: Grid, suffix: str = ""
+) -> tuple[tuple[str, str], dict[str, str]]:
     """Write the grid's coordinates, in the order of its file.
+
+    Args:
+        file: to be written.
+        grid: the points.
+        suffix: of the names, where another grid has the plain ones.
 
     Returns:
         The dimensions of a field, and the attributes it needs to find its coordinates.
     """
-    for dim, size in zip(grid.dims, grid.shape, strict=True):
+    y, x = (dim + suffix for dim in grid.dims)
+    for dim, size in zip((y, x), grid.shape, strict=True):
         file.createDimension(dim, size)
     for name, coordinate in grid.coordinates().items():
         variable = file.createVariable(
-            name, coordinate.dtype.newbyteorder("="), tuple(map(str, coordinate.dims))
+            name + suffix,
+            coordinate.dtype.newbyteorder("="),
+            tuple(f"{dim}{suffix}" for dim in coordinate.dims),
         )
         variable.setncatts(coordinate.attrs)
         variable[...] = coordinate.values
-    return grid.dims, grid.attributes
+    found = {key: " ".join(name + suffix for name in text.split()) for key, text in grid.attributes.items()}
+    return (y, x), found

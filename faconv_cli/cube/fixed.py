@@ -119,7 +119,7 @@ def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where
 
 def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Field]:
     """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
-    path, names = _file_and_names(text)
+    path, names = file_and_names(text)
     layers: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
     for one in open_datasets(path):
@@ -170,10 +170,10 @@ def _unfit(found: str, option: str, there: Iterable[str]) -> InputError:
 
 def file_of(text: str) -> str:
     """Name the file of ``FILE[:NAME,NAME]``."""
-    return _file_and_names(text)[0]
+    return file_and_names(text)[0]
 
 
-def _file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
+def file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
     """Split ``FILE:NAME,NAME``; a colon may be part of the file's name."""
     path, colon, names = text.rpartition(":")
     if not colon or Path(text).exists() or names.startswith("//"):

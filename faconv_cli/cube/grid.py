@@ -85,6 +85,12 @@ class Grid:
         east, periodic, x_flip, x_roll = _canonical_longitude(east, x_name)
         return cls(north, east, periodic, y_flip, x_roll, y_name, x_name, file_lat, file_lon, x_flip)
 
+    @classmethod
+    def of_one_point(cls, y_name: str, x_name: str) -> Grid:
+        """Make the grid of a series, whose place does not matter."""
+        place, area = np.zeros(1), np.ones((1, 1))
+        return cls(place, place, False, False, 0, y_name, x_name, place, place, cell_area=area)
+
     @property
     def regular(self) -> bool:
         """Whether latitude and longitude are the axes."""

@@ -27,6 +27,7 @@ from faconv_cli.cube.names import check_channel
 from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
+from faconv_cli.cube.table import is_table, open_table
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import without_credentials
 
@@ -46,6 +47,7 @@ def open_cube(
     engine: str | None = None,
     level_units: Sequence[str] = (),
     missing_value: Sequence[float] = (),
+    series: bool = False,
 ) -> Cube:
     """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
 
@@ -67,6 +69,7 @@ def open_cube(
         level_units: units to count levels in where they can be, those of a training. Default: those of the
             first file.
         missing_value: values that stand for missing data, besides what the files declare.
+        series: also take variables without a grid, as fields of one point, and tables (see `table`).
 
     Raises:
         InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
@@ -78,11 +81,13 @@ def open_cube(
             raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
-    asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type, tuple(missing_value))
+    asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type, tuple(missing_value), series)
     opened = [
         (location.rstrip("/") + one.group.rstrip("/"), one)
         for location in locations
-        for one in open_datasets(location, engine)
+        for one in (
+            open_table(location) if series and is_table(location) else open_datasets(location, engine)
+        )
     ]
     areas = CellAreas((location, one.dataset) for location, one in opened)
     for location, one in opened:

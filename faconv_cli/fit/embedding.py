@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from faconv_cli.config import EOF
-from faconv_cli.fit.eofs import Eofs, fit_eofs, start_encoder
+from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, start_encoder
 from faconv_cli.fit.objective import Objective, Products, counted_rows, encode
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
+from faconv_cli.fit.target import tell_target
 from faconv_cli.network import build_encoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window
@@ -24,15 +26,15 @@ from faconv_cli.windows.resolve import most_eofs
 
 
 class EmbeddingModel(nn.Module):
-    """An encoder; its decoder is the inverse of its own subspace."""
+    """An encoder; its decoder is the inverse of its own subspace, with the EOFs of the targets."""
 
-    def __init__(self, encoder: SubspaceEncoder) -> None:
+    def __init__(self, encoder: SubspaceEncoder, targets: Sequence[EofCoordinates] = ()) -> None:
         super().__init__()
-        self.encoder, self.decoder = encoder, nn.Identity()
+        self.encoder, self.decoder = encoder, nn.ModuleList(targets)
 
 
 class EmbeddingTask:
-    """A `Task`: embed the field now and its forecasts, which start from the linear inverse model.
+    """A `Task`: embed the field now, its forecasts, which start from the linear inverse model, and targets.
 
     Raises:
         InputError: the data cannot carry an embedding of this size.
@@ -49,7 +51,7 @@ class EmbeddingTask:
             domain,
             nodes_of(config, cube.grid.shape),
             training,
-            count=most if leads else embedding,
+            count=most if config.predicts else embedding,
             seed=config.fit.seed,
             lags=config.lags if config.encoder.encoder == EOF else 1,
             share=config.encoder.eof_share,
@@ -64,30 +66,52 @@ class EmbeddingTask:
             sub_daily=cube.time.sub_daily,
             statics=len(cube.constants.static_names),
         )
-        start_encoder(encoder, eofs, leads, training)
+        targets = [tell_target(target, eofs, config) for target in prepared.targets]
+        start_encoder(encoder, eofs, leads, training, [target.propagator for target in targets])
         self._weights = np.array(config.part_weights)
         self._fit_linear(encoder, eofs)
-        self._model = EmbeddingModel(encoder)
+        self._model = EmbeddingModel(encoder, [target.coordinates for target in targets])
         shape = prepared.normalizer.valid.shape[-2:]
         valid = torch.from_numpy(prepared.normalizer.valid)
         expected = (valid * domain.area[: shape[0], : shape[1]]).sum((-2, -1))
-        self._objective = Objective(leads, config.tiling.window, expected)
-        trained = leads and encoder.layer is not None
-        self.targets = tuple(f"lead {lead}" for lead in leads) if trained else ()
-        self.start = "the linear inverse model" if leads else "the EOFs"
+        self._objective = Objective(
+            leads, config.tiling.window, expected, tuple(target.truth for target in targets)
+        )
+        self._trained = self._what_to_train(encoder)
+        names = (*(f"lead {lead}" for lead in leads), *(target.name for target in prepared.targets))
+        self.targets = tuple(names[number] for number in self._trained)
+        self.start = "the linear inverse model" if config.predicts else "the EOFs"
         held = float((eofs.components * eofs.scale).var(axis=0).sum())
         self.notes: tuple[str, ...] = ()
-        if trained:
+        if leads and self._trained:
             note = f"the leading EOFs hold {held:.0%} of the variance: the climatology would score {held:.2f}"
             self.notes = (f"{note} at every lead",)
-        shares = torch.tensor(config.lead_weights)
-        self.shares = shares / shares.sum() if trained else torch.zeros(0)
+        shares = torch.tensor((*config.lead_weights, *config.target_weights))[self._trained]
+        self.shares = shares / shares.sum()
+
+    def _what_to_train(self, encoder: SubspaceEncoder) -> list[int]:
+        """List the forecasts that a network corrects: all but targets which validation could not hold it to.
+
+        Those are told linearly, their correction is not trusted.
+        """
+        prepared, leads = self._prepared, len(self._prepared.config.leads)
+        if encoder.layer is None:
+            return []
+        held_out = prepared.split.validation
+        checked = [
+            number
+            for number, target in enumerate(prepared.targets, leads)
+            if not prepared.split.validation_count or target.known(held_out) >= FEWEST_PAIRS
+        ]
+        unchecked = [number for number in range(leads, len(encoder.confidence)) if number not in checked]
+        encoder.confidence[unchecked] = 0
+        return [*range(leads), *checked]
 
     def _fit_linear(self, encoder: SubspaceEncoder, eofs: Eofs) -> None:
         """Fit the subspace of the untrained network, which needs no network."""
         now = torch.from_numpy(eofs.components * eofs.scale).float()
         ahead = torch.einsum("ni,lij->nlj", now, encoder.propagators)
-        moments = PartMoments(encoder.leads + encoder.now, now.shape[1])
+        moments = PartMoments(*encoder.subspace.mean.shape)
         moments.add(encoder.parts(now, ahead).numpy())
         fit_subspace(encoder, moments, self._weights)
 
@@ -97,22 +121,23 @@ class EmbeddingTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
-        """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
+        """Give the loss of each lead and target (s,) with the correction in full, in their variances."""
         found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain)
-        return found.errors(torch.ones_like(found.linear))
+        return found.errors(torch.ones_like(found.linear))[self._trained]
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,).
+        """Trust each correction as far as it helps, and give the losses that are left (s,).
 
-        None where no field is known at some lead, beyond the end or in a gap: its error is not 0 but unknown.
+        None where nothing is known at some lead, beyond the end or in a gap: its error is not 0 but unknown.
         """
         encoder = cast("EmbeddingModel", model).encoder
         parts = [self._objective(encoder, batch, domain) for batch in batches]
         found = _pooled(parts)
-        if not found.rows.all():
+        if not found.rows[self._trained].all():
             return None
-        encoder.confidence.copy_(found.confidence())
-        return found.errors(found.confidence())
+        confidence = found.confidence()
+        encoder.confidence[self._trained] = confidence[self._trained]
+        return found.errors(confidence)[self._trained]
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
         """Fit the canonical coordinates to what the network gives over the training period."""

@@ -62,23 +62,36 @@ class Eofs:
             if step in row_of and step + lead in row_of
         ]
         now, later = np.array(pairs or [(0, 0)]).T
-        x, y = self.components[now], self.components[later]
-        blocks = [
-            _Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)
-        ]
-        whole = _sum(blocks)
-        if len(x) < FEWEST_PAIRS:
-            return whole.fit(SHRINKAGES[-1])
-        rest = [_sum([*blocks[:number], *blocks[number + 1 :]]) for number in range(len(blocks))]
-        errors = [
-            sum(block.error(others.fit(shrinkage)) for block, others in zip(blocks, rest, strict=True))
-            for shrinkage in SHRINKAGES
-        ]
-        return whole.fit(SHRINKAGES[int(np.argmin(errors))])
+        return regress(self.components[now], self.components[later], persist=True)
+
+
+def regress(x: np.ndarray, y: np.ndarray, *, persist: bool) -> np.ndarray:
+    """Fit y = x A by ridge regression, in time order: A (d, k).
+
+    Shrunk as much as forecasts best the blocks of the rows that a fit has not seen.
+
+    Args:
+        x: (n, d) without a mean.
+        y: (n, k) without a mean.
+        persist: shrink towards the regression of each number on itself, y being x later; else towards 0.
+    """
+    blocks = [_Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)]
+    whole = _sum(blocks)
+    if len(x) < FEWEST_PAIRS:
+        return whole.fit(SHRINKAGES[-1], persist=persist)
+    rest = [_sum([*blocks[:number], *blocks[number + 1 :]]) for number in range(len(blocks))]
+    errors = [
+        sum(
+            block.error(others.fit(shrinkage, persist=persist))
+            for block, others in zip(blocks, rest, strict=True)
+        )
+        for shrinkage in SHRINKAGES
+    ]
+    return whole.fit(SHRINKAGES[int(np.argmin(errors))], persist=persist)
 
 
 class _Pairs(NamedTuple):
-    """Sums over pairs of rows x and y (n, d): x'x, x'y, and the sum of y squared."""
+    """Sums over pairs of rows x (n, d) and y (n, k): x'x, x'y, and the sum of y squared."""
 
     gram: np.ndarray
     cross: np.ndarray
@@ -88,13 +101,13 @@ class _Pairs(NamedTuple):
     def of(cls, x: np.ndarray, y: np.ndarray) -> _Pairs:
         return cls(x.T @ x, x.T @ y, float((y**2).sum()))
 
-    def fit(self, shrinkage: float) -> np.ndarray:
+    def fit(self, shrinkage: float, *, persist: bool) -> np.ndarray:
         """Regress y on x, shrunk by so many times the mean variance of x."""
         # a component may stand still in all pairs
         variance = np.maximum(np.diag(self.gram), 1e-12 * np.trace(self.gram) + 1e-30)
-        persistence = np.diag(np.diag(self.cross) / variance)
         ridge = np.eye(len(self.gram)) * shrinkage * variance.mean()
-        return np.asarray(np.linalg.solve(self.gram + ridge, self.cross + ridge @ persistence))
+        towards = ridge @ np.diag(np.diag(self.cross) / variance) if persist else 0.0
+        return np.asarray(np.linalg.solve(self.gram + ridge, self.cross + towards))
 
     def error(self, propagator: np.ndarray) -> float:
         """Sum of squares of y - x A."""
@@ -226,10 +239,24 @@ def _adjoint(domain: Domain, nodes: tuple[int, int]) -> Callable[[np.ndarray], n
     return lambda fields: basis_y.T @ fields @ basis_x
 
 
-def start_encoder(encoder: SubspaceEncoder, eofs: Eofs, leads: Sequence[int], segments: Segments) -> None:
-    """Make the untrained network the linear analysis: EOFs now, and the linear inverse model at the leads."""
+def start_encoder(
+    encoder: SubspaceEncoder,
+    eofs: Eofs,
+    leads: Sequence[int],
+    segments: Segments,
+    targets: Sequence[np.ndarray] = (),
+) -> None:
+    """Make the untrained network the linear analysis: EOFs now, and the linear inverse model at the leads.
+
+    Args:
+        encoder: the network.
+        eofs: of the field.
+        leads: of the forecasts.
+        segments: of the training period.
+        targets: (K, K) of each target, what tells it from the EOFs.
+    """
     start_coordinates(encoder.eofs, eofs)
-    propagators = [eofs.propagator(lead, segments) for lead in leads]
+    propagators = [*(eofs.propagator(lead, segments) for lead in leads), *targets]
     if propagators:
         encoder.propagators.copy_(torch.from_numpy(np.stack(propagators)))
 

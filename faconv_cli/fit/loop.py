@@ -184,8 +184,14 @@ class Training:
             (ours.valid, theirs.valid),
             (self._prepared.climatology.coefficients / spread, checkpoint.climatology.coefficients / spread),
             (self._sample, np.asarray(checkpoint.resume["sample"])),
+            *self._of_targets(checkpoint),
         ]
         return not all(np.allclose(*pair, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True) for pair in pairs)
+
+    def _of_targets(self, checkpoint: Checkpoint) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Pairs of the scaling of each target in the training period, now and in a checkpoint."""
+        for own, theirs in zip(self._prepared.targets, checkpoint.targets, strict=True):
+            yield from zip(vars(own.normalizer).values(), vars(theirs.normalizer).values(), strict=True)
 
     def _fingerprints(self) -> np.ndarray:
         """(n,) of steps of the whole record, the validation period among them."""
@@ -379,6 +385,7 @@ class Training:
             decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
             constants=prepared.cube.constants,
+            targets=tuple(target.grid for target in prepared.targets),
             resume=state if resume else {},
         )
 
@@ -395,6 +402,10 @@ class Training:
                 "period": [labels[first], labels[last]],
                 "validation period": [labels[begin], labels[end - 1]] if split.validation_count else None,
                 "calendar": cube.time.calendar,
+                "targets": [
+                    {"name": target.name, "source": target.text, "steps": len(target.training_steps)}
+                    for target in self._prepared.targets
+                ],
             },
             "notes": [*cube.notes, *cube.masked],
             "updates": self._update,

@@ -49,11 +49,13 @@ class Objective:
         leads: in steps.
         window: steps of a window; a batch holds the steps of the longest lead beside them.
         expected: (c,) share of the area that has values in training.
+        targets: (steps, k) coordinates of each target at the steps of the record, NaN where unknown.
     """
 
     leads: tuple[int, ...]
     window: int
     expected: Tensor
+    targets: tuple[Tensor, ...] = ()
 
     def __call__(self, encoder: SubspaceEncoder, batch: Batch, domain: Domain) -> Products:
         """Compare the forecasts from the counted rows with what came."""
@@ -65,12 +67,11 @@ class Objective:
         counted, found = counted_rows(batch, self.window).to(truth.device), []
         for number, lead in enumerate(self.leads):
             ahead = slice(lead, lead + self.window)
-            weight = counted * known[:, ahead]
-            rest = truth[:, ahead] - encoding.linear[:, :, number]
-            added = encoding.correction[:, :, number]
-            total = weight.sum()
-            sums = [(weight * (one * other).sum(-1)).sum() for one, other in _pairs(rest, added)]
-            found.append(torch.stack([*(one / total.clamp_min(1e-12) for one in sums), total]))
+            found.append(_products(encoding, number, truth[:, ahead], counted * known[:, ahead]))
+        for number, target in enumerate(self.targets, len(self.leads)):
+            came = target[_steps(batch, self.window, len(target))].to(truth.device)
+            known = came.isfinite().all(-1)
+            found.append(_products(encoding, number, came.nan_to_num(), counted * known))
         return Products(*torch.stack(found, dim=1))
 
 
@@ -95,5 +96,17 @@ def counted_rows(batch: Batch, window: int) -> Tensor:
     return counted
 
 
-def _pairs(rest: Tensor, added: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-    return (rest, rest), (rest, added), (added, added)
+def _steps(batch: Batch, window: int, steps: int) -> Tensor:
+    """Steps (b, t) of the record that the rows of windows are; any for a row that does not count."""
+    starts = torch.zeros(batch.x.shape[0], dtype=torch.long)
+    starts[: len(batch.windows)] = torch.tensor([span.start for span in batch.windows])
+    return (starts[:, None] + torch.arange(window)).clamp_max(steps - 1)
+
+
+def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor) -> Tensor:
+    """The four numbers of `Products` for one forecast of ``truth`` (b, t, k), weighted (b, t)."""
+    rest, added = truth - encoding.linear[:, :, number], encoding.correction[:, :, number]
+    total = weight.sum()
+    pairs = (rest, rest), (rest, added), (added, added)
+    sums = [(weight * (one * other).sum(-1)).sum() / total.clamp_min(1e-12) for one, other in pairs]
+    return torch.stack([*sums, total])

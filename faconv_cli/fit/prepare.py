@@ -14,6 +14,7 @@ from faconv_cli.cube.cycles import Kind, diurnal_left, resolve_anomaly
 from faconv_cli.cube.size import told
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
+from faconv_cli.fit.target import Target, prepare_targets
 from faconv_cli.windows.adapt import LEAST_STEPS, Sizes, adapt
 from faconv_cli.windows.layout import tiles_of
 from faconv_cli.windows.memory import TRAINING_BYTES, training_bytes
@@ -100,6 +101,7 @@ class Prepared:
         config: with every default resolved.
         climatology: of the training period.
         normalizer: of the training period.
+        targets: what an embedding must tell beside the fields.
     """
 
     cube: Cube
@@ -107,6 +109,7 @@ class Prepared:
     config: RunConfig
     climatology: Climatology
     normalizer: Normalizer
+    targets: tuple[Target, ...] = ()
 
     def validation_windows(self) -> list[Window]:
         """List the windows an embedding would use for the validation steps; their rows are counted only."""
@@ -285,7 +288,8 @@ def _left_out(runs: Sequence[int], window: int) -> list[str]:
 def prepare(cube: Cube, config: RunConfig) -> Prepared:
     """Split a cube, and fit climatology and scaling to its training period in two streaming passes.
 
-    Channels without values or without variation are left out, and noted, unless they were asked for.
+    Channels without values or without variation are left out, and noted, unless they were asked for. Targets
+    are opened and prepared alike.
 
     Raises:
         UsageError: options that contradict the data.
@@ -309,7 +313,20 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     plan = plan_training(cube, config, normalizer.valid)
     config = plan.config
     config = config.model_copy(update={"data": config.data.model_copy(update={"anomaly": anomaly})})
-    return Prepared(cube.noted(*plan.notes), split, config, climatology, normalizer)
+    targets = prepare_targets(cube, split.training, config, climatology.kind)
+    notes = (*plan.notes, *(note for target in targets for note in _target_notes(target, split)))
+    return Prepared(cube.noted(*notes), split, config, climatology, normalizer, targets)
+
+
+def _target_notes(target: Target, split: Split) -> list[str]:
+    """Tell what was done to a target, and where it is known."""
+    training, held_out = len(target.training_steps), target.known(split.validation)
+    told = [f"Target {target.name}: {note}" for note in (*target.cube.notes, *target.cube.masked)]
+    return [
+        *told,
+        f"Target {target.name}: a value at {training} of {len(split.training_steps)} training steps and at "
+        f"{held_out} of {split.validation_count} validation steps.",
+    ]
 
 
 def training_anomalies(time: TimeAxis, settings: DataConfig) -> tuple[Kind, np.ndarray]:

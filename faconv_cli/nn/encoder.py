@@ -26,7 +26,7 @@ class Encoding(NamedTuple):
         z: (b, t, d) the embedding.
         tiles: (b, t, n, d) what each tile adds to it, before the temporal attention.
         now: (b, t, k) EOF coordinates of the field.
-        linear: (b, t, l, k) their linear forecasts at the leads.
+        linear: (b, t, l, k) their linear forecasts at the leads, then those of the targets.
         correction: (b, t, l, k) what the network adds to those.
         temporal: (b, t, lag) weights of the temporal attention, where asked for.
         received: (b, k, h, w) attention received at the k attended steps, where asked for.
@@ -52,6 +52,10 @@ class SubspaceEncoder(nn.Module):
     are canonical coordinates of F = [p_t, forecasts] (`Subspace`). The temporal attention looks at p and its
     past and acts on the state that the linear model forecasts from.
 
+    A target is told as a lead is, by its own first K EOF coordinates at most, the rest being zero: as
+    A (p_t + r c(t)), so that the correction too is of the state, seen as the linear model sees it. It is no
+    input.
+
     The recurrent layer sees x, the share of channels that are valid at each point, the static channels, and
     where and when it is: `Domain.coordinates`, sine and cosine of the year, and of the day below a day. With
     a patch above 1 a strided convolution comes before it.
@@ -63,7 +67,8 @@ class SubspaceEncoder(nn.Module):
         embedding: d.
         eofs: K.
         nodes: rows and columns of the nodes of the EOFs.
-        leads: number of leads; 0 makes the EOF analysis.
+        leads: number of leads; 0, without targets, makes the EOF analysis.
+        targets: number of targets, parts of F after the leads.
         now: the field now is a part of F.
         temporal: the head's attention over time, or None to leave it out.
         lags: steps that the EOFs are of, 1 but for extended EOFs.
@@ -88,6 +93,7 @@ class SubspaceEncoder(nn.Module):
         leads: int,
         temporal: TemporalAttention | None = None,
         *,
+        targets: int = 0,
         now: bool = True,
         lags: int = 1,
         season: bool = True,
@@ -99,18 +105,18 @@ class SubspaceEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.season, self.sub_daily, self.now = float(season), sub_daily, now
-        self.patch, self.leads = patch, leads
+        self.patch, self.leads, ahead = patch, leads, leads + targets
         self.eofs = EofCoordinates(lags, eofs, channels, nodes)
-        self.register_buffer("propagators", torch.zeros(leads, eofs, eofs))
-        self.register_buffer("confidence", torch.ones(leads))
-        self.subspace = Subspace(embedding, leads + now, eofs)
+        self.register_buffer("propagators", torch.zeros(ahead, eofs, eofs))
+        self.register_buffer("confidence", torch.ones(ahead))
+        self.subspace = Subspace(embedding, ahead + now, eofs)
         self.layer = layer
         self.temporal = temporal
         if layer is not None:
             seen = seen_channels(channels, statics, sub_daily=sub_daily)
             self.stem = nn.Conv2d(seen, stem, patch, stride=patch) if patch > 1 else nn.Identity()
             self.drop = nn.Dropout3d(dropout)
-            self.correction = LeadCorrection(leads, eofs, layer.hidden_channels, channels, patch)
+            self.correction = LeadCorrection(ahead, eofs, layer.hidden_channels, channels, patch)
 
     def forward(
         self,
@@ -182,10 +188,17 @@ class SubspaceEncoder(nn.Module):
             output = self.layer.run(stemmed, None, area, attention=collected is not None, queries=local)
             with torch.autocast(seen.device.type, enabled=False):
                 h = self._dropped(output.y)
-                tiles.append(self.correction(h, self.eofs.on_x[0], domain, tile))
+                tiles.append(self._told(self.correction(h, self.eofs.on_x[0], domain, tile)))
             if collected and output.maps is not None:
                 collected.add(output.maps, tile)
         return torch.stack(tiles, dim=2)
+
+    def _told(self, added: Tensor) -> Tensor:
+        """Turn changes of the state (..., l, k) that targets are told from into changes of the targets."""
+        targets = torch.einsum(
+            "...lj,ljk->...lk", added[..., self.leads :, :], self.propagators[self.leads :]
+        )
+        return torch.cat([added[..., : self.leads, :], targets], dim=-2)
 
     def _dropped(self, h: Tensor) -> Tensor:
         """Leave hidden channels out of a whole window, in training."""

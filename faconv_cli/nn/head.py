@@ -51,6 +51,12 @@ class EofCoordinates(nn.Module):
         self.mean_field.copy_(mean_field)
         self.scale.fill_(scale)
 
+    @torch.no_grad()
+    def shift(self, by: Float[Tensor, " k"]) -> None:
+        """Count coordinates from another field than the mean, which has ``by`` now, so that it has 0."""
+        self.mean[0] += by
+        self.mean_field += torch.einsum("k,kcyx->cyx", by.to(self.on_x) / self.scale**2, self.on_x[0])
+
     def fields(self, p: Float[Tensor, "*n k"], domain: Domain) -> Float[Tensor, "*n c h w"]:
         """Give the fields that coordinates stand for, on the grid."""
         nodes = torch.einsum("...k,kcyx->...cyx", p / self.scale**2, self.on_x[0]) + self.mean_field

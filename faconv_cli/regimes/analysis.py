@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.sametime import match_steps
 from faconv_cli.cube.season import WHOLE_YEAR, Season
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
@@ -30,7 +31,6 @@ from faconv_cli.regimes.composites import (
     composites,
     input_separation,
     match_labels,
-    match_steps,
 )
 from faconv_cli.regimes.embedding import Embedding
 from faconv_cli.regimes.hmm import choose_modes, follows_among
@@ -47,6 +47,7 @@ from faconv_cli.regimes.statistics import (
     seasonality,
     separation,
 )
+from faconv_cli.regimes.target import FEWEST_YEARS, TargetScores, score_target, stability_of
 from faconv_cli.regimes.timeofday import told_by_hour
 
 # The number the Euro-Atlantic literature settled on. Not a range: on reanalyses hardly any number stands out
@@ -103,6 +104,7 @@ class Regimes:
         notes: sentences for the user.
         data_sources: the files of the data, where given.
         data_notes: what was chosen, merged, dropped or masked in them.
+        targets: what the regimes tell of each target that was given.
     """
 
     embedding: Embedding
@@ -124,6 +126,7 @@ class Regimes:
     notes: tuple[str, ...] = ()
     data_sources: tuple[str, ...] = ()
     data_notes: tuple[str, ...] = ()
+    targets: tuple[TargetScores, ...] = ()
 
     @property
     def k(self) -> int:
@@ -295,6 +298,39 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         data_sources=cube.sources,
         data_notes=(*cube.notes, *cube.masked),
     )
+
+
+def add_targets(regimes: Regimes, targets: Sequence[tuple[str, Cube, int]]) -> Regimes:
+    """Add what the regimes tell of targets outside the training period of the embedding's checkpoint.
+
+    Args:
+        regimes: found or assigned.
+        targets: FILE[:VARIABLE] as asked for, opened, and the steps by which it is later.
+
+    Raises:
+        InputError: see `score_target`.
+    """
+    embedding, method = regimes.embedding, regimes.model.method
+    rows = season_rows(embedding, regimes.season)
+    stability = stability_of(embedding, regimes.labels, method, regimes.k, rows, seed=regimes.seed or 0)
+    scores = [
+        score_target(
+            embedding, regimes.labels, regimes.k, cube, source=source, lead=lead, stability=stability
+        )
+        for source, cube, lead in targets
+    ]
+    notes = list(regimes.notes)
+    if not regimes.assigned:
+        notes.append(
+            "the regimes were found on all steps, those on which targets are scored among them (not on the "
+            "targets); for regimes of the training period alone, cluster its embedding and --assign them"
+        )
+    if any(score.validation for score in scores):
+        notes.append(
+            f"less than {FEWEST_YEARS} years lie beyond the validation period, by which the network was "
+            "chosen: targets are scored on it as well"
+        )
+    return replace(regimes, targets=tuple(scores), notes=tuple(notes))
 
 
 def _origin(regimes: Regimes, cube: Cube) -> Origin:

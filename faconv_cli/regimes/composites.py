@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import flox
 import numpy as np
 
-from faconv_cli.cube.calendars import alike
 from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.cube import Channel, Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.sametime import match_steps, same_dates
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.timestep import months_of
 from faconv_cli.errors import InputError
@@ -294,7 +294,7 @@ def match_labels(
 
 
 def _check_alike(data: TimeAxis, time: TimeAxis, sources: str, step: str) -> None:
-    if not _same_dates(data, time):
+    if not same_dates(data, time):
         raise InputError(
             f"{sources}: the calendar is {data.calendar}, that of the labels {time.calendar}",
             wanted="a date of one is another day in the other",
@@ -307,24 +307,6 @@ def _check_alike(data: TimeAxis, time: TimeAxis, sources: str, step: str) -> Non
             wanted=f"composites are means over steps of {step}",
             do="give data of that step; finer ones can be averaged first (cdo monmean, xarray's resample)",
         )
-
-
-def match_steps(data: TimeAxis, time: TimeAxis) -> np.ndarray:
-    """Find for each step of the data the step (t,) with the same stamp on another axis; -1 where none is,
-    as on an axis of another calendar."""
-    if not _same_dates(data, time):
-        return np.full(len(data), -1)
-    known = {stamp: row for row, stamp in enumerate(_stamps(time))}
-    return np.array([known.get(stamp, -1) for stamp in _stamps(data)])
-
-
-def _same_dates(one: TimeAxis, other: TimeAxis) -> bool:
-    return alike({one.calendar, other.calendar}, float(np.floor(min(one.years[0], other.years[0]))))
-
-
-def _stamps(time: TimeAxis) -> list[str]:
-    """Stamps with the time of day, whether or not all are at midnight."""
-    return [label if "T" in label else f"{label}T00:00:00" for label in time.labels]
 
 
 def input_separation(cube: Cube, labels: np.ndarray) -> Separation | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -31,6 +33,9 @@ class Embedding:
         channels: names of what was embedded; empty where the file does not say.
         data_step: usual step of the data that were embedded, which may be of some months alone; empty where
             the file does not say.
+        training: what the checkpoint was trained on: its ``period`` and ``validation period`` among others;
+            empty where the file does not say.
+        settings: `DataConfig` of that training; empty where the file does not say.
     """
 
     values: np.ndarray
@@ -41,6 +46,8 @@ class Embedding:
     history: str = ""
     channels: tuple[str, ...] = ()
     data_step: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def valid(self) -> np.ndarray:
@@ -93,6 +100,8 @@ def read_embedding(path: Path) -> Embedding:
             history=str(file.attrs.get("history", "")),
             channels=_listed(file.attrs.get(schema.CHANNELS, "")),
             data_step=str(file.attrs.get(schema.TIME_STEP, "")),
+            training=json.loads(file.attrs.get(schema.TRAINING, "{}")),
+            settings=json.loads(file.attrs.get(schema.CONFIG, "{}")).get("data", {}),
         )
 
 

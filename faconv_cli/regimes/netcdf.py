@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from faconv_cli.regimes.composites import Composites
 from faconv_cli.regimes.embedding import open_netcdf
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
+from faconv_cli.regimes.target import CONFIDENCE, EXTREME, TargetScores
 
 WEIGHT, COVARIANCE, OTHER_MODE, K = "component_weight", "component_covariance", "other_mode", "k"
 START, MODEL_TRANSITION, DURATION = (
@@ -35,6 +37,7 @@ START, MODEL_TRANSITION, DURATION = (
     "model_duration",
 )
 COEFFICIENT, INTERCEPT, INNOVATION = "model_coefficient", "model_intercept", "model_innovation_covariance"
+BOUND, INTERVALS = "bound", "bootstrap over years"
 _METHOD, _SEASON, _MONTHS = "faconv_method", "faconv_season", "faconv_season_months"
 _MODES = "faconv_embedding_modes"
 _CHAIN = {"start": START, "transition": MODEL_TRANSITION, "covariances": COVARIANCE}
@@ -73,6 +76,7 @@ def write_regimes(path: Path, regimes: Regimes, *, command: str = "", overwrite:
         variables |= _separation(prefix, scores) if scores else {}
     variables |= _criterion(regimes.criterion) if regimes.criterion else {}
     variables |= _composites(regimes.composites) if regimes.composites else {}
+    variables |= _targets(regimes.targets) if regimes.targets else {}
     file = xr.Dataset(variables, attrs=_attributes(regimes, command))
     with atomic_output(path, overwrite=overwrite) as temporary:
         # not under netcdf_lock(): xarray takes the same lock, which is not re-entrant, for each variable
@@ -237,6 +241,43 @@ def _criterion(criterion: Criterion) -> Variables:
             (), criterion.p_value, "probability that red noise stands out as much"
         ),
     }
+
+
+def _targets(scores: Sequence[TargetScores]) -> Variables:
+    """What the regimes tell of each target; variables of several of one name are numbered."""
+    variables: Variables = {
+        BOUND: _variable(BOUND, np.arange(2, dtype=np.int32), "lower and upper bound of an interval")
+    }
+    for number, one in enumerate(scores):
+        earlier = sum(other.name == one.name for other in scores[:number])
+        suffix = re.sub(r"\W", "_", one.name) + (f"_{earlier + 1}" if earlier else "")
+        where = f"{one.name}, {one.lead} steps later" if one.lead else one.name
+        about = {
+            "comment": f"{one.source}; {one.steps} steps of {one.years} years outside the training period, "
+            f"{one.period[0]} to {one.period[1]}; means, quantiles and frequencies of {one.training_steps} "
+            "training steps"
+        }
+        named = {
+            "share": (one.share, f"share of the variance of {where} between regimes"),
+            "brier_skill": (
+                one.brier_skill,
+                f"Brier skill score of {where} above its {EXTREME:.0%} quantile",
+            ),
+        }
+        for name, (score, told) in named.items():
+            variables[f"target_{name}_{suffix}"] = _variable((), score.value, told, **about)
+            variables[f"target_{name}_interval_{suffix}"] = _variable(
+                BOUND, score[1:], f"{CONFIDENCE:.0%} confidence interval of the {told}", comment=INTERVALS
+            )
+        variables |= {
+            f"target_persistence_{suffix}": _variable(
+                (), one.persistence, "share of scored steps whose next step has the same regime", **about
+            ),
+            f"target_stability_{suffix}": _variable(
+                (), one.stability, "adjusted Rand index between regimes of even and of odd years"
+            ),
+        }
+    return variables
 
 
 def _composites(found: Composites) -> Variables:

@@ -12,6 +12,7 @@ from faconv_cli.regimes import selection
 from faconv_cli.regimes.analysis import Regimes
 from faconv_cli.regimes.cluster import RegimeModel
 from faconv_cli.regimes.statistics import MISSING, Separation
+from faconv_cli.regimes.target import TargetScores
 
 
 def summary(regimes: Regimes) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def summary(regimes: Regimes) -> dict[str, Any]:
             "input": _scores(regimes.input_separation),
         },
         "criterion": _criterion(regimes),
+        "targets": [_target(scores) for scores in regimes.targets],
         "notes": list(regimes.notes),
     }
 
@@ -55,6 +57,16 @@ def _model(model: RegimeModel) -> dict[str, Any] | None:
 
 def _scores(scores: Separation | None) -> dict[str, Any] | None:
     return None if scores is None else {name: _number(value) for name, value in asdict(scores).items()}
+
+
+def _target(scores: TargetScores) -> dict[str, Any]:
+    plain = asdict(scores) | {"period": list(scores.period)}
+    for name in ("persistence", "stability"):
+        plain[name] = _number(plain[name])
+    for name in ("share", "brier_skill"):
+        value, *interval = map(_number, getattr(scores, name))
+        plain |= {name: value, f"{name}_interval": interval}
+    return plain
 
 
 def _criterion(regimes: Regimes) -> dict[str, Any] | None:

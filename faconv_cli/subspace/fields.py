@@ -11,7 +11,7 @@ from torch import Tensor
 
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.errors import UsageError
-from faconv_cli.network import build_domain, load_encoder
+from faconv_cli.network import build_domain, build_target_domain, load_encoder, load_target
 
 BLOCK_NUMBERS = 2**22  # of a field or a mode, made at once
 
@@ -25,12 +25,16 @@ class Explained:
         share: (d,) of the variance of all that the embedding tells: the parts, weighted as in training.
         by_part: (d, part, c) share of the variance of each channel: of the field now, of each forecast.
         spread: (part, c) the root of that variance, in units of the channel.
+        of_targets: (d, n) share of what is told of each target.
+        told: (n,) share of the variance of each target that is told, out of which modes take theirs.
     """
 
     standard_deviation: np.ndarray
     share: np.ndarray
     by_part: np.ndarray
     spread: np.ndarray
+    of_targets: np.ndarray
+    told: np.ndarray
 
 
 class SubspaceFields:
@@ -46,6 +50,7 @@ class SubspaceFields:
         valid = checkpoint.normalizer.valid
         self._domain = build_domain(checkpoint.config, checkpoint.grid, valid, checkpoint.constants.statics)
         self.leads = (*((0,) if self._encoder.now else ()), *checkpoint.config.leads)
+        self._targets = [TargetMaps(checkpoint, number) for number in range(len(checkpoint.targets))]
 
     def part(self, lead: int) -> int:
         """Give the number of the part of F that is told of ``lead``; 0 is the field now.
@@ -79,6 +84,18 @@ class SubspaceFields:
         nothing, one = self._scaled(self._of_part(z, part))
         return np.asarray((one - nothing) * self.checkpoint.normalizer.std[:, None, None])
 
+    def target_maps(self, mode: int, target: int) -> np.ndarray:
+        """Give what one standard deviation of a mode (from 0) changes in a target (h, w), in its units."""
+        z = np.zeros((2, mode + 1))
+        z[1, mode] = self._encoder.subspace.variance[mode].sqrt().item()
+        nothing, one = self._targets[target].fields(self._of_part(z, len(self.leads) + target))
+        return np.asarray(one - nothing)
+
+    def target_mean(self, target: int) -> np.ndarray:
+        """Give the anomaly of a target (h, w) where all coordinates are 0."""
+        mean = self._of_part(np.zeros((1, 1)), len(self.leads) + target)
+        return np.asarray(self._targets[target].fields(mean)[0])
+
     def explained(self) -> Explained:
         """Give what each mode explains of the training variance of the fields, now and forecast.
 
@@ -89,11 +106,15 @@ class SubspaceFields:
         axes = subspace.inverse(torch.diag(deviation.float())) - subspace.mean
         by_mode = np.stack([self._power(axes[:, part]) for part in range(len(self.leads))], axis=1)
         total = np.stack([self._variance(part) for part in range(len(self.leads))])
+        told = torch.einsum("pkk->p", subspace.covariance.double())[len(self.leads) :].numpy()
+        of_targets = (axes[:, len(self.leads) :].double() ** 2).sum(-1).numpy()
         return Explained(
             deviation.numpy(),
             subspace.variance.double().numpy() / self._variance_of_all(),
             by_mode / total,
             np.sqrt(total) * std,
+            of_targets / np.maximum(told, 1e-30),
+            told / np.array([target.unit**2 for target in self._targets]),
         )
 
     def _of_part(self, z: np.ndarray, part: int) -> Tensor:
@@ -133,6 +154,29 @@ class SubspaceFields:
             fields = np.nan_to_num(self._scaled(p[start:stop])) - nothing
             parts.append((fields**2 * area).sum((-2, -1)) / area.sum((-2, -1)))
         return np.concatenate(parts)
+
+
+class TargetMaps:
+    """Turns the coordinates of a target of a checkpoint into its fields."""
+
+    def __init__(self, checkpoint: Checkpoint, number: int) -> None:
+        self._about, self._eofs = checkpoint.targets[number], load_target(checkpoint, number)
+        valid = self._about.normalizer.valid
+        self._domain = build_target_domain(checkpoint.config, self._about.grid, valid)
+
+    @property
+    def unit(self) -> float:
+        """What a field with a variance of 1 measures in coordinates, of which nodes leave some out."""
+        return float(self._eofs.scale)
+
+    @torch.inference_mode()
+    def fields(self, p: Tensor) -> np.ndarray:
+        """Give the anomalies (n, h, w) in its units of coordinates (n, K), of which the first are its own."""
+        h, w = self._about.grid.shape
+        own = p[:, : self._eofs.mean.shape[-1]]
+        scaled = self._eofs.fields(own, self._domain)[..., :h, :w].double().numpy()
+        anomalies = self._about.normalizer.invert(scaled)
+        return np.where(self._about.normalizer.valid > 0, anomalies, np.nan)[:, 0]
 
 
 def blocks(rows: int, numbers: int) -> Iterator[tuple[int, int]]:

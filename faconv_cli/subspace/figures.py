@@ -33,15 +33,20 @@ def save_modes(
 
 
 def draw_modes(fields: SubspaceFields, explained: Explained, modes: int) -> Figure:
-    """Map of each mode (rows), of the first channels now and at leads (columns); a channel has one scale."""
+    """Map of each mode (rows), of the first channels now and at leads, and of targets (columns).
+
+    A channel has one scale; targets that are series have no map.
+    """
     from matplotlib.figure import Figure
 
+    targets = [number for number, one in enumerate(fields.checkpoint.targets) if not one.is_series]
     columns = _columns(len(fields.checkpoint.channels), len(fields.leads))
+    count = len(columns) + len(targets)
     maps = np.stack(
         [[fields.maps(mode, part)[channel] for channel, part in columns] for mode in range(modes)]
     )
-    figure = Figure(figsize=(4 * len(columns) + 1, 2.6 * modes), layout="constrained")
-    axes = figure.subplots(modes, len(columns), squeeze=False)
+    figure = Figure(figsize=(4 * count + 1, 2.6 * modes), layout="constrained")
+    axes = figure.subplots(modes, count, squeeze=False)
     for number, channel in enumerate(fields.checkpoint.channels):
         own = [column for column, (of, _) in enumerate(columns) if of == number]
         if not own:
@@ -56,7 +61,24 @@ def draw_modes(fields: SubspaceFields, explained: Explained, modes: int) -> Figu
             )
         units = channel.units or "1"
         figure.colorbar(shades, ax=axes[:, own], label=f"{channel.name} ({units}) per standard deviation")
+    for column, number in enumerate(targets, len(columns)):
+        _draw_target(figure, axes[:, column], fields, explained, number)
     return figure
+
+
+def _draw_target(
+    figure: Figure, axes: np.ndarray, fields: SubspaceFields, explained: Explained, number: int
+) -> None:
+    """Draw the maps of a target down one column."""
+    target = fields.checkpoint.targets[number]
+    maps = [fields.target_maps(mode, number) for mode in range(len(axes))]
+    limit = float(np.nanmax(np.abs(maps), initial=0)) or 1.0
+    for mode, (own, field) in enumerate(zip(axes, maps, strict=True)):
+        shades = draw_map(own, target.grid, field, limit)
+        share = explained.of_targets[mode, number] * explained.told[number]
+        own.set_title(f"mode {mode + 1}, target: {target.name}, {share:.0%}", fontsize=9)
+    units = target.channel.units or "1"
+    figure.colorbar(shades, ax=axes, label=f"{target.name} ({units}) per standard deviation")
 
 
 def _columns(channels: int, parts: int) -> list[tuple[int, int]]:

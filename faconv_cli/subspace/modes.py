@@ -14,7 +14,7 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import checkpoint_attributes
 from faconv_cli.subspace.fields import Explained, SubspaceFields
-from faconv_cli.subspace.netcdf import channel_attributes, put_fields, variable_names
+from faconv_cli.subspace.netcdf import channel_attributes, plain_name, put_fields, variable_names
 
 
 def write_modes(
@@ -42,7 +42,35 @@ def write_modes(
             put_fields(file, names, "mean", part, checkpoint.grid, fields.mean(part))
             for mode in range(modes):
                 put_fields(file, names, "mode", (mode, part), checkpoint.grid, fields.maps(mode, part))
+        for number in range(len(checkpoint.targets)):
+            _write_target(file, fields, number, explained, modes)
     return explained
+
+
+def _write_target(
+    file: netCDF4.Dataset, fields: SubspaceFields, number: int, explained: Explained, modes: int
+) -> None:
+    """Write what modes tell of a target: maps on its own grid, or numbers of a series."""
+    checkpoint = fields.checkpoint
+    target, lead = checkpoint.targets[number], checkpoint.config.target_leads[number]
+    name = f"target_{plain_name(target.name)}"
+    dims, extra = ((), {}) if target.is_series else define_grid(file, target.grid, f"_{name}")
+    title = target.channel.long_name or target.channel.name
+    title += f", {lead} steps of {checkpoint.time_step} later," if lead else ""
+    about = {**channel_attributes(target.channel, anomaly=True), **extra}
+    maps = np.stack([fields.target_maps(mode, number) for mode in range(modes)])
+    mean = fields.target_mean(number)
+    maps, mean = (target.grid.to_file_order(one) for one in (maps, mean))
+    if target.is_series:
+        maps, mean = maps[:, 0, 0], mean[0, 0]
+    changes = f"change of {title} with one standard deviation of the mode"
+    _write(file, f"{schema.MODE}_{name}", (schema.MODE, *dims), maps, changes, **about)
+    _write(file, f"mean_{name}", dims, mean, f"anomaly of {title} where all modes are 0", **about)
+    _write_shares(
+        file, f"_{name}", (schema.MODE,), explained.of_targets[:modes, number], f"what is told of {title}"
+    )
+    told = f"share of the training variance of {title} that is told by the embedding's parts in full"
+    _write(file, f"told_variance_{name}", (), explained.told[number], told)
 
 
 def _define_modes(file: netCDF4.Dataset, fields: SubspaceFields, modes: int) -> None:
@@ -123,7 +151,12 @@ def _write_shares(
 
 
 def _write(
-    file: netCDF4.Dataset, name: str, dims: tuple[str, ...], values: np.ndarray, long_name: str, **about: str
+    file: netCDF4.Dataset,
+    name: str,
+    dims: tuple[str, ...],
+    values: np.ndarray,
+    long_name: str,
+    **about: str,
 ) -> None:
     define_variable(file, name, dims, values.shape, **{"long_name": long_name, "units": "1", **about})
-    file[name][:] = np.where(np.isfinite(values), values, FILL)
+    file[name][...] = np.where(np.isfinite(values), values, FILL)

@@ -27,10 +27,15 @@ def channel_attributes(channel: Channel, *, anomaly: bool) -> dict[str, str]:
     }
 
 
+def plain_name(name: str) -> str:
+    """Give a name that a variable may have."""
+    return re.sub(r"\W", "_", name)
+
+
 def variable_names(checkpoint: Checkpoint) -> list[str]:
     """Name the variables of the channels, apart from the names that our files use themselves."""
     own = {*schema.TAKEN, *checkpoint.grid.coordinates()}
-    plain = [re.sub(r"\W", "_", channel.name) for channel in checkpoint.channels]
+    plain = [plain_name(channel.name) for channel in checkpoint.channels]
     return [f"{name}_" if name in own else name for name in plain]
 
 

@@ -184,9 +184,10 @@ def _pattern_numbers(config: RunConfig, channels: int, points: int) -> float:
 
 def _eofs(config: RunConfig) -> int:
     encoder = config.encoder
+    most = max(encoder.embedding, MOST_EOFS if config.predicts else 0)
     if encoder.encoder == EOF:
-        return config.lags * encoder.embedding
-    return max(encoder.embedding, MOST_EOFS if config.leads else 0)
+        return config.lags * most
+    return most
 
 
 def _bytes(numbers: float, unused_share: float) -> int:

@@ -120,6 +120,7 @@ def _embedding_summary(config: RunConfig) -> dict[str, object]:
     leads = ", ".join(map(str, config.leads))
     told = [] if config.fit.objective == "forecast" else ["the field now"]
     told += [f"leads of {leads} time steps"] if leads else []
+    told += [f"the target {name}" for name in config.fit.target]
     return {
         "embedding": f"{config.encoder.embedding} numbers per time step, of {' and '.join(told)}",
         "training": f"{config.fit.updates} updates by {config.fit.batch} windows",

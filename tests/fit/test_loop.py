@@ -179,6 +179,7 @@ def test_the_checkpoint_says_what_it_was_trained_on(cube, tmp_path):
         "period": [cube.time.labels[0], cube.time.labels[95]],
         "validation period": [cube.time.labels[96], cube.time.labels[119]],
         "calendar": "standard",
+        "targets": [],
     }
 
 

@@ -67,6 +67,23 @@ def test_the_products_are_those_of_the_counted_rows(encoder, domain):
         np.testing.assert_allclose([part[number] for part in found], expected, rtol=1e-4)
 
 
+def test_a_target_is_compared_where_it_is_known(domain):
+    torch.manual_seed(2)
+    encoder = SubspaceEncoder(None, 2, 2, 3, SHAPE, 1, targets=1)
+    torch.nn.init.normal_(encoder.eofs.on_x)
+    torch.nn.init.normal_(encoder.propagators)
+    truth, batch = torch.randn(30, 3), _batch()
+    truth[16] = torch.nan
+    spans = (Window(0, 8, 3, 3, 11), Window(12, 17, 15, 15, 20))
+    batch = Batch(batch.x, batch.valid, batch.year_fraction, batch.day_fraction, spans)
+    found = Objective((1,), 8, domain.area.sum().expand(2), (truth,))(encoder, batch, domain)
+    p = torch.einsum("btcyx,kcyx,yx->btk", batch.x, encoder.eofs.on_x[0], domain.area)
+    told = p @ encoder.propagators[1]
+    rest = torch.cat([truth[3:8] - told[0, 3:8], truth[15:16] - told[1, 3:4]])
+    assert found.rows.tolist() == [7, 6]
+    torch.testing.assert_close(found.linear[1], (rest**2).sum(-1).mean())
+
+
 def test_errors_and_confidence_are_those_of_least_squares():
     found = Products(*torch.tensor([[4.0, 4.0, 4.0], [2.0, -1.0, 9.0], [4.0, 4.0, 4.0], [5.0, 5.0, 5.0]]))
     torch.testing.assert_close(found.confidence(), torch.tensor([0.5, 0.0, 1.0]))

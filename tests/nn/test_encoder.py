@@ -8,7 +8,9 @@ from faconv_cli.nn.seasonal import TemporalAttention
 f64 = {"dtype": torch.float64}
 
 
-def _encoder(channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", season=True, sub_daily=False):
+def _encoder(
+    channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", season=True, sub_daily=False, targets=0
+):
     torch.manual_seed(0)
     seen = seen_channels(channels, 0, sub_daily=sub_daily)
     layer = FAConvLSTM2d(seen if patch == 1 else 4, 6, bottleneck=4, attention_every=2, padding=padding)
@@ -20,6 +22,7 @@ def _encoder(channels=2, *, patch=1, nodes=(6, 8), span=3, padding="zeros", seas
         nodes,
         2,
         TemporalAttention(6, 10 if sub_daily else 8, heads=2, span=span),
+        targets=targets,
         season=season,
         sub_daily=sub_daily,
         patch=patch,
@@ -88,6 +91,20 @@ def test_without_the_field_now_an_embedding_tells_the_leads_alone(make_domain):
     encoding = encoder(*_window(), domain)
     assert encoder.subspace.axes.shape == (3, 2, 4)
     torch.testing.assert_close(encoder.parts(encoding.now, encoding.linear), encoding.linear)
+
+
+def test_a_target_is_told_of_the_state_and_of_what_the_network_adds_to_it(make_domain):
+    domain, window, encoder = make_domain(6, 8), _window(), _encoder(targets=1)
+    encoder.propagators[2, :, 2:] = 0  # a target of two numbers
+    encoding = encoder(*window, domain)
+    assert encoding.linear.shape[-2:] == (3, 6)
+    assert not encoding.linear[:, :, 2, 2:].any()
+    assert not encoding.correction[:, :, 2, 2:].any()
+    torch.testing.assert_close(encoding.linear[:, :, 2], encoding.now @ encoder.propagators[2])
+    told = encoding.correction[:, :, 2].clone()
+    encoder.propagators[2] *= 3
+    torch.testing.assert_close(encoder(*window, domain).correction[:, :, 2], 3 * told)
+    assert told[..., :2].any()
 
 
 def test_dropout_leaves_channels_out_in_training_alone(make_domain):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from faconv_cli.embed.run import Embedder
 from faconv_cli.embed.write import write_embedding
@@ -25,6 +26,21 @@ def eofs(trained, cube):
 @pytest.fixture(scope="module")
 def linear(trained, cube):
     return trained(cube, **LINEAR, embedding=6, lead=(1, 3), lead_weight=(1.0, 0.5))
+
+
+@pytest.fixture(scope="module")
+def targeted(trained, cube, tmp_path_factory):
+    """A linear checkpoint that tells a field on another grid and, two steps later, a series."""
+    folder = tmp_path_factory.mktemp("targets")
+    told = cube.fields.values[:, 0, :2, :3]
+    field = (told + np.random.default_rng(0).normal(size=told.shape)).astype("f4")
+    coordinates = {"time": cube.time.values, "lat": [40.0, 10], "lon": [5.0, 15, 25]}
+    rain = xr.Dataset({"rain": (("time", "lat", "lon"), field, {"units": "mm"})}, coordinates)
+    rain.to_netcdf(folder / "rain.nc")
+    rows = zip(cube.time.labels, cube.fields.values[:, 1, 2, 2] + np.arange(len(field)) % 3, strict=True)
+    (folder / "i.csv").write_text("date,my index\n" + "".join(f"{day},{value}\n" for day, value in rows))
+    target = {"target": (str(folder / "rain.nc"), str(folder / "i.csv")), "target_lead": (0, 2)}
+    return trained(cube, **LINEAR, **target, embedding=20, lead=(1,)), rain.rain
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,48 @@ def test_a_user_can_put_the_fields_together_from_the_modes(linear, cube, embed, 
     assert_cf(tmp_path / "m.nc")
 
 
+def test_modes_have_the_maps_of_targets_on_their_own_grid(targeted, cube, embed, tmp_path, assert_cf):
+    checkpoint, rain = targeted
+    modes = _written(tmp_path / "m.nc", checkpoint, 20)
+    assert_cf(tmp_path / "m.nc")
+    assert modes.mode_target_rain.dims == ("mode", "lat_target_rain", "lon_target_rain")
+    np.testing.assert_array_equal(modes.lat_target_rain.values, [40.0, 10])
+    assert modes.mode_target_rain.attrs["units"] == "mm"
+    assert (modes.mode_target_my_index.dims, modes.mean_target_my_index.dims) == (("mode",), ())
+    assert "2 steps of 1 day later" in modes.mode_target_my_index.attrs["long_name"]
+    with xr.open_dataset(embed(checkpoint, cube)) as file:
+        z = file.embedding / modes.standard_deviation
+    told = (modes.mean_target_rain + (modes.mode_target_rain * z).sum("mode")).transpose("time", ...)
+    anomaly = (rain - rain.mean("time")).values
+    area = np.cos(np.deg2rad([40.0, 10]))[:, None] * np.ones(3)
+    power = [(one.var(axis=0) * area).sum() for one in (told.values, anomaly, anomaly - told.values)]
+    share = float(modes.told_variance_target_rain * modes.explained_variance_target_rain.sum())
+    np.testing.assert_allclose(power[0] / power[1], share, rtol=1e-3)
+    assert power[2] < (1 - share) * power[1]  # shrinkage tells less than it knows
+
+
+def test_what_modes_explain_of_a_target_adds_up_to_what_is_told(targeted, tmp_path):
+    modes = _written(tmp_path / "m.nc", targeted[0], 20)
+    for name in ("rain", "my_index"):
+        shares = modes[f"cumulative_variance_target_{name}"].values
+        assert 0.9 < shares[-1] <= 1 + 1e-6
+        assert 0 < float(modes[f"told_variance_target_{name}"]) < 1
+    found = SubspaceFields(targeted[0]).explained()
+    np.testing.assert_allclose(modes.explained_variance_target_rain, found.of_targets[:, 0], rtol=1e-6)
+    # a series is told in its own units: of the number of the modes, less nothing
+    told = (modes.mode_target_my_index**2).sum() / targeted[0].targets[1].normalizer.std[0] ** 2
+    np.testing.assert_allclose(told, found.told[1] * found.of_targets[:, 1].sum(), rtol=1e-3)
+
+
+def test_a_figure_has_a_column_for_a_target_that_is_a_field(targeted):
+    fields = SubspaceFields(targeted[0])
+    figure = draw_modes(fields, fields.explained(), 2)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert sum("target: rain" in title for title in titles) == 2
+    assert not any("my index" in title for title in titles)
+    assert any("rain (mm)" in axis.get_ylabel() for axis in figure.axes)
+
+
 def test_the_file_tells_what_modes_explain(linear, tmp_path):
     modes, found = _written(tmp_path / "m.nc", linear, 2), SubspaceFields(linear).explained()
     assert modes.sizes["mode"] == 2
