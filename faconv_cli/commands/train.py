@@ -327,7 +327,7 @@ def _told(training: Training) -> str:
     if not training.planned_updates:
         return f"{training.start}; nothing was trained"
     if training.best_validation_loss is None:
-        return f"the last of {training.updates_saved} updates; nothing was held out to choose by"
+        return f"the last of {training.updates_saved} updates; there is no validation error to choose by"
     if not training.best_update:
         return f"{training.start} it started from; {training.updates_saved} updates did not improve it"
     share = training.best_validation_loss / training.start_validation_loss
@@ -338,4 +338,4 @@ def _told(training: Training) -> str:
 def _tell_check(report: CheckReport, start: str) -> None:
     losses = ", ".join(f"{name} {loss:.4f}" for name, loss in report.terms.items())
     name = f"update {report.update}" if report.update else f"start from {start}"
-    console.note(f"{name}: {losses or 'no validation'}{' (best so far)' if report.best else ''}")
+    console.note(f"{name}: {losses or 'no validation error'}{' (best so far)' if report.best else ''}")

@@ -287,7 +287,7 @@ def _same_level(asked: float, there: float) -> bool:
 
 
 def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[Entry]:
-    """Keep the channels on the grid that most of them share."""
+    """Keep the channels on the grid that most variables share; of as many, the one with most levels."""
     groups: list[list[Entry]] = []
     for entry in entries:
         grid = entry.layers[0].field.grid
@@ -304,7 +304,7 @@ def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[En
             groups.append([entry])
         else:
             own.append(entry)
-    best = max(groups, key=len)
+    best = max(groups, key=lambda own: (len({entry.variable for entry in own}), len(own)))
     for group in groups:
         if group is best:
             continue

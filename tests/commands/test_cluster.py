@@ -120,6 +120,17 @@ def test_data_of_several_files_give_composites_in_their_units(data, capsys):
         np.testing.assert_allclose(file["composite_t2m"].mean(("lat", "lon")), [281, 282, 283], atol=0.1)
 
 
+def test_the_variables_that_are_asked_for_are_averaged(data, folder, capsys):
+    for name in ("d1.nc", "d2.nc"):
+        with xr.open_dataset(folder / name) as file:
+            file.load()
+        file.assign(other=file["t2m"] * 2).to_netcdf(folder / name)
+    faconv(capsys, "cluster", "e.nc", "-k", 3, *data, "--variables", "other")
+    with xr.open_dataset("e_regimes.nc") as file:
+        assert "composite_t2m" not in file
+        np.testing.assert_allclose(file["composite_other"].mean(("lat", "lon")), [562, 564, 566], atol=0.2)
+
+
 def test_a_figure_is_drawn(data, capsys):
     pytest.importorskip("matplotlib")
     faconv(capsys, "cluster", "e.nc", "-k", 3, *data, "--figure", "r.png")

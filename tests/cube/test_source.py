@@ -274,6 +274,21 @@ def test_steps_of_preliminary_data_are_told(write, versions):
     assert "2 of 6 steps are preliminary data (expver 0005)." in open_cube([write(edit=edit)]).notes
 
 
+def test_levels_of_one_variable_do_not_outnumber_the_variables_of_another_grid(write):
+    """As WRF's U beside T2 and U10."""
+
+    def edit(file):
+        file.createDimension("lat2", 2)
+        file.createDimension("level", 3)
+        for name, values in (("lat2", [0, 1]), ("level", [500, 700, 850])):
+            file.createVariable(name, "f8", (name,))[:] = values
+        file["lat2"].units, file["level"].units = "degrees_north", "hPa"
+        file.createVariable("u", "f4", ("time", "level", "lat2", "lon"))[:] = 0
+        file.createVariable("y", "f4", ("time", "lat", "lon"))[:] = 0
+
+    assert names(open_cube([write(edit=edit)])) == ["x", "y"]
+
+
 def test_variables_on_another_grid_are_left_out(write):
     def edit(file):
         file.createDimension("lat2", 2)

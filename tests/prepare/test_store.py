@@ -269,6 +269,10 @@ def test_prepare_then_train_and_embed(capsys, record, tmp_path):
     code, _, err = run(capsys, "embed", "-c", checkpoint, record(), tmp_path / "f.nc")
     assert code == 4
     assert "is a field as it is, not prepared" in err
+    for data in (out, tmp_path / "*.zarr"):
+        code, _, err = run(capsys, "prepare", data, out, "--time-range", "2001-02", "--overwrite")
+        assert code == 5
+        assert "is read and would be replaced" in err
     code, _, err = run(capsys, "train", out, "-o", tmp_path / "n.pt", "--anomaly", "daily", *QUICK)
     assert code == 2
     assert "holds anomalies already" in err
