@@ -1,0 +1,38 @@
+"""Scores of embeddings and of labels, beside those of `slp_scores`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score, balanced_accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tests.benchmarks.slp_scores import pairs
+
+
+def kmeans(z: np.ndarray, k: int) -> KMeans:
+    """Fit k clusters to rows z (n, d)."""
+    return KMeans(k, n_init=20, random_state=0).fit(z)
+
+
+def halves_agree(z: np.ndarray, year: np.ndarray, k: int) -> float:
+    """Adjusted Rand index, over all rows z (n, d), of k-means fitted to even and to odd years (n,)."""
+    even, odd = (kmeans(z[year % 2 == rest], k).predict(z) for rest in (0, 1))
+    return float(adjusted_rand_score(even, odd))
+
+
+def agreement(labels: Sequence[np.ndarray]) -> list[float]:
+    """Adjusted Rand index of each pair of labellings (n,) of the same steps."""
+    return [float(adjusted_rand_score(a, b)) for a, b in combinations(labels, 2)]
+
+
+def class_probe(z: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, lead: int) -> float:
+    """Balanced accuracy in test rows of a logistic probe of the class y (t,) so many rows after z (t, d)."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
+    seen, truth = pairs(z, y, test, lead)
+    return float(balanced_accuracy_score(truth, probe.fit(*pairs(z, y, train, lead)).predict(seen)))
