@@ -20,9 +20,9 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.fit.loop import CHECKS, LARGEST_GRADIENT_NORM
 from faconv_cli.fit.optimizer import learning_rate_share
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.plan import Window, plan_windows
 from tests.benchmarks.plain_convlstm import PlainConvLSTM
+from tests.benchmarks.regimes.records import window_reader
 
 HIDDEN, SQUEEZED = 13, 8
 RATE = 3e-3  # of 1e-3, 3e-3 and 1e-2 the best on the validation part of the SLP record, seed 0
@@ -62,13 +62,6 @@ class ConvLSTMAutoencoder(nn.Module):
         return self.last(F.interpolate(y, self.shape, mode="bilinear")).unflatten(0, z.shape[:2])
 
 
-def reader_of(prepared: Prepared, cube: Cube) -> WindowReader:
-    """Read windows of a cube with the climatology and the scaling of the training years."""
-    tiling, batch = prepared.config.tiling, prepared.config.fit.batch or 1
-    scaling = prepared.climatology, prepared.normalizer
-    return WindowReader(cube, *scaling, cube.grid.shape, tiling.window, batch)
-
-
 def train_autoencoder(
     prepared: Prepared, embedding: int, seed: int, rate: float = RATE
 ) -> tuple[ConvLSTMAutoencoder, float]:
@@ -79,7 +72,7 @@ def train_autoencoder(
     """
     torch.manual_seed(seed)
     network = ConvLSTMAutoencoder(prepared.cube.shape[1], prepared.cube.grid.shape, embedding)
-    reader, updates = reader_of(prepared, prepared.cube), prepared.config.fit.updates or 0
+    reader, updates = window_reader(prepared, prepared.cube), prepared.config.fit.updates or 0
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate)
     schedule = LambdaLR(optimizer, lambda step: learning_rate_share(step, updates))
     area = torch.from_numpy(prepared.cube.grid.area).float()
@@ -120,7 +113,7 @@ def embed(network: ConvLSTMAutoencoder, prepared: Prepared, cube: Cube) -> np.nd
         cube.time.segments, window=tiling.window, stride=tiling.stride or 1, burn_in=tiling.burn_in
     )
     parts = []
-    for seen in reader_of(prepared, cube).batches(windows):
+    for seen in window_reader(prepared, cube).batches(windows):
         z = network.encode(seen.x).numpy()
         parts += [
             z[row, window.first_row - window.start : window.stop - window.start]

@@ -81,13 +81,11 @@ def convlstm_autoencoder(record: Record, seed: int, name: Path) -> Encode:
 
 
 def raw_field(record: Record, seed: int, name: Path) -> Encode:
-    """Anomalies at all points, standardised by channel, times the root of the area; 0 where missing."""
-    prepared = record.prepared(validation="0")
-    weight = np.sqrt(prepared.cube.grid.area) * (prepared.normalizer.valid > 0)
+    """Standardised anomalies at all points, times the root of the area."""
+    weight = np.sqrt(record.prepared(validation="0").cube.grid.area)
 
     def encode(path: Path) -> np.ndarray:
-        cube = open_whole(path)
-        fields = autoencoder.reader_of(prepared, cube).fields(0, cube.shape[0])
+        fields = record.anomalies(path)
         return (fields * weight).reshape(len(fields), -1)
 
     return encode

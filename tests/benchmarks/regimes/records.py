@@ -13,6 +13,7 @@ from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.fit.prepare import Prepared, prepare
+from faconv_cli.windows.dataset import WindowReader
 
 MISSING_SHARE = 0.1  # of the points of each step
 NOISE = 0.5  # standard deviation of the noise over that of each point
@@ -35,6 +36,14 @@ class Record:
         asked = RunConfig.build(None, {"time_range": self.training, **options})
         return prepare(open_record([str(self.path)], asked.data).cached(), asked)
 
+    def anomalies(self, path: Path) -> np.ndarray:
+        """All years of a file like this one as anomalies (t, c, h, w), 0 where missing, scaled by channel.
+
+        Climatology and scaling are those of the training years.
+        """
+        prepared, cube = self.prepared(validation="0"), open_whole(path)
+        return window_reader(prepared, cube).fields(0, cube.shape[0])
+
     @cached_property
     def dates(self) -> xr.DataArray:
         """(t,) of all years."""
@@ -46,6 +55,13 @@ class Record:
         """(t,) bool: steps of the training years; the others are test years."""
         year, (first, last) = self.dates.dt.year.values, map(int, self.training.split(":"))
         return (first <= year) & (year <= last)
+
+
+def window_reader(prepared: Prepared, cube: Cube) -> WindowReader:
+    """Read windows of a cube with the climatology and the scaling of the training years."""
+    tiling, batch = prepared.config.tiling, prepared.config.fit.batch or 1
+    scaling = prepared.climatology, prepared.normalizer
+    return WindowReader(cube, *scaling, cube.grid.shape, tiling.window, batch)
 
 
 def open_whole(path: Path) -> Cube:

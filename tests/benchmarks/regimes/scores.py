@@ -26,6 +26,19 @@ def halves_agree(z: np.ndarray, year: np.ndarray, k: int) -> float:
     return float(adjusted_rand_score(even, odd))
 
 
+def skill_of_regimes(y: np.ndarray, labels: np.ndarray, train: np.ndarray, weight: np.ndarray) -> float:
+    """How much less the means of regimes err in test rows of y (t, p) than the mean of all, 1 for no error.
+
+    Both are means of training rows; the squares of errors are added up by ``weight`` (p,). Of a field that is
+    the share of its variance that regimes tell, of whether an event happens the Brier skill score.
+    """
+    mean = y[train].mean(axis=0)
+    means = {k: y[train & (labels == k)].mean(axis=0) for k in np.unique(labels[train])}
+    told = np.stack([means.get(k, mean) for k in labels[~train]])
+    errors = [((y[~train] - guess) ** 2 @ weight).sum() for guess in (told, mean)]
+    return float(1 - errors[0] / errors[1])
+
+
 def agreement(labels: Sequence[np.ndarray]) -> list[float]:
     """Adjusted Rand index of each pair of labellings (n,) of the same steps."""
     return [float(adjusted_rand_score(a, b)) for a, b in combinations(labels, 2)]

@@ -46,6 +46,13 @@ GROUPS: dict[str, list[tuple[str, str, str]]] = {
         *(("cobe2", f"ENSO +{lead} months", f"+{lead} months") for lead in (0, 3, 6)),
         ("cobe2", "SOI R2", "SOI R²"),
     ],
+    "Iberia, December to February, k-means (4) of training years, rain in test years": [
+        ("iberia", "share", "share"),
+        ("iberia", "Brier skill", "Brier skill, 95 %"),
+        ("iberia", "persistence", "persistence"),
+        ("iberia", "halves agree", "halves agree"),
+        ("iberia", AGREEMENT, AGREEMENT),
+    ],
     **{
         f"Planted regimes, noise {noise}": [
             (f"{kind}-{noise}", method, f"{kind}, {method}")

@@ -24,12 +24,13 @@ from faconv_cli.sample.planted import plan
 from tests.benchmarks import slp_scores
 from tests.benchmarks.regimes.methods import Encode
 from tests.benchmarks.regimes.records import Record, with_missing, with_noise
-from tests.benchmarks.regimes.scores import class_probe, halves_agree, kmeans
+from tests.benchmarks.regimes.scores import class_probe, halves_agree, kmeans, skill_of_regimes
 from tests.benchmarks.slp_scores import LEADS_DAYS, match, value_probe
 
 DATA = slp_scores.DATA
 WINTER = (11, 12, 1, 2, 3)
 NAO_SEASON, DJFM = (12, 1, 2, 3), "Dec-Mar"  # when the index is most of the weather
+EXTREME = 0.95  # quantile of the training years at each point
 NOISES = (1.5, 2.5, 4.0)
 KINDS: dict[Kind, int] = {"snapshot": 4, "motion": 2, "teleconnection": 4}  # and their number of clusters
 
@@ -147,6 +148,40 @@ def _soi(record: Record) -> np.ndarray:
     return table.set_index("Date").Value.reindex(months).to_numpy(float)
 
 
+# winter weather over Iberia, which is to tell the rain; `train --target` is to have rows of its own here
+
+
+def iberia(seed: int, folder: Path) -> Record:
+    """Pressure, temperature and humidity in December to February, tested on 1997-2002."""
+    return Record(DATA / "ncep_iberia_djf_3var_1983-2002.nc", "1982:1996")
+
+
+def score_iberia(
+    record: Record, seed: int, encode: Encode, sizes: tuple[int, ...] | None, folder: Path
+) -> Sized:
+    """What k-means (4) of training years tells of the rain, which no method has seen, in test years."""
+    rain = Record(DATA / "ncep_iberia_djf_pr_1983-2002.nc", record.training)
+    values = rain.anomalies(rain.path)
+    area = np.broadcast_to(rain.prepared(validation="0").cube.grid.area, values.shape[2:]).ravel()
+    parts = cut(encode(record.path), sizes)
+    return {size: _rain(record, z, values.reshape(len(z), -1), area) for size, z in parts.items()}
+
+
+def _rain(record: Record, z: np.ndarray, rain: np.ndarray, area: np.ndarray) -> Outcome:
+    train = record.train
+    labels = kmeans(z[train], 4).predict(z)
+    extreme = (rain > np.quantile(rain[train], EXTREME, axis=0)).astype(float)
+    next_day = np.diff(record.dates.values) == np.timedelta64(1, "D")
+    winter = record.dates.dt.year.values + (record.dates.dt.month.values > 6)
+    scores = {
+        "share": skill_of_regimes(rain, labels, train, area),
+        "Brier skill": skill_of_regimes(extreme, labels, train, area),
+        "persistence": float((labels[1:] == labels[:-1])[next_day & ~train[1:]].mean()),
+        "halves agree": halves_agree(z, winter, 4),
+    }
+    return Outcome(scores, labels[~train])
+
+
 # planted regimes
 
 
@@ -206,6 +241,7 @@ def hmm_labels(z: np.ndarray, record: Record, k: int, seed: int) -> np.ndarray:
 TASKS = {
     "slp": Task(pressure, score_pressure),
     "cobe2": Task(temperature, score_temperature),
+    "iberia": Task(iberia, score_iberia),
 } | {
     f"{kind}-{noise}": Task(partial(planted, kind, noise), partial(score_planted, kind, noise), random=True)
     for noise in sorted(NOISES, key=lambda noise: abs(noise - 2.5))

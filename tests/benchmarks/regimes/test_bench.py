@@ -3,7 +3,7 @@ import pytest
 import torch
 import xarray as xr
 from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import (
     adjusted_rand_score,
     balanced_accuracy_score,
@@ -17,7 +17,7 @@ from tests.benchmarks.regimes.autoencoder import ConvLSTMAutoencoder
 from tests.benchmarks.regimes.methods import METHODS
 from tests.benchmarks.regimes.records import Record, with_missing, with_noise
 from tests.benchmarks.regimes.results import Result, append, forget, read
-from tests.benchmarks.regimes.scores import agreement, class_probe, halves_agree
+from tests.benchmarks.regimes.scores import agreement, class_probe, halves_agree, skill_of_regimes
 from tests.benchmarks.regimes.table import BEGIN, END, markdown, put_into
 from tests.benchmarks.regimes.tasks import planted_truth
 from tests.benchmarks.slp_scores import match, value_probe
@@ -65,6 +65,14 @@ def test_halves_are_fitted_apart_and_compared_on_all_rows():
     year = 2000 + np.arange(STEPS) // 20
     a, b = (KMeans(2, n_init=20, random_state=0).fit(Z[year % 2 == rest]).predict(Z) for rest in (0, 1))
     assert halves_agree(Z, year, 2) == pytest.approx(adjusted_rand_score(a, b))
+
+
+def test_skill_of_regimes_is_r2_of_a_regression_on_them_fitted_to_training_rows():
+    one_hot, y = np.eye(3)[labels], np.stack([INDEX, Z[:, 0]], axis=1)
+    told = LinearRegression(fit_intercept=False).fit(one_hot[TRAIN], y[TRAIN]).predict(one_hot[~TRAIN])
+    errors = ((y[~TRAIN] - told) ** 2).sum(0), ((y[~TRAIN] - y[TRAIN].mean(0)) ** 2).sum(0)
+    expected = 1 - (errors[0] @ [1, 2]) / (errors[1] @ [1, 2])
+    assert skill_of_regimes(y, labels, TRAIN, np.array([1.0, 2.0])) == pytest.approx(expected)
 
 
 def test_agreement_is_of_each_pair():
@@ -122,9 +130,9 @@ def test_autoencoder_gives_back_the_grid_and_sees_no_future():
     assert not torch.allclose(z[:, 4:], changed[:, 4:])
 
 
-def result(method, seed, value, labels="0011"):
+def result(method, seed, value, regimes="0011"):
     scores = {size: {"type today": value, "noise": 0.5} for size in ("8", "16")}
-    return Result(method, "slp", seed, "abc", 1.0, scores, {"8": labels, "16": labels})
+    return Result(method, "slp", seed, "abc", 1.0, scores, {"8": regimes, "16": regimes})
 
 
 def test_results_are_read_back_the_last_of_a_key_and_forgotten_by_method(tmp_path):
