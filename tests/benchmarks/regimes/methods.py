@@ -97,6 +97,7 @@ METHODS = {
     "linear": Method("linear predictive subspace", faconv(*LINEAR, *NOTHING_HELD_OUT), random=False),
     "linear-held-out": Method("the same, of a network's training years", faconv(*LINEAR), random=False),
     "faconvlstm": Method("FAConvLSTM", faconv()),
+    "faconvlstm-all-years": Method("the same, nothing held out", faconv(*NOTHING_HELD_OUT)),
     "autoencoder": Method("ConvLSTM autoencoder", convlstm_autoencoder),
     "minfaconvlstm": Method(
         "MinFAConvLSTM", faconv("--encoder", "minfaconvlstm", "--hidden", "37", "--bottleneck", "18")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def markdown(results: Sequence[Result]) -> str:
             if shown:
                 cut = {method: [row[i] for i in shown] for method, row in rows.items()}
                 parts.append(_one(f"{title}, {size} numbers", [columns[i][2] for i in shown], cut))
-    return "\n\n".join([*parts, _commits(results)])
+    return "\n\n".join([*parts, _origin(results)])
 
 
 def _rows(
@@ -116,16 +116,15 @@ def _cell(values: list[float], best: float) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.3f}"
 
 
-def _commits(results: Sequence[Result]) -> str:
-    """Tell which code each method was measured with, and by how many seeds."""
-    told = defaultdict(set)
-    for one in results:
-        told[one.commit].add(METHODS[one.method].title)
-    return (
-        "Measured with "
-        + "; ".join(f"`{commit}`: {', '.join(sorted(titles))}" for commit, titles in sorted(told.items()))
-        + "."
-    )
+def _origin(results: Sequence[Result]) -> str:
+    """List the seeds that each method has by task, and the commit of the package they were measured with."""
+    lines = ["| | package at | seeds by task |", "|---|---|---|"]
+    origins = {(one.method, one.commit) for one in results}
+    for method, commit in sorted(origins, key=lambda origin: (list(METHODS).index(origin[0]), origin[1])):
+        tasks = Counter(one.task for one in results if (one.method, one.commit) == (method, commit))
+        seeds = ", ".join(f"{task} {count}" for task, count in tasks.items())
+        lines.append(f"| {METHODS[method].title} | `{commit}` | {seeds} |")
+    return "\n".join(lines)
 
 
 def put_into(path: Path, text: str) -> None:

@@ -150,6 +150,7 @@ def test_table_has_mean_and_standard_deviation_and_the_agreement_of_seeds(tmp_pa
     text = markdown(results)
     assert "| FAConvLSTM | **0.650** ± 0.071 |" in text
     assert "| EOFs | 0.500 |" in text
+    assert "| FAConvLSTM | `abc` | slp 2 |" in text
     assert "| FAConvLSTM | **1.000** | **0.500** ± 0.000 |" in text
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
