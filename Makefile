@@ -2,11 +2,12 @@
 # make test   the same, then format, lint, layers, types and tests
 # make check  format, lint, layers and types alone
 # make bench  the benchmarks
+# make bench-regimes   methods by tasks over seeds, into docs/benchmarks.md; goes on where it was stopped (ARGS=...)
 
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench bench-regimes docs clean
 
 demo: .venv/runtime
 	sh sample_data/demo.sh $(BIN) demo
@@ -22,6 +23,10 @@ check: .venv/development
 
 bench: .venv/development
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+bench-regimes: .venv/development
+	$(BIN)/python -m tests.benchmarks.regimes $(ARGS)
+	$(BIN)/python -m tests.benchmarks.regimes --table docs/benchmarks.md
 
 docs: .venv/development
 	$(BIN)/python docs/make_reference.py

@@ -46,23 +46,36 @@ def scores(z: np.ndarray) -> dict[str, float]:
     nao = pd.read_csv(DATA / "labels/nao_phase_2001-2010.csv", parse_dates=["date"])
     types = pd.read_csv(DATA / "labels/lamb_jc_lwt11_2001-2010.csv").lwt11.to_numpy()
     train, test = (nao.date.dt.year < 2008).to_numpy(), (nao.date.dt.year >= 2008).to_numpy()
-    winter = nao.date.dt.month.isin([11, 12, 1, 2, 3]).to_numpy()
     index = nao.cpc_nao.to_numpy()
-    known = winter & np.isfinite(index)
-    regimes = KMeans(4, n_init=20, random_state=0).fit_predict(z[known])
-    phase = nao.nao_phase.to_numpy(str)[known]
-    means = np.array([index[known][regimes == k].mean() for k in range(4)])
     told = {
-        "NMI with NAO": normalized_mutual_info_score(phase, regimes),
-        "ARI with NAO": adjusted_rand_score(phase, regimes),
-        "NAO variance explained": float(np.var(means[regimes]) / np.var(index[known])),
         "type today": _types(z, types, train, test, 0),
         "type tomorrow": _types(z, types, train, test, 1),
     }
-    return told | {f"NAO R2 +{lead} d": _nao(z, index, train, test, lead) for lead in LEADS_DAYS}
+    probed = {f"NAO R2 +{lead} d": value_probe(z, index, train, test, lead) for lead in LEADS_DAYS}
+    return regime_scores(z) | told | probed
 
 
-def _pairs(z: np.ndarray, y: np.ndarray, chosen: np.ndarray, lead: int) -> tuple[np.ndarray, np.ndarray]:
+def regime_scores(z: np.ndarray) -> dict[str, float]:
+    """Score k-means (4) on the days from November to March of an embedding (t, d) of 2001-2010."""
+    nao = pd.read_csv(DATA / "labels/nao_phase_2001-2010.csv", parse_dates=["date"])
+    known = nao.date.dt.month.isin([11, 12, 1, 2, 3]).to_numpy() & np.isfinite(nao.cpc_nao.to_numpy())
+    regimes = KMeans(4, n_init=20, random_state=0).fit_predict(z[known])
+    return match(regimes, nao.nao_phase.to_numpy(str)[known], nao.cpc_nao.to_numpy()[known])
+
+
+def match(regimes: np.ndarray, phase: np.ndarray, index: np.ndarray) -> dict[str, float]:
+    """Score how regimes (n,) tell of the phase (n,) and the value (n,) of the NAO index."""
+    _, number = np.unique(regimes, return_inverse=True)
+    means = np.bincount(number, index) / np.bincount(number)
+    return {
+        "NMI with NAO": float(normalized_mutual_info_score(phase, regimes)),
+        "ARI with NAO": float(adjusted_rand_score(phase, regimes)),
+        "NAO variance explained": float(np.var(means[number]) / np.var(index)),
+    }
+
+
+def pairs(z: np.ndarray, y: np.ndarray, chosen: np.ndarray, lead: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chosen rows of z (t, d), and y (t,) so many rows later; not where that is unknown or past the end."""
     now = np.flatnonzero(chosen)
     now = now[now + lead < len(y)]
     valid = np.isfinite(y[now + lead]) if y.dtype.kind == "f" else np.ones(len(now), bool)
@@ -71,12 +84,13 @@ def _pairs(z: np.ndarray, y: np.ndarray, chosen: np.ndarray, lead: int) -> tuple
 
 def _types(z: np.ndarray, types: np.ndarray, train: np.ndarray, test: np.ndarray, lead: int) -> float:
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
-    return float(probe.fit(*_pairs(z, types, train, lead)).score(*_pairs(z, types, test, lead)))
+    return float(probe.fit(*pairs(z, types, train, lead)).score(*pairs(z, types, test, lead)))
 
 
-def _nao(z: np.ndarray, index: np.ndarray, train: np.ndarray, test: np.ndarray, lead: int) -> float:
+def value_probe(z: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, lead: int) -> float:
+    """R² in test rows of a ridge regression of y (t,) so many rows after z (t, d)."""
     probe = make_pipeline(StandardScaler(), Ridge(1.0))
-    return float(probe.fit(*_pairs(z, index, train, lead)).score(*_pairs(z, index, test, lead)))
+    return float(probe.fit(*pairs(z, y, train, lead)).score(*pairs(z, y, test, lead)))
 
 
 def main(paths: list[str]) -> None:
