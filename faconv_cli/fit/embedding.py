@@ -82,10 +82,11 @@ class EmbeddingTask:
         self.targets = tuple(names[number] for number in self._trained)
         self.start = "the linear inverse model" if config.predicts else "the EOFs"
         held = float((eofs.components * eofs.scale).var(axis=0).sum())
-        self.notes: tuple[str, ...] = ()
-        if leads and self._trained:
-            note = f"the leading EOFs hold {held:.0%} of the variance: the climatology would score {held:.2f}"
-            self.notes = (f"{note} at every lead",)
+        self.notes: tuple[str, ...] = (
+            (f"the leading EOFs hold {held:.0%} of the variance; what they leave out is in no error",)
+            if leads and self._trained
+            else ()
+        )
         shares = torch.tensor((*config.lead_weights, *config.target_weights))[self._trained]
         self.shares = shares / shares.sum()
 
@@ -121,12 +122,12 @@ class EmbeddingTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
-        """Give the loss of each lead and target (s,) with the correction in full, in their variances."""
+        """Give the loss of each lead and target (s,) with the correction in full, in variances."""
         found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain)
         return found.errors(torch.ones_like(found.linear))[self._trained]
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Trust each correction as far as it helps, and give the losses that are left (s,).
+        """Trust each correction as far as it helps, and give what is left (s,), 1 being climatology.
 
         None where nothing is known at some lead, beyond the end or in a gap: its error is not 0 but unknown.
         """
@@ -137,7 +138,7 @@ class EmbeddingTask:
             return None
         confidence = found.confidence()
         encoder.confidence[self._trained] = confidence[self._trained]
-        return found.errors(confidence)[self._trained]
+        return (found.errors(confidence) / found.climatology.clamp_min(1e-12))[self._trained]
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
         """Fit the canonical coordinates to what the network gives over the training period."""
@@ -165,5 +166,7 @@ def _pooled(parts: list[Products]) -> Products:
     count = torch.stack([part.rows for part in parts])
     total = count.sum(0)
     share = count / total.clamp_min(1e-12)
-    pooled = [(torch.stack(own) * share).sum(0) for own in list(zip(*parts, strict=True))[:3]]
-    return Products(pooled[0], pooled[1], pooled[2], total)
+    linear, cross, correction, climatology = (
+        (torch.stack(own) * share).sum(0) for own in list(zip(*parts, strict=True))[:-1]
+    )
+    return Products(linear, cross, correction, climatology, total)

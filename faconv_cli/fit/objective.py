@@ -22,12 +22,14 @@ class Products(NamedTuple):
         linear: mean square of what the linear forecasts leave, r.
         cross: mean product of r and the correction c.
         correction: mean square of c.
+        climatology: mean square of what came, the error of forecasting no anomaly.
         rows: that they are means of.
     """
 
     linear: Tensor
     cross: Tensor
     correction: Tensor
+    climatology: Tensor
     rows: Tensor
 
     def errors(self, confidence: Tensor) -> Tensor:
@@ -104,9 +106,9 @@ def _steps(batch: Batch, window: int, steps: int) -> Tensor:
 
 
 def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor) -> Tensor:
-    """The four numbers of `Products` for one forecast of ``truth`` (b, t, k), weighted (b, t)."""
+    """The five numbers of `Products` for one forecast of ``truth`` (b, t, k), weighted (b, t)."""
     rest, added = truth - encoding.linear[:, :, number], encoding.correction[:, :, number]
     total = weight.sum()
-    pairs = (rest, rest), (rest, added), (added, added)
+    pairs = (rest, rest), (rest, added), (added, added), (truth, truth)
     sums = [(weight * (one * other).sum(-1)).sum() / total.clamp_min(1e-12) for one, other in pairs]
     return torch.stack([*sums, total])

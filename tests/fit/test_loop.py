@@ -56,6 +56,14 @@ def test_the_loss_of_validation_is_the_weighted_mean_of_its_terms(cube, tmp_path
     assert start.validation_loss == pytest.approx(expected)
 
 
+def test_the_error_of_the_climatology_is_1_whatever_the_eofs_hold(make_cube, tmp_path):
+    """All but noise, which nothing forecasts and of which a few EOFs hold a part."""
+    training = _training(make_cube(300, noise=100.0), tmp_path / "m.pt", updates=1)
+    assert any(note.startswith("the leading EOFs hold") for note in training.notes)
+    (start, *_) = _checks(training)
+    assert start.terms == {"lead 1": pytest.approx(1, abs=0.05), "lead 2": pytest.approx(1, abs=0.05)}
+
+
 def test_no_lead_is_worse_than_the_linear_inverse_model_on_validation(cube, tmp_path):
     checks = _checks(_training(cube, tmp_path / "m.pt", updates=24, lr=0.3))
     for check in checks:

@@ -63,7 +63,10 @@ def test_the_products_are_those_of_the_counted_rows(encoder, domain):
     for number, lead in enumerate((1, 3)):
         linear = p[:, 3:8] @ encoder.propagators[number].double().numpy()
         rest = p[:, 3 + lead : 8 + lead] - linear
-        expected = [(rest**2).sum(-1).mean(), (0.1 * rest).sum(-1).mean(), 3 * 0.01, 10]
+        came = p[:, 3 + lead : 8 + lead]
+        expected = [(one * other).sum(-1).mean() for one, other in ((rest, rest), (0.1, rest), (came, came))]
+        expected[2:2] = [3 * 0.01]
+        expected.append(10)
         np.testing.assert_allclose([part[number] for part in found], expected, rtol=1e-4)
 
 
@@ -85,10 +88,12 @@ def test_a_target_is_compared_where_it_is_known(domain):
 
 
 def test_errors_and_confidence_are_those_of_least_squares():
-    found = Products(*torch.tensor([[4.0, 4.0, 4.0], [2.0, -1.0, 9.0], [4.0, 4.0, 4.0], [5.0, 5.0, 5.0]]))
+    found = Products(
+        *torch.tensor([[4.0, 4.0, 4.0], [2.0, -1.0, 9.0], [4.0, 4.0, 4.0], [6.0, 6.0, 6.0], [5.0, 5.0, 5.0]])
+    )
     torch.testing.assert_close(found.confidence(), torch.tensor([0.5, 0.0, 1.0]))
     torch.testing.assert_close(found.errors(found.confidence()), torch.tensor([3.0, 4.0, -10.0]))
-    assert not Products(*torch.zeros(4, 2)).confidence().any()
+    assert not Products(*torch.zeros(5, 2)).confidence().any()
 
 
 def test_rows_of_the_warm_up_do_not_count(encoder, domain):
