@@ -124,8 +124,9 @@ class DataConfig(_Config):
         description="Cycles of the training period to subtract at each point: monthly means, smoothed daily "
         "(mean and four harmonics of the year), diurnal (mean and harmonics of the day), seasonal-diurnal "
         "(the same, with one harmonic of the year that changes the diurnal cycle), hourly (daily, and a "
-        "diurnal cycle that changes with the season), or none, which subtracts the mean alone. auto: hourly "
-        "for steps below a day, daily below a month, monthly for months, where training covers two years; "
+        "diurnal cycle that changes with the season), or none, which subtracts the mean alone (to forecast, "
+        "that of all points, as the laws of a flow are those of the whole field). auto: hourly for steps "
+        "below a day, daily below a month, monthly for months, where training covers two years; "
         "else none, or below a day seasonal-diurnal where training sees nine months of the year, or diurnal.",
     )
     detrend: bool = Field(
