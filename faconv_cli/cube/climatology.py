@@ -50,7 +50,8 @@ class Climatology:
 
     expected(time) = basis(time) @ coefficients, with the columns
 
-    - ``mean`` and ``constant``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics of the year;
+    - ``mean``, ``constant``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics
+      of the year;
     - ``diurnal``: 1 and cos, sin of up to four harmonics of the day; ``seasonal-diurnal``: 1, and those of
       the day times 1 and one harmonic of the year; ``hourly``: those of ``daily``, and those of the day times
       1 and two harmonics of the year; ``monthly and diurnal``: month indicators, and those of the day times 1

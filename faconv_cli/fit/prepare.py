@@ -137,7 +137,7 @@ class Prepared:
             self.config.model_copy(update={"fit": self.config.fit.model_copy(update=changes)})
         )
 
-    def whole_validation_windows(self) -> list[Window]:
+    def whole_validation_windows(self, stride: int | None = None) -> list[Window]:
         """List the whole windows inside the validation period; none where nothing is held out."""
         if not self.split.validation_count:
             return []
@@ -145,7 +145,7 @@ class Prepared:
         return training_windows(
             _held_out(self.cube.time, self.split),
             window=tiling.window,
-            stride=tiling.stride or tiling.window,
+            stride=stride or tiling.stride or tiling.window,
             burn_in=tiling.burn_in,
         )
 
@@ -303,7 +303,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     climatology = fit_climatology(
         training, "mean" if anomaly == "none" and not prepared else anomaly, config.data.detrend
     )
-    if config.fit.task == "forecast" and config.data.anomaly == "none":
+    if config.closed_loop and config.data.anomaly == "none":
         climatology = climatology.levelled(cube.grid.area)
     cube = cube.noted(*diurnal_left(anomaly, cube))
     normalizer, flaws = fit_normalizer(training, climatology)

@@ -150,6 +150,19 @@ class Forecaster(nn.Module):
             forecasts.append(frames)
         return torch.cat(forecasts, dim=1)
 
+    def forecast(
+        self,
+        x: Float[Tensor, "b t c h w"],
+        valid: Bool[Tensor, "b t c h w"],
+        year_fraction: Tensor,
+        day_fraction: Tensor,
+        steps: int,
+        domain: Domain,
+    ) -> Float[Tensor, "b steps c h w"]:
+        """Forecast ``steps`` frames after the last of ``x``, as `LeadForecaster` does, in any season."""
+        frames: Tensor = self(x, valid, steps - 1, domain)
+        return frames[:, x.shape[1] - 1 :]
+
     def _next(
         self, x: Tensor, valid: Tensor, states: list[list[Any]] | None, domain: Domain
     ) -> tuple[Tensor, list[list[Any]]]:
