@@ -56,8 +56,8 @@ def run(folder: Path, window: int, given: int) -> None:
             model = folder / f"{encoder}-{window}-{given}-s{seed}.pt"
             again = "--resume" if last_path(model).exists() else ""
             _faconv(
-                f"train --task forecast --encoder {encoder} --hidden {hidden} --bottleneck 48 --layers 4 "
-                "--no-skip --padding circular --anomaly none --time-range 1:220 --validation 201:220 "
+                f"train --task forecast --closed-loop --encoder {encoder} --hidden {hidden} --bottleneck 48 "
+                "--layers 4 --no-skip --padding circular --anomaly none --time-range 1:220 --validation 201:220 "
                 f"--window {window} --teacher-forced {given} --burn-in 1 --batch 1 --updates {UPDATES} "
                 f"--lr 1e-3 --weight-decay 0.01 --seed {seed} --threads 1 {again}",
                 flows,
@@ -134,7 +134,13 @@ def speed(rounds: int) -> None:
 
 
 def _steps(encoder: str, window: int, given: int):
-    options = {"task": "forecast", "encoder": encoder, "hidden": HIDDEN[encoder], "bottleneck": 48}
+    options = {
+        "task": "forecast",
+        "closed_loop": True,
+        "encoder": encoder,
+        "hidden": HIDDEN[encoder],
+        "bottleneck": 48,
+    }
     options |= {"layers": 4, "padding": "circular", "skip": False, "window": window, "burn_in": 1}
     config = resolve(RunConfig.build(None, options), 1, (SIDE, SIDE), periodic=True)
     grid = Grid.from_coordinates(np.linspace(-0.5, 0.5, SIDE), np.arange(SIDE) * 360 / SIDE)
