@@ -7,7 +7,7 @@ The pipeline, one folder an arrow::
     embed     runs a checkpoint over a cube                     -> embedding file (CF NetCDF)
     regimes   clusters an embedding file                        -> regime file (CF NetCDF)
     subspace  turns modes and embeddings back into fields       -> modes, reconstruction (CF NetCDF)
-    forecast  runs a checkpoint forward in closed loop          -> forecast file (CF NetCDF)
+    forecast  forecasts the steps after each start              -> forecast file (CF NetCDF)
     compare   trains several encoders at an equal budget        -> tables
     prepare   stores a record anew for repeated training        -> Zarr
     commands show each of these at a terminal; console is the only room that prints

@@ -124,8 +124,9 @@ class DataConfig(_Config):
         description="Cycles of the training period to subtract at each point: monthly means, smoothed daily "
         "(mean and four harmonics of the year), diurnal (mean and harmonics of the day), seasonal-diurnal "
         "(the same, with one harmonic of the year that changes the diurnal cycle), hourly (daily, and a "
-        "diurnal cycle that changes with the season), or none, which subtracts the mean alone. auto: hourly "
-        "for steps below a day, daily below a month, monthly for months, where training covers two years; "
+        "diurnal cycle that changes with the season), or none, which subtracts the mean alone (in closed "
+        "loop, that of all points: the laws of a flow are those of the whole field). auto: hourly for steps "
+        "below a day, daily below a month, monthly for months, where training covers two years; "
         "else none, or below a day seasonal-diurnal where training sees nine months of the year, or diurnal.",
     )
     detrend: bool = Field(
@@ -225,7 +226,9 @@ class EncoderConfig(_Config):
         description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
     )
     embedding: PositiveInt = Field(
-        16, description="Modes d of an embedding, numbers per time step. Its first k are the best k."
+        16,
+        description="Modes d of an embedding, numbers per time step. Its first k are the best k. To forecast "
+        "with eof: EOFs, by default as many as networks start from, at most 64.",
     )
     eof_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.98,
@@ -239,7 +242,8 @@ class EncoderConfig(_Config):
         "points, 2 up to 131,072, else 4.",
     )
     skip: bool = Field(
-        True, description="Forecast the change from the last frame, not the frame itself (task forecast)."
+        True,
+        description="Forecast the change from the last frame, not the frame itself (in closed loop).",
     )
     without: tuple[Mechanism, ...] = Field(
         (),
@@ -269,8 +273,13 @@ class FitConfig(_Config):
     )
     teacher_forced: PositiveInt | None = Field(
         None,
-        description="Steps of a window that are given when training to forecast; the rest is forecast in "
-        "closed loop. Default: two thirds of the window.",
+        description="Steps of a window that are given when training to forecast; the rest is forecast. "
+        "Default: two thirds of the window.",
+    )
+    closed_loop: bool = Field(
+        False,
+        description="Forecast frame by frame, each from the network's own last one, as a flow goes on; else "
+        "all leads at once, as corrections of their linear forecasts. --no-skip implies it.",
     )
     objective: Literal["reconstruct", "forecast", "both"] = Field(
         "both",
@@ -311,8 +320,7 @@ class FitConfig(_Config):
     )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Highest learning rate of the cosine schedule. Default: 0.01 to embed, 0.003 to "
-        "forecast.",
+        description="Highest learning rate of the cosine schedule. Default: 0.01, in closed loop 0.003.",
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW's weight decay.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -357,6 +365,10 @@ class RunConfig(_Config):
                 f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "
                 "nothing to forecast"
             )
+        if self.closed_loop and "dropout" in self.fit.model_fields_set:
+            raise ValueError("dropout is for forecasts of all leads at once, not for a closed loop")
+        if self.encoder.encoder == EOF and (self.fit.closed_loop or not self.encoder.skip):
+            raise ValueError(f"encoder {EOF} forecasts all leads at once, never in closed loop")
         return self
 
     def _check_targets(self) -> None:
@@ -376,8 +388,19 @@ class RunConfig(_Config):
         return self.fit.teacher_forced or self.tiling.window - self.tiling.window // 3
 
     @property
+    def closed_loop(self) -> bool:
+        """Whether forecasts go on frame by frame."""
+        return self.fit.task == "forecast" and (self.fit.closed_loop or not self.encoder.skip)
+
+    @property
     def leads(self) -> tuple[int, ...]:
-        """Leads that an embedding must tell, in steps; none where it is of the field now alone."""
+        """Leads that are told at once, in steps: those an embedding must tell, or those left in a window.
+
+        None where an embedding is of the field now alone, or forecasts go on frame by frame.
+        """
+        if self.fit.task == "forecast":
+            left = self.tiling.window - self.teacher_forced
+            return () if self.closed_loop else tuple(range(1, left + 1))
         return () if self.fit.objective == "reconstruct" else self.fit.lead
 
     @property
@@ -412,6 +435,12 @@ class RunConfig(_Config):
         if self.fit.task == "forecast":
             return self.tiling.window
         return self.tiling.window + max(self.leads, default=0)
+
+    @property
+    def steps_seen(self) -> int:
+        """Steps of a window that a network runs over in training."""
+        leads_of_a_window = self.fit.task == "forecast" and not self.closed_loop
+        return self.teacher_forced if leads_of_a_window else self.tiling.window
 
     @property
     def lags(self) -> int:
@@ -485,10 +514,10 @@ def _eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
 
 _OF_ONE_TASK = {
     "embed": (
-        *("objective", "lead", "lead_weight", "eof_share", "dropout", "causal"),
+        *("objective", "lead", "lead_weight", "eof_share", "causal"),
         *("target", "target_weight", "target_lead"),
     ),
-    "forecast": ("teacher_forced", "skip"),
+    "forecast": ("teacher_forced", "skip", "closed_loop"),
 }
 
 

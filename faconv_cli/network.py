@@ -15,10 +15,10 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError, UsageError
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
-from faconv_cli.nn.eofs import LinearInverseModel
 from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.layer import RecurrentLayer2d
+from faconv_cli.nn.leadforecaster import LeadForecaster
 from faconv_cli.nn.padding import Padding
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 from faconv_cli.windows.layout import nodes_of, tiles_of
@@ -33,6 +33,8 @@ LAYERS = {
     "minconvgru": "MinConvGRU2d",
     "minconvexplstm": "MinConvExpLSTM2d",
 }
+
+CHANGES = 2  # last changes of the EOF coordinates that linear forecasts see
 
 
 def build_encoder(
@@ -70,6 +72,7 @@ def build_encoder(
         targets=len(config.fit.target),
         now=config.fit.objective != "forecast",
         lags=config.lags if fitted else 1,
+        changes=changes_seen(config),
         season="season" not in encoder.without,
         sub_daily=sub_daily,
         patch=patch,
@@ -79,13 +82,34 @@ def build_encoder(
     )
 
 
+def changes_seen(config: RunConfig) -> int:
+    """Count the last changes that linear forecasts see: none in an embedding or of extended EOFs."""
+    fitted = config.encoder.encoder == EOF
+    return CHANGES if config.fit.task == "forecast" and not (fitted and config.lags > 1) else 0
+
+
+def build_lead_forecaster(
+    config: RunConfig,
+    channels: int,
+    shape: tuple[int, int],
+    *,
+    eofs: int,
+    periodic: bool,
+    sub_daily: bool,
+    statics: int = 0,
+) -> LeadForecaster:
+    """Build the network that forecasts all leads at once, with ``eofs`` EOFs, for a grid of ``shape``."""
+    encoder = build_encoder(
+        config, channels, shape, eofs=eofs, periodic=periodic, sub_daily=sub_daily, statics=statics
+    )
+    return LeadForecaster(encoder, channels)
+
+
 def build_forecaster(
     config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, statics: int = 0
-) -> Forecaster | LinearInverseModel:
-    """Build the forecasting network of a resolved configuration for a grid of ``shape``."""
+) -> Forecaster:
+    """Build the network of a resolved configuration that forecasts frame by frame, for a grid."""
     encoder = config.encoder
-    if encoder.encoder == EOF:
-        return LinearInverseModel(config.lags, encoder.embedding, channels, nodes_of(config, shape))
     padding = _padding(config, shape, periodic=periodic)
     one = encoder.model_copy(update={"layers": 1})
     layers = [_layer(one, encoder.hidden, padding) for _ in range(encoder.layers)]
@@ -248,20 +272,35 @@ def first_modes(checkpoint: Checkpoint, asked: int | None) -> int:
     return asked or known
 
 
-def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LinearInverseModel:
+def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LeadForecaster:
     """Build the forecasting network of a checkpoint with its weights, ready for inference.
 
     Raises:
         CheckpointError: it was trained to embed; the weights are not those of the settings.
     """
     _check_task(checkpoint, "forecast")
-    forecaster = build_forecaster(
-        checkpoint.config,
-        len(checkpoint.channels),
-        checkpoint.grid_shape,
-        periodic=checkpoint.periodic,
-        statics=len(checkpoint.constants.static_names),
-    )
+    config, channels, shape = checkpoint.config, len(checkpoint.channels), checkpoint.grid_shape
+    periodic, statics = checkpoint.periodic, len(checkpoint.constants.static_names)
+    forecaster: Forecaster | LeadForecaster
+    if config.closed_loop:
+        forecaster = build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
+    elif "eofs.mean" not in checkpoint.encoder:
+        raise CheckpointError(
+            "the checkpoint forecasts frame by frame from the last one, as before faconv corrected linear "
+            "forecasts",
+            wanted="networks of this kind are trained with --closed-loop now",
+            do="train again",
+        )
+    else:
+        forecaster = build_lead_forecaster(
+            config,
+            channels,
+            shape,
+            eofs=checkpoint.encoder["eofs.mean"].shape[-1],
+            periodic=periodic,
+            sub_daily=checkpoint.sub_daily,
+            statics=statics,
+        )
     _load(forecaster.encoder, checkpoint.encoder)
     _load(forecaster.decoder, checkpoint.decoder)
     return forecaster.eval()

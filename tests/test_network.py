@@ -3,7 +3,7 @@ import torch
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import UsageError
-from faconv_cli.network import build_encoder, build_forecaster
+from faconv_cli.network import build_encoder, build_forecaster, build_lead_forecaster
 from faconv_cli.windows.resolve import resolve
 
 SHAPE = (8, 12)
@@ -25,10 +25,11 @@ def test_training_reads_the_targets_beyond_a_window():
 )
 def test_kernels_wrap_around_the_edges_that_padding_names(padding, wraps):
     torch.manual_seed(0)
-    network = build_forecaster(_resolved(task="forecast", padding=padding), 1, SHAPE, periodic=True)
-    spike = torch.zeros(1, 1, 2, *SHAPE)
+    options = {"task": "forecast", "closed_loop": True, "padding": padding}
+    layer = build_forecaster(_resolved(**options), 1, SHAPE, periodic=True).encoder.layers[0]
+    spike = torch.zeros(1, 1, 4, *SHAPE)
     spike[0, 0, 0, 0, 0] = 1
-    seen, nothing = (network.encoder(x, None, torch.ones(SHAPE))[0] for x in (spike, 0 * spike))
+    seen, nothing = (layer.run(x, None, torch.ones(SHAPE)).y for x in (spike, 0 * spike))
     reached = (seen - nothing).abs().sum((0, 1, 2)) > 1e-6
     assert (bool(reached[-1, 0]), bool(reached[0, -1])) == wraps
 
@@ -38,14 +39,15 @@ def test_padding_that_wraps_is_refused_with_tiles():
         _resolved(padding="circular", tile=8, halo=2)
 
 
-@pytest.mark.parametrize("task", ["embed", "forecast"])
+@pytest.mark.parametrize("task", ["embed", "forecast", "closed loop"])
 def test_layers_stack_in_every_task(task):
-    build = {"embed": build_encoder, "forecast": build_forecaster}[task]
-    more = {"sub_daily": False, "eofs": 4} if task == "embed" else {}
+    build = {"embed": build_encoder, "forecast": build_lead_forecaster, "closed loop": build_forecaster}[task]
+    more = {} if task == "closed loop" else {"sub_daily": False, "eofs": 4}
+    options = {"task": "forecast", "closed_loop": True} if task == "closed loop" else {"task": task}
     one, three = (
         sum(
             p.numel()
-            for p in build(_resolved(task=task, layers=n), 1, SHAPE, periodic=True, **more).parameters()
+            for p in build(_resolved(**options, layers=n), 1, SHAPE, periodic=True, **more).parameters()
         )
         for n in (1, 3)
     )

@@ -52,7 +52,7 @@ def command(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Time steps to forecast. Default: as many as training did in closed loop."),
+        typer.Option(min=1, help="Time steps to forecast. Default: as many as training did."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Start at each N-th step of the range.")] = 1,
     verify: Annotated[

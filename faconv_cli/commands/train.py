@@ -92,6 +92,7 @@ def command(
     without: Annotated[list[str] | None, setting(EncoderConfig, "without")] = None,
     task: Annotated[str | None, setting(FitConfig, "task")] = None,
     teacher_forced: Annotated[int | None, setting(FitConfig, "teacher_forced")] = None,
+    closed_loop: Annotated[bool | None, setting(FitConfig, "closed_loop", "--closed-loop")] = None,
     objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
     lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
     lead_weight: Annotated[list[str] | None, setting(FitConfig, "lead_weight")] = None,

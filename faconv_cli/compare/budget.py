@@ -12,8 +12,9 @@ from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_encoder, build_forecaster
+from faconv_cli.network import build_encoder, build_forecaster, build_lead_forecaster
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.leadforecaster import LeadForecaster
 
 MOST_HIDDEN = 4096
 TRIAL_UPDATES = 24
@@ -23,16 +24,16 @@ def build_network(config: RunConfig, cube: Cube) -> nn.Module:
     """Build the network of a resolved configuration for the channels and the grid of a cube."""
     channels, shape, periodic = cube.shape[1], cube.grid.shape, cube.grid.periodic
     statics = len(cube.constants.static_names)
-    if config.fit.task == "forecast":
+    if config.closed_loop:
         return build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
-    sub_daily = cube.time.sub_daily
-    return build_encoder(
+    build = build_lead_forecaster if config.fit.task == "forecast" else build_encoder
+    return build(
         config,
         channels,
         shape,
         eofs=config.encoder.embedding,
         periodic=periodic,
-        sub_daily=sub_daily,
+        sub_daily=cube.time.sub_daily,
         statics=statics,
     )
 
@@ -40,14 +41,15 @@ def build_network(config: RunConfig, cube: Cube) -> nn.Module:
 def count_parameters(config: RunConfig, cube: Cube) -> int:
     """Count the trained parameters that a budget is about, of a resolved configuration.
 
-    To forecast, those of the whole network; to embed, those of the recurrent layers, as the spatial patterns
-    behind them belong to the head. EOFs have none.
+    In closed loop, those of the whole network; else those of the recurrent layers, as what is behind them
+    belongs to the head. EOFs have none.
     """
     if config.encoder.encoder == EOF:
         return 0
     with torch.device("meta"):
         network = build_network(config, cube)
-    counted = network.layer if isinstance(network, SubspaceEncoder) else network
+    encoder = network.encoder if isinstance(network, LeadForecaster) else network
+    counted = encoder.layer if isinstance(encoder, SubspaceEncoder) else encoder
     return sum(parameter.numel() for parameter in counted.parameters()) if counted is not None else 0
 
 

@@ -50,7 +50,8 @@ class Climatology:
 
     expected(time) = basis(time) @ coefficients, with the columns
 
-    - ``mean``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics of the year;
+    - ``mean``, ``constant``: 1; ``monthly``: 12 month indicators; ``daily``: 1 and cos, sin of four harmonics
+      of the year;
     - ``diurnal``: 1 and cos, sin of up to four harmonics of the day; ``seasonal-diurnal``: 1, and those of
       the day times 1 and one harmonic of the year; ``hourly``: those of ``daily``, and those of the day times
       1 and two harmonics of the year; ``monthly and diurnal``: month indicators, and those of the day times 1
@@ -85,6 +86,14 @@ class Climatology:
     def pick(self, channels: Sequence[int]) -> Climatology:
         """Return that of the given channels."""
         return replace(self, coefficients=self.coefficients[:, list(channels)])
+
+    def levelled(self, area: Floats) -> Climatology:
+        """Return what is expected of all points alike: the mean of a channel over ``area`` (h, w)."""
+        known = np.isfinite(self.coefficients)
+        weight = np.where(known, area, 0.0)
+        total = (weight * np.where(known, self.coefficients, 0.0)).sum((-2, -1), keepdims=True)
+        mean = total / np.maximum(weight.sum((-2, -1), keepdims=True), 1e-300)
+        return replace(self, kind="constant", coefficients=np.where(known, mean, np.nan))
 
     def subtract(self, fields: npt.NDArray[np.float32], time: TimeAxis) -> npt.NDArray[np.float32]:
         """Return anomalies of ``fields`` (t, c, h, w) in the same units."""

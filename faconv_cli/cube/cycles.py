@@ -11,7 +11,15 @@ from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 
 Kind = Literal[
-    "none", "mean", "monthly", "daily", "diurnal", "seasonal-diurnal", "hourly", "monthly and diurnal"
+    "none",
+    "constant",
+    "mean",
+    "monthly",
+    "daily",
+    "diurnal",
+    "seasonal-diurnal",
+    "hourly",
+    "monthly and diurnal",
 ]
 
 # Harmonics of the year that change the diurnal cycle; of one year, a second would be that of its weather.
@@ -104,6 +112,7 @@ def told(kind: Kind) -> str:
     """Tell in words what is taken off."""
     return {
         "none": "nothing",
+        "constant": "the mean of all points",
         "mean": "the mean of each point",
         "monthly": "the mean of each calendar month",
         "daily": "a smooth seasonal cycle (daily)",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, start_encoder
-from faconv_cli.fit.objective import Objective, Products, counted_rows, encode
+from faconv_cli.fit.objective import Objective, counted_rows, encode, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
 from faconv_cli.fit.target import tell_target
@@ -71,9 +71,7 @@ class EmbeddingTask:
         self._weights = np.array(config.part_weights)
         self._fit_linear(encoder, eofs)
         self._model = EmbeddingModel(encoder, [target.coordinates for target in targets])
-        shape = prepared.normalizer.valid.shape[-2:]
-        valid = torch.from_numpy(prepared.normalizer.valid)
-        expected = (valid * domain.area[: shape[0], : shape[1]]).sum((-2, -1))
+        expected = expected_area(prepared.normalizer.valid, domain)
         self._objective = Objective(
             leads, config.tiling.window, expected, tuple(target.truth for target in targets)
         )
@@ -133,7 +131,7 @@ class EmbeddingTask:
         """
         encoder = cast("EmbeddingModel", model).encoder
         parts = [self._objective(encoder, batch, domain) for batch in batches]
-        found = _pooled(parts)
+        found = pooled(parts)
         if not found.rows[self._trained].all():
             return None
         confidence = found.confidence()
@@ -160,13 +158,3 @@ class EmbeddingTask:
 def _values(prepared: Prepared) -> int:
     """Most numbers that a field holds."""
     return int(np.count_nonzero(prepared.normalizer.valid))
-
-
-def _pooled(parts: list[Products]) -> Products:
-    count = torch.stack([part.rows for part in parts])
-    total = count.sum(0)
-    share = count / total.clamp_min(1e-12)
-    linear, cross, correction, climatology = (
-        (torch.stack(own) * share).sum(0) for own in list(zip(*parts, strict=True))[:-1]
-    )
-    return Products(linear, cross, correction, climatology, total)

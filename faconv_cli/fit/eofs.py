@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,7 @@ from sklearn.decomposition import PCA, IncrementalPCA
 
 from faconv_cli.nn.domain import Domain, patch_bases
 from faconv_cli.nn.encoder import SubspaceEncoder
-from faconv_cli.nn.eofs import LinearInverseModel
-from faconv_cli.nn.head import EofCoordinates
+from faconv_cli.nn.head import EofCoordinates, products_of
 from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.memory import EXACT_NUMBERS
@@ -54,15 +54,81 @@ class Eofs:
         The linear inverse model of Penland and Sardeshmukh (1995), shrunk towards the damped persistence of
         each component: how much, is what forecasts blocks of the pairs best that the fit has not seen.
         """
+        now, later = self._pairs(lead, segments)
+        return regress(self.components[now], self.components[later], persist=True)
+
+    def skill(self, lead: int, segments: Segments, propagator: np.ndarray) -> float:
+        """Share of the variance of PC(t + lead) that ``propagator`` (d, d) foretells in training, 0 to 1."""
+        now, later = self._pairs(lead, segments)
+        truth = self.components[later]
+        rest = truth - self.components[now] @ propagator
+        return max(0.0, 1 - float((rest**2).sum()) / max(float((truth**2).sum()), 1e-30))
+
+    def tendencies(
+        self, lead: int, segments: Segments, propagator: np.ndarray, changes: int
+    ) -> list[np.ndarray]:
+        """Fit what the last changes of the components tell of PC(t + lead), beside ``propagator`` (d, d).
+
+        Term n is a regression, on PC(t) and its n last changes PC(t) - PC(t - 1), ..., of what the terms
+        before leave; each is shrunk towards nothing as unseen blocks ask for.
+
+        Returns:
+            B_n (n + 1, d, d) for n = 1..changes.
+        """
+        terms: list[np.ndarray] = []
+        for number in range(1, changes + 1):
+            now, later = self._pairs(lead, segments, before=number)
+            x = self._state(now, number)
+            rest = self.components[later] - self._told(now, propagator, terms)
+            terms.append(regress(x, rest, persist=False).reshape(number + 1, *propagator.shape))
+        return terms
+
+    def advection(
+        self, lead: int, segments: Segments, propagator: np.ndarray, terms: list[np.ndarray]
+    ) -> np.ndarray:
+        """Fit what products of the components tell of what those linear forecasts leave: C (m, d).
+
+        In the units of the coordinates, shrunk towards nothing as unseen blocks ask for.
+        """
+        now, later = self._pairs(lead, segments, before=len(terms))
+        rest = self.components[later] - self._told(now, propagator, terms)
+        of_all = self.products(segments)
+        spread = np.maximum(of_all.std(0), 1e-12)
+        scaled = (self._products(now) - of_all.mean(0)) / spread
+        return np.asarray(regress(scaled, rest * self.scale, persist=False) / spread[:, None])
+
+    def products(self, segments: Segments) -> np.ndarray:
+        """Products of the coordinates (n, m) at all steps that have one before them, without a gap."""
+        return self._products(self._pairs(0, segments, before=1)[0])
+
+    def _products(self, rows: np.ndarray) -> np.ndarray:
+        state = torch.from_numpy(self._state(rows, 1) * self.scale)
+        return np.asarray(products_of(*state.chunk(2, dim=1)))
+
+    def _state(self, rows: np.ndarray, changes: int) -> np.ndarray:
+        """Components of rows beside so many of their last changes (n, d + changes d)."""
+        past = [self.components[rows - lag] for lag in range(changes + 1)]
+        return np.concatenate([past[0], *(one - other for one, other in pairwise(past))], axis=1)
+
+    def _told(self, rows: np.ndarray, propagator: np.ndarray, terms: list[np.ndarray]) -> np.ndarray:
+        """Linear forecasts (n, d) from rows, by all terms."""
+        told = np.concatenate([propagator[None], np.zeros((len(terms), *propagator.shape))])
+        for term in terms:
+            told[: len(term)] += term
+        forecasts: np.ndarray = self._state(rows, len(terms)) @ told.reshape(-1, len(propagator))
+        return forecasts
+
+    def _pairs(self, lead: int, segments: Segments, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of steps with ``before`` steps before them, and of those ``lead`` later, without a gap."""
         row_of = {int(step): row for row, step in enumerate(self.steps)}
         pairs = [
             (row_of[step], row_of[step + lead])
             for begin, end in segments
             for step in range(begin, end - lead)
-            if step in row_of and step + lead in row_of
+            if step - before in row_of and step - before >= begin and step + lead in row_of
         ]
-        now, later = np.array(pairs or [(0, 0)]).T
-        return regress(self.components[now], self.components[later], persist=True)
+        now, later = np.array(pairs or [(before, before)]).T
+        return now, later
 
 
 def regress(x: np.ndarray, y: np.ndarray, *, persist: bool) -> np.ndarray:
@@ -259,22 +325,32 @@ def start_encoder(
     propagators = [*(eofs.propagator(lead, segments) for lead in leads), *targets]
     if propagators:
         encoder.propagators.copy_(torch.from_numpy(np.stack(propagators)))
+    if encoder.tendencies is not None:
+        changes = len(encoder.tendencies.weight)
+        terms = [
+            eofs.tendencies(lead, segments, propagator, changes)
+            for lead, propagator in zip(leads, propagators[: len(leads)], strict=True)
+        ]
+        stacked = [np.stack(of_all_leads) for of_all_leads in zip(*terms, strict=True)]
+        encoder.tendencies.start_from([torch.from_numpy(one) for one in stacked])
+        start_advection(encoder, eofs, segments, terms)
+
+
+def start_advection(
+    encoder: SubspaceEncoder, eofs: Eofs, segments: Segments, terms: Sequence[list[np.ndarray]]
+) -> None:
+    """Set what products of the coordinates add to linear forecasts of those terms at the leads 1, 2, ..."""
+    assert encoder.advection is not None
+    weights = [
+        eofs.advection(lead, segments, propagator.double().numpy(), own)
+        for lead, (propagator, own) in enumerate(zip(encoder.propagators, terms, strict=True), 1)
+    ]
+    products = eofs.products(segments)
+    range_of = products.mean(0), products.min(0), products.max(0)
+    encoder.advection.start_from(*map(torch.from_numpy, (*range_of, np.stack(weights))))
 
 
 def start_coordinates(coordinates: EofCoordinates, eofs: Eofs) -> None:
     """Make the coordinates of a field its principal components."""
     patterns, mean, field = map(torch.from_numpy, (eofs.patterns, eofs.mean_projection, eofs.mean))
     coordinates.start_from(patterns, mean, field, eofs.scale)
-
-
-def fit_inverse_model(model: LinearInverseModel, eofs: Eofs, segments: Segments) -> None:
-    """Set the parts of a linear inverse model."""
-    start_coordinates(model.encoder, eofs)
-    patterns = torch.from_numpy(_decoded(eofs, np.eye(len(eofs.patterns[0]))))
-    model.decoder.start_from(patterns, torch.from_numpy(eofs.propagator(1, segments)))
-
-
-def _decoded(eofs: Eofs, propagator: np.ndarray) -> np.ndarray:
-    """Give what turns the embedding and 1 to fields after ``propagator`` (d, d): (c, d + 1, gh, gw)."""
-    modes = np.einsum("ij,jcyx->ciyx", propagator, eofs.patterns[0]) / eofs.scale
-    return np.concatenate([modes, eofs.mean[:, None]], axis=1)

@@ -1,57 +1,100 @@
-"""The task of forecasting: the next frames of a window, some teacher-forced, the rest in closed loop."""
+"""The task of forecasting all leads at once: linear forecasts, and what a network adds to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from faconv_cli.fit.eofs import fit_eofs, fit_inverse_model
+from faconv_cli.config import EOF
+from faconv_cli.fit.eofs import fit_eofs, start_encoder
+from faconv_cli.fit.objective import Objective, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_forecaster
+from faconv_cli.network import build_lead_forecaster
 from faconv_cli.nn.domain import Domain
-from faconv_cli.nn.eofs import LinearInverseModel
+from faconv_cli.nn.leadforecaster import LeadForecaster
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
-from faconv_cli.windows.plan import Window
+from faconv_cli.windows.plan import Window, evenly
+from faconv_cli.windows.resolve import most_eofs
+
+LEAST_SHARE = 0.01
+SAMPLED_WINDOWS = 64  # evenly over the training period, to see how long fine scales last
 
 
 class ForecastTask:
-    """A `Task`: mean squared error of every frame of a window but the first, area-weighted.
+    """A `Task`: mean squared error at each lead, in the space of the EOFs, from the later rows of a window.
 
-    The first ``teacher_forced`` frames are given; each gives the next one in parallel. The network then goes
-    on from its own frames to the end of the window (Horuz et al. 2025, arXiv 2508.03614).
+    The network sees the given steps of a window; the rest are leads of its last row. Leads are weighted by
+    the share of the variance that the linear forecasts explain in training, as a network learns the noise of
+    leads that nothing can be told of by heart. Each lead trusts the
+    correction as far as it helps in the validation period, so that no lead is worse there than the linear
+    forecast that training starts from.
+
+    Raises:
+        InputError: fewer steps or values than the EOFs that were asked for.
     """
 
     def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
         config, cube = prepared.config, prepared.cube
         self._prepared = prepared
         self._given = config.teacher_forced
-        self._closed = config.tiling.window - 1 - self._given
-        self._model = build_forecaster(
+        self._first = min(config.tiling.burn_in, self._given - 1)
+        values, training = int(np.count_nonzero(prepared.normalizer.valid)), prepared.split.training
+        fitted = config.encoder.encoder == EOF
+        eofs = fit_eofs(
+            reader,
+            domain,
+            nodes_of(config, cube.grid.shape),
+            training,
+            count=config.encoder.embedding
+            if fitted and "embedding" in config.encoder.model_fields_set
+            else most_eofs(config, len(prepared.split.training_steps), values),
+            seed=config.fit.seed,
+            lags=config.lags if fitted else 1,
+        )
+        self._model = build_lead_forecaster(
             config,
             cube.shape[1],
             cube.grid.shape,
+            eofs=eofs.components.shape[1],
             periodic=cube.grid.periodic,
+            sub_daily=cube.time.sub_daily,
             statics=len(cube.constants.static_names),
         )
+        start_encoder(self._model.encoder, eofs, config.leads, training)
+        windows = evenly(prepared.covering_windows(), SAMPLED_WINDOWS)
+        self._keep_fine_scales(reader.batches(windows), domain)
+        expected = expected_area(prepared.normalizer.valid, domain)
+        self._objective = Objective(config.leads, self._given, expected)
+        kind = "linear" if self._model.encoder.advection is None else "quadratic"
         self.notes: tuple[str, ...] = ()
-        self.start = "persistence" if config.encoder.skip else "the climatology"
-        if isinstance(self._model, LinearInverseModel):
-            self._fit(self._model, reader, domain)
-        frames = {"teacher-forced": self._given, "closed loop": self._closed}
-        self.targets = tuple(name for name, count in frames.items() if count)
-        self.shares = torch.tensor([count for count in frames.values() if count]) / sum(frames.values())
+        self.start = f"the {kind} inverse model"
+        self.targets = tuple(f"lead {lead}" for lead in config.leads)
+        skill = [
+            eofs.skill(lead, training, propagator.double().numpy())
+            for lead, propagator in zip(config.leads, self._model.encoder.propagators, strict=True)
+        ]
+        shares = torch.tensor(skill).clamp_min(LEAST_SHARE)
+        self.shares = shares / shares.sum()
 
-    def _fit(self, model: LinearInverseModel, reader: WindowReader, domain: Domain) -> None:
-        config, training = self._prepared.config, self._prepared.split.training
-        nodes = nodes_of(config, self._prepared.cube.grid.shape)
-        count, seed = config.encoder.embedding, config.fit.seed
-        eofs = fit_eofs(reader, domain, nodes, training, count=count, seed=seed, lags=config.lags)
-        fit_inverse_model(model, eofs, training)
-        self.start = "the linear inverse model"
-        self.notes = ()
+    @torch.no_grad()
+    def _keep_fine_scales(self, batches: Iterable[Batch], domain: Domain) -> None:
+        """Regress what is finer than the EOFs on itself, some leads before."""
+        kept, eofs = self._model.decoder.kept, self._model.encoder.eofs
+        products, squares = torch.zeros_like(kept), torch.zeros_like(kept)
+        for batch in batches:
+            fine = (batch.x - eofs.fields(eofs.whole(batch.x, domain), domain)) * batch.valid
+            for number in range(min(len(kept), fine.shape[1] - 1)):
+                now, later = fine[:, : -number - 1], fine[:, number + 1 :]
+                there = batch.valid[:, number + 1 :] * domain.area
+                products[number] += (there * now * later).sum((0, 1, 3, 4))
+                squares[number] += (there * now.square()).sum((0, 1, 3, 4))
+        kept.copy_((products / squares.clamp_min(1e-12)).clamp(0, 1))
 
     @property
     def model(self) -> nn.Module:
@@ -59,25 +102,38 @@ class ForecastTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
-        """Give the loss of teacher-forced and of closed-loop frames (s,), in variances of the fields."""
-        given = self._given
-        forecast = model(batch.x[:, :given], batch.valid[:, :given], self._closed, domain)
-        weight = domain.area * batch.valid[:, 1:]
-        squares = ((forecast.float() - batch.x[:, 1:]) ** 2 * weight).sum((0, 3, 4))
-        # (frames, channels): missing values carry no weight, channels carry the same
-        errors = (squares / weight.sum((0, 3, 4)).clamp_min(1e-12)).mean(1)
-        return torch.stack([part.mean() for part in (errors[:given], errors[given:]) if len(part)])
+        """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
+        found = self._objective(cast("LeadForecaster", model).encoder, self._rows(batch), domain)
+        return found.errors(torch.ones_like(found.linear))
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
-        """Give the mean of both losses over the rows of all batches."""
-        losses = [(len(batch.windows), self.losses(model, batch, domain)) for batch in batches]
-        return torch.stack([count * loss for count, loss in losses]).sum(0) / sum(
-            count for count, _ in losses
+    def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
+        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,).
+
+        As far as it helps in either half of the period: what helps in one alone may be chance. None where no
+        field is known at some lead.
+        """
+        encoder = cast("LeadForecaster", model).encoder
+        parts = [self._objective(encoder, self._rows(batch), domain) for batch in batches]
+        found, middle = pooled(parts), (len(parts) + 1) // 2
+        if not found.rows.all():
+            return None
+        halves = [pooled(half).confidence() for half in (parts[:middle], parts[middle:]) if half]
+        encoder.confidence.copy_(torch.stack(halves).amin(0))
+        return found.errors(encoder.confidence) / found.climatology.clamp_min(1e-12)
+
+    def _rows(self, batch: Batch) -> Batch:
+        """Count the rows that are warmed up and have all their leads in the window."""
+        return replace(
+            batch,
+            windows=tuple(
+                replace(window, first_row=window.start + self._first, stop=window.start + self._given)
+                for window in batch.windows
+            ),
         )
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
         """Do nothing: all there is, is in the weights."""
 
     def validation_windows(self) -> list[Window]:
-        """List the whole windows within the validation period."""
-        return self._prepared.whole_validation_windows()
+        """List whole windows within the validation period, so that each of its starts counts once."""
+        return self._prepared.whole_validation_windows(self._given - self._first)

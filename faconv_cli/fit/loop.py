@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
+from faconv_cli.fit.closedloop import ClosedLoopTask
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
@@ -29,7 +30,7 @@ from faconv_cli.nn.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.fingerprint import TOLERANCE, fingerprints
 from faconv_cli.windows.layout import tiles_of
-from faconv_cli.windows.plan import Window
+from faconv_cli.windows.plan import Window, evenly
 
 CHECKS = 12  # of the validation loss, evenly over the updates
 VALIDATION_WINDOWS = 128  # evenly over the validation period, where it has more
@@ -69,7 +70,6 @@ class CheckReport:
 
 
 Report = UpdateReport | CheckReport
-One = TypeVar("One")
 
 
 def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
@@ -78,6 +78,8 @@ def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
     Raises:
         InputError: the data cannot carry it.
     """
+    if prepared.config.closed_loop:
+        return ClosedLoopTask(prepared)
     if prepared.config.fit.task == "forecast":
         return ForecastTask(prepared, reader, domain)
     return EmbeddingTask(prepared, reader, domain)
@@ -195,7 +197,7 @@ class Training:
 
     def _fingerprints(self) -> np.ndarray:
         """(n,) of steps of the whole record, the validation period among them."""
-        steps = _evenly(range(len(self._prepared.cube.time)), SAMPLED_STEPS)
+        steps = evenly(range(len(self._prepared.cube.time)), SAMPLED_STEPS)
         return np.concatenate([fingerprints(self._reader.fields(step, step + 1)) for step in steps])
 
     @property
@@ -317,7 +319,7 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> Tensor | None:
-        windows = _evenly(self._task.validation_windows(), VALIDATION_WINDOWS)
+        windows = evenly(self._task.validation_windows(), VALIDATION_WINDOWS)
         if not windows:
             return None
         model, batches = self._average.module.eval(), self._reader.batches(windows)
@@ -336,7 +338,7 @@ class Training:
         self._history.append(validation if validation is not None else math.nan)
         if best:
             if self._update:
-                self._settle(_evenly(self._prepared.covering_windows(), SETTLING_WINDOWS))
+                self._settle(evenly(self._prepared.covering_windows(), SETTLING_WINDOWS))
             write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
         write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
         terms = {} if losses is None else dict(zip(self._task.targets, losses.tolist(), strict=True))
@@ -413,12 +415,6 @@ class Training:
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
             "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
         }
-
-
-def _evenly(all_of_them: Sequence[One], most: int) -> list[One]:
-    """Take at most ``most`` of the windows or steps, evenly."""
-    last = len(all_of_them) - 1
-    return [all_of_them[i] for i in np.unique(np.linspace(0, last, min(most, last + 1)).round().astype(int))]
 
 
 def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> InputError:

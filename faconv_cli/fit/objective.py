@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +41,23 @@ class Products(NamedTuple):
     def confidence(self) -> Tensor:
         """The g (l,) from 0 to 1 that leaves the least; 0 where the correction does not help."""
         return (self.cross / self.correction.clamp_min(1e-30)).clamp(0, 1)
+
+
+def pooled(parts: Sequence[Products]) -> Products:
+    """Put the products of several batches together."""
+    count = torch.stack([part.rows for part in parts])
+    total = count.sum(0)
+    share = count / total.clamp_min(1e-12)
+    linear, cross, correction, climatology = (
+        (torch.stack(own) * share).sum(0) for own in list(zip(*parts, strict=True))[:-1]
+    )
+    return Products(linear, cross, correction, climatology, total)
+
+
+def expected_area(valid: np.ndarray, domain: Domain) -> Tensor:
+    """Share of the area (c,) that has values in training, from the share of steps (c, h, w) that have."""
+    height, width = valid.shape[-2:]
+    return (torch.from_numpy(valid) * domain.area[:height, :width]).sum((-2, -1))
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Prepared:
             self.config.model_copy(update={"fit": self.config.fit.model_copy(update=changes)})
         )
 
-    def whole_validation_windows(self) -> list[Window]:
+    def whole_validation_windows(self, stride: int | None = None) -> list[Window]:
         """List the whole windows inside the validation period; none where nothing is held out."""
         if not self.split.validation_count:
             return []
@@ -145,7 +145,7 @@ class Prepared:
         return training_windows(
             _held_out(self.cube.time, self.split),
             window=tiling.window,
-            stride=tiling.stride or tiling.window,
+            stride=stride or tiling.stride or tiling.window,
             burn_in=tiling.burn_in,
         )
 
@@ -157,7 +157,8 @@ class Prepared:
         """Draw the windows of a pass in random order, from the training steps alone.
 
         Each pass over the period starts at another offset, a multiple of the attended steps; a short
-        record is passed over until there are ``at_least`` windows or every offset has had its turn.
+        record is passed over until there are ``at_least`` windows or every offset has had its turn. Windows
+        to forecast are drawn from all offsets: the steps after a gap may be unlike those long after it.
         """
         tiling, every = self.config.tiling, self.config.encoder.attention_every
         stride = tiling.stride or tiling.window
@@ -172,7 +173,7 @@ class Prepared:
                 burn_in=tiling.burn_in,
                 offset=int(offset),
             )
-            if len(windows) >= at_least:
+            if len(windows) >= at_least and self.config.fit.task == "embed":
                 break
         return [windows[i] for i in generator.permutation(len(windows))]
 
@@ -302,6 +303,8 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     climatology = fit_climatology(
         training, "mean" if anomaly == "none" and not prepared else anomaly, config.data.detrend
     )
+    if config.closed_loop and config.data.anomaly == "none":
+        climatology = climatology.levelled(cube.grid.area)
     cube = cube.noted(*diurnal_left(anomaly, cube))
     normalizer, flaws = fit_normalizer(training, climatology)
     kept = [number for number in range(len(cube.channels)) if number not in flaws]

@@ -1,1 +1,1 @@
-"""A trained network over a cube, to forecasts in closed loop and their scores."""
+"""A trained network over a cube, to forecasts and their scores."""

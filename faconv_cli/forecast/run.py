@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from faconv_cli.checkpoint import Checkpoint
 from faconv_cli.cube.cube import Cube
@@ -109,8 +110,18 @@ class ForecastRun:
         ]
         for batch in self._reader.batches(windows):
             x, valid = (t[:, : self.warm_up].to(self._device) for t in (batch.x, batch.valid))
-            forecast = self._network(x, valid, self.steps - 1, self._domain)[:, self.warm_up - 1 :]
+            forecast = self._network.forecast(x, valid, *self._phases(batch), self.steps, self._domain)
             yield self._forecasts(batch, forecast.float().cpu().numpy())
+
+    def _phases(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Places in the year and in the day (b, t) of the frames given and forecast."""
+        ahead = [self.cube.time.after(window.stop - 1, self.steps) for window in batch.windows]
+        phases = []
+        for given, name in ((batch.year_fraction, "year_fraction"), (batch.day_fraction, "day_fraction")):
+            later = torch.zeros(len(given), self.steps)
+            later[: len(ahead)] = torch.from_numpy(np.stack([getattr(time, name) for time in ahead]))
+            phases.append(torch.cat([given[:, : self.warm_up], later], dim=1).to(self._device))
+        return phases[0], phases[1]
 
     def _forecasts(self, batch: Batch, forecast: np.ndarray) -> Forecasts:
         count, (h, w) = len(batch.windows), self.cube.grid.shape

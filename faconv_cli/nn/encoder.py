@@ -7,14 +7,16 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from faconv_cli.nn.domain import Domain, network_input, pool_sum
-from faconv_cli.nn.head import EofCoordinates, LeadCorrection, Subspace
+from faconv_cli.nn.head import Advection, EofCoordinates, LeadCorrection, Subspace, Tendencies
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
 from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 
 COORDINATES = 5  # features of a point, as in `Domain`
 FAINT = 0.1
+SAME_POINTS = 0.99  # of the area that two steps must have values at alike, to be compared
 
 Phases = tuple[Tensor, Tensor | None]  # place in the year and, below a day, in the day
 
@@ -26,7 +28,8 @@ class Encoding(NamedTuple):
         z: (b, t, d) the embedding.
         tiles: (b, t, n, d) what each tile adds to it, before the temporal attention.
         now: (b, t, k) EOF coordinates of the field.
-        linear: (b, t, l, k) their linear forecasts at the leads, then those of the targets.
+        linear: (b, t, l, k) their linear forecasts at the leads, with `Advection` where that is seen, then
+            those of the targets.
         correction: (b, t, l, k) what the network adds to those.
         temporal: (b, t, lag) weights of the temporal attention, where asked for.
         received: (b, k, h, w) attention received at the k attended steps, where asked for.
@@ -72,6 +75,8 @@ class SubspaceEncoder(nn.Module):
         now: the field now is a part of F.
         temporal: the head's attention over time, or None to leave it out.
         lags: steps that the EOFs are of, 1 but for extended EOFs.
+        changes: last changes of p that the forecasts see without a network (`Tendencies`), with products of
+            the coordinates (`Advection`); 0 leaves both out.
         season: give the network the place in the year (and the day).
         sub_daily: the season includes the place in the day.
         patch: points per side under one hidden point.
@@ -96,6 +101,7 @@ class SubspaceEncoder(nn.Module):
         targets: int = 0,
         now: bool = True,
         lags: int = 1,
+        changes: int = 0,
         season: bool = True,
         sub_daily: bool = False,
         patch: int = 1,
@@ -108,6 +114,8 @@ class SubspaceEncoder(nn.Module):
         self.patch, self.leads, ahead = patch, leads, leads + targets
         self.eofs = EofCoordinates(lags, eofs, channels, nodes)
         self.register_buffer("propagators", torch.zeros(ahead, eofs, eofs))
+        self.tendencies = Tendencies(leads, eofs, changes) if changes else None
+        self.advection = Advection(leads, eofs) if changes else None
         self.register_buffer("confidence", torch.ones(ahead))
         self.subspace = Subspace(embedding, ahead + now, eofs)
         self.layer = layer
@@ -136,9 +144,13 @@ class SubspaceEncoder(nn.Module):
         )
         phases = year_fraction, day_fraction if self.sub_daily else None
         added = self._corrections(x, valid, phases, domain, collected)
-        tiles = self.canonical(by_tile, self._linear(by_tile) + self._trusted(added))
+        known = self._comparable(valid, domain)
+        ahead = self._linear(by_tile) + self._tendencies(by_tile, known)
+        tiles = self.canonical(by_tile, ahead + self._trusted(added))
         now, correction = by_tile.sum(2), added.sum(2)
-        linear = self._linear(now)
+        linear = ahead.sum(2)
+        if self.advection is not None:
+            linear = linear + self.advection(now, known)
         present = valid.flatten(2).any(2)
         change, temporal = self._attend(now, present, phases, attention)
         if change is not None:
@@ -162,6 +174,20 @@ class SubspaceEncoder(nn.Module):
 
     def _linear(self, now: Tensor) -> Tensor:
         return torch.einsum("...i,lij->...lj", now, self.propagators)
+
+    def _comparable(self, valid: Tensor, domain: Domain) -> Tensor:
+        """Mark the steps (b, t) that have values at the same points as the one before."""
+        same = (valid[:, 1:] == valid[:, :-1]).to(domain.area.dtype).mean(2)
+        return F.pad((same * domain.area).sum((-2, -1)) >= SAME_POINTS, (1, 0))
+
+    def _tendencies(self, now: Tensor, known: Tensor) -> Tensor:
+        """What the last changes of the coordinates add to the linear forecasts (b, t, n, l, k)."""
+        none = now.new_zeros(*now.shape[:-1], *self.propagators.shape[:2])
+        if self.tendencies is None:
+            return none
+        told = self.tendencies(now, known)
+        none[..., : told.shape[-2], :] = told
+        return none
 
     def _trusted(self, correction: Tensor) -> Tensor:
         return correction * self.confidence[:, None]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from faconv_cli.nn.domain import Domain, interpolate, pool_sum
+
+MOST_SQUARED, MOST_ADVECTED = 16, 12  # leading coordinates in the products of `Advection`
 
 
 class EofCoordinates(nn.Module):
@@ -79,6 +83,97 @@ class EofCoordinates(nn.Module):
     def whole(self, x: Float[Tensor, "b t c h w"], domain: Domain) -> Float[Tensor, "b t k"]:
         """Give the coordinates of whole fields."""
         return torch.stack([self(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)]).sum(0)
+
+
+class Tendencies(nn.Module):
+    """Sum over n of [p_t, d_t, ..., d_{t-n+1}] B_n, with d_t = p_t - p_{t-1}: what the last changes tell.
+
+    Each term adds what one change more tells beyond the terms before it. A term counts where all its changes
+    are known; they are of steps that hold values at the same points.
+
+    Args:
+        leads: L.
+        count: EOF coordinates K.
+        changes: N.
+    """
+
+    weight: Tensor
+
+    def __init__(self, leads: int, count: int, changes: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(changes, leads, changes + 1, count, count))
+
+    @torch.no_grad()
+    def start_from(self, weights: Sequence[Tensor]) -> None:
+        """Set B_n (L, n + 1, K, K) for n = 1..N."""
+        for number, weight in enumerate(weights, 1):
+            self.weight[number - 1, :, : number + 1].copy_(weight)
+
+    def forward(
+        self, p: Float[Tensor, "b t *n k"], known: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t *n l k"]:
+        """Add the terms up; ``known`` marks the steps that can be compared with the one before."""
+        change, told = p - _earlier(p, 1), []
+        state, all_known = [p], torch.ones_like(known)
+        for number, weight in enumerate(self.weight):
+            state.append(_earlier(change, number))
+            all_known = all_known & _earlier(known, number)
+            term = torch.einsum("s...k,lskj->...lj", torch.stack(state), weight[:, : number + 2])
+            told.append(term * all_known.view(*known.shape, *(1,) * (term.ndim - 2)))
+        return torch.stack(told).sum(0)
+
+
+class Advection(nn.Module):
+    """Products of the leading coordinates with each other and with their last changes, as a flow has them.
+
+    Sum over m of (q_m - mean_m) C_m, q being p_i p_j for the first I coordinates and p_i d_j for the first J:
+    the quadratic inverse model of Kravtsov et al. (2005, J. Climate 18, 4404). Products are kept to the range
+    they had in training, beyond which nothing is known of them.
+
+    Args:
+        leads: L.
+        count: EOF coordinates K.
+    """
+
+    mean: Tensor
+    lowest: Tensor
+    highest: Tensor
+    weight: Tensor
+
+    def __init__(self, leads: int, count: int) -> None:
+        super().__init__()
+        number = products_of(torch.zeros(1, count), torch.zeros(1, count)).shape[-1]
+        for name in ("mean", "lowest", "highest"):
+            self.register_buffer(name, torch.zeros(number))
+        self.register_buffer("weight", torch.zeros(leads, number, count))
+
+    @torch.no_grad()
+    def start_from(self, mean: Tensor, lowest: Tensor, highest: Tensor, weight: Tensor) -> None:
+        """Set the mean and range of the products (m,), and C (L, m, K)."""
+        pairs = (self.mean, mean), (self.lowest, lowest), (self.highest, highest), (self.weight, weight)
+        for own, new in pairs:
+            own.copy_(new)
+
+    def forward(self, p: Float[Tensor, "b t k"], known: Bool[Tensor, "b t"]) -> Float[Tensor, "b t l k"]:
+        """Add the products up; nothing where the last change is not known."""
+        products = products_of(p, p - _earlier(p, 1)).clamp(self.lowest, self.highest) - self.mean
+        told: Tensor = torch.einsum("btm,lmk->btlk", products, self.weight) * known[..., None, None]
+        return told
+
+
+def products_of(p: Float[Tensor, "... k"], change: Float[Tensor, "... k"]) -> Float[Tensor, "... m"]:
+    """Multiply the leading coordinates with each other and with their last changes."""
+    first, second = p[..., :MOST_SQUARED], p[..., :MOST_ADVECTED]
+    i, j = torch.triu_indices(first.shape[-1], first.shape[-1])
+    moved = second[..., :, None] * change[..., None, :MOST_ADVECTED]
+    return torch.cat([first[..., i] * first[..., j], moved.flatten(-2)], dim=-1)
+
+
+def _earlier(x: Tensor, steps: int) -> Tensor:
+    """Give what ``x`` (b, t, ...) was so many steps before; zero before the first."""
+    shifted = torch.zeros_like(x)
+    shifted[:, steps:] = x[:, : max(x.shape[1] - steps, 0)]
+    return shifted
 
 
 class LeadCorrection(nn.Module):

@@ -31,7 +31,7 @@ class _Kept(NamedTuple):
     further_layer: float
 
 
-_EMBEDDING = {
+_OF_LEADS = {
     "faconvlstm": _Kept(4.1, 7.5, 7.0),
     "minfaconvlstm": _Kept(5.5, 5.5, 8.8),
     "convlstm": _Kept(9.1, 0, 7.8),
@@ -40,7 +40,7 @@ _EMBEDDING = {
     "minconvgru": _Kept(4.7, 0, 5.5),
     "minconvexplstm": _Kept(4.7, 0, 5.5),
 }
-_FORECASTING = {
+_IN_CLOSED_LOOP = {
     "faconvlstm": _Kept(9.3, 5.0, 12.5),
     "minfaconvlstm": _Kept(6.8, 3.0, 9.6),
     "convlstm": _Kept(12.5, 0, 9.3),
@@ -50,7 +50,7 @@ _FORECASTING = {
     "minconvexplstm": _Kept(6.3, 0, 4.7),
 }
 _INFERENCE = _Kept(1.7, 1.4, 3.7)  # of any encoder; the last only once, however many layers there are
-_FIELD = {"embed": 2.0, "forecast": 6.0}  # copies of a field that a network makes
+_FIELD, _FIELD_IN_CLOSED_LOOP = 2.0, 6.0  # copies of a field that a network makes
 _ATTENDED = 14  # numbers per channel of the bottleneck, at an attended step
 _SCORES = 2**18  # weights of all lines of a grid that are made at once, and kept (nn/axial.py)
 _BATCHES = 3.5  # copies of a batch: in use, made ahead, and what that is made from; with masks
@@ -83,7 +83,7 @@ def training_bytes(config: RunConfig, channels: int, tiles: Tiles) -> int:
 def starting_bytes(config: RunConfig, cube: Cube) -> int:
     """Estimate what comes before the first step: statistics block by block, and the EOFs of the record."""
     encoder, (steps, channels, *_) = config.encoder.encoder, cube.shape
-    rows = 0 if config.fit.task == "forecast" and encoder != EOF else steps
+    rows = 0 if config.closed_loop else steps
     numbers = rows * channels * math.prod(nodes_of(config, cube.grid.shape))
     numbers *= config.lags if encoder == EOF else 1
     statistics = _STATISTICS * min(cube.nbytes, _BLOCK_BYTES)
@@ -104,10 +104,14 @@ def embedding_bytes(
         maps: attention maps of each attended step.
     """
     encoder, points = config.encoder, math.prod(tiles.shape)
-    fields = (_FIELD[config.fit.task] + _BATCHES) * channels + maps / encoder.attention_every
+    fields = (_fields(config) + _BATCHES) * channels + maps / encoder.attention_every
     hidden = _tiled(tiles) * _run(config) / (encoder.patch or 1) ** 2
     patterns = _PATTERNS * _pattern_numbers(config, channels, points) + _parameters(config, channels, tiles)
     return _bytes(batch * steps * (fields * points + hidden) + patterns, _UNUSED_TRAINING / 2)
+
+
+def _fields(config: RunConfig) -> float:
+    return _FIELD_IN_CLOSED_LOOP if config.closed_loop else _FIELD
 
 
 def _run(config: RunConfig) -> float:
@@ -142,14 +146,14 @@ def embedding_batch(config: RunConfig, channels: int, tiles: Tiles, steps: int, 
 def _network(config: RunConfig, channels: int, tiles: Tiles) -> float:
     """Numbers that a network keeps of one window for its way back."""
     encoder, points, patch = config.encoder, _tiled(tiles), config.encoder.patch or 1
-    field = _FIELD[config.fit.task] * channels
+    field = _fields(config) * channels
     if encoder.encoder == EOF:
         return config.tiling.window * points * field
-    kept = (_EMBEDDING if config.fit.task == "embed" else _FORECASTING)[encoder.encoder]
+    kept = (_IN_CLOSED_LOOP if config.closed_loop else _OF_LEADS)[encoder.encoder]
     hidden = kept.hidden * encoder.hidden + kept.bottleneck * encoder.bottleneck
     hidden += (encoder.layers - 1) * kept.further_layer * encoder.hidden
     hidden += _axial(config, tiles) + encoder.bottleneck * (patch > 1)
-    return config.tiling.window * points * (hidden / patch**2 + field)
+    return config.steps_seen * points * (hidden / patch**2 + field)
 
 
 def _axial(config: RunConfig, tiles: Tiles) -> float:
@@ -168,8 +172,7 @@ def _axial(config: RunConfig, tiles: Tiles) -> float:
 
 def _parameters(config: RunConfig, channels: int, tiles: Tiles) -> int:
     """Numbers of a network, nearly all of them EOFs on their nodes, which are kept thrice."""
-    encoder = config.encoder
-    if config.fit.task == "forecast" and encoder.encoder != EOF:
+    if config.closed_loop:
         return 0  # some 100,000
     return _eofs(config) * channels * math.prod(nodes_of(config, tiles.shape))
 
@@ -177,17 +180,15 @@ def _parameters(config: RunConfig, channels: int, tiles: Tiles) -> int:
 def _pattern_numbers(config: RunConfig, channels: int, points: int) -> float:
     """Numbers of the EOFs where they have been brought to the grid, and to its patches."""
     encoder = config.encoder
-    if config.fit.task == "forecast" and encoder.encoder != EOF:
+    if config.closed_loop:
         return 0
     return _eofs(config) * points * channels * (1 + 1 / (encoder.patch or 1) ** 2)
 
 
 def _eofs(config: RunConfig) -> int:
     encoder = config.encoder
-    most = max(encoder.embedding, MOST_EOFS if config.predicts else 0)
-    if encoder.encoder == EOF:
-        return config.lags * most
-    return most
+    fitted = encoder.encoder == EOF
+    return max(encoder.embedding, MOST_EOFS if config.predicts else 0) * (config.lags if fitted else 1)
 
 
 def _bytes(numbers: float, unused_share: float) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from faconv_cli.errors import InputError, UsageError
 
 Segments = Sequence[tuple[int, int]]
+One = TypeVar("One")
 
 DEFAULT_TILE = 512
 FULL_RESOLUTION_POINTS = 16_384
@@ -82,6 +84,12 @@ def training_windows(
             do="give a longer record or pass a smaller --window (and --burn-in)",
         )
     return windows
+
+
+def evenly(all_of_them: Sequence[One], most: int) -> list[One]:
+    """Take at most ``most`` of the windows or steps, evenly."""
+    last = len(all_of_them) - 1
+    return [all_of_them[i] for i in np.unique(np.linspace(0, last, min(most, last + 1)).round().astype(int))]
 
 
 def clip_segments(segments: Segments, start: int, stop: int) -> list[tuple[int, int]]:

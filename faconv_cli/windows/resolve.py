@@ -18,7 +18,7 @@ from faconv_cli.windows.plan import (
 )
 
 FEWEST_UPDATES, MOST_UPDATES, UPDATES_PER_STEP = 60, 600, 0.3
-LEARNING_RATES = {"embed": 0.01, "forecast": 0.003}
+LEARNING_RATE, CLOSED_LOOP_LEARNING_RATE = 0.01, 0.003
 EOF_ROWS = 64
 STEPS_PER_EOF = 10
 
@@ -52,11 +52,12 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
         )
     hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)
     pool = encoder.attention_pool or default_pool(hidden)
+    rate = CLOSED_LOOP_LEARNING_RATE if config.closed_loop else LEARNING_RATE
     resolved = config.model_copy(
         update={
             "tiling": tiling.model_copy(update={"stride": stride}),
             "encoder": encoder.model_copy(update={"patch": patch, "attention_pool": pool}),
-            "fit": config.fit.model_copy(update={"lr": config.fit.lr or LEARNING_RATES[config.fit.task]}),
+            "fit": config.fit.model_copy(update={"lr": config.fit.lr or rate}),
         }
     )
     return affordable(resolved, channels, tiles)

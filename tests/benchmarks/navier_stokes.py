@@ -1,12 +1,17 @@
 """Forecasts of two-dimensional flow: errors of trained networks, and what an update of each costs.
 
-Usage: python -m tests.benchmarks.navier_stokes scores FOLDER     forecasts ENCODER-WINDOW-GIVEN-sSEED.nc
-       python -m tests.benchmarks.navier_stokes speed [ROUNDS]    CPU seconds of one thread, interleaved
+Usage: python -m tests.benchmarks.navier_stokes run FOLDER [SETTING]  train what has no score; 15/5, 25/20
+       python -m tests.benchmarks.navier_stokes scores                the table of all that has one
+       python -m tests.benchmarks.navier_stokes speed [ROUNDS]        CPU seconds of one thread, interleaved
 
-The forecasts are those of ``faconv forecast --verify``; `docs/benchmarks.md` has the commands.
+`run` may be stopped at any time and goes on where it was, with FOLDER, from the last checkpoint: it types the
+commands of `docs/benchmarks.md`, one network after the other and seed by seed, and adds a line for each to
+`results/navier_stokes.jsonl`. The flows are made there, too, where they are not: 200 to train on, 20 to
+choose the update, 40 to test on.
 """
 
-import re
+import json
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -16,37 +21,100 @@ import numpy as np
 import torch
 import xarray as xr
 
+from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.grid import Grid
+from faconv_cli.files import last_path
 from faconv_cli.network import build_domain, build_forecaster
 from faconv_cli.windows.resolve import resolve
 
 HIDDEN = {
-    "convlstm": 25,
-    "convgru": 28,
-    "minconvlstm": 40,
     "minconvgru": 49,
-    "minconvexplstm": 40,
+    "convgru": 28,
     "minfaconvlstm": 96,
+    "convlstm": 25,
+    "minconvexplstm": 40,
+    "minconvlstm": 40,
 }
 SETTINGS = ((15, 5), (25, 20))  # frames of a window, and how many of them are given
 SIDE, BATCH = 16, 2
+SEEDS, UPDATES = 3, 5000
+RESULTS = Path(__file__).parent / "results" / "navier_stokes.jsonl"
 
 
-def scores(folder: Path) -> None:
+def run(folder: Path, window: int, given: int) -> None:
+    """Train, forecast and score each network and seed that has no score yet."""
+    flows = folder / "ns.nc"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not flows.exists():
+        _faconv("sample navier-stokes --samples 260 --steps 25", flows)
+    for seed in range(SEEDS):
+        for encoder, hidden in HIDDEN.items():
+            known = {"setting": f"{window}/{given}", "encoder": encoder, "seed": seed, "updates": UPDATES}
+            if any(known.items() <= score.items() for score in _scored()):
+                continue
+            model = folder / f"{encoder}-{window}-{given}-s{seed}.pt"
+            again = "--resume" if last_path(model).exists() else ""
+            _faconv(
+                f"train --task forecast --closed-loop --encoder {encoder} --hidden {hidden} --bottleneck 48 "
+                "--layers 4 --no-skip --padding circular --anomaly none --time-range 1:220 "
+                "--validation 201:220 "
+                f"--window {window} --teacher-forced {given} --burn-in 1 --batch 1 --updates {UPDATES} "
+                f"--lr 1e-3 --weight-decay 0.01 --seed {seed} --threads 1 {again}",
+                flows,
+                "-o",
+                model,
+            )
+            forecasts = model.with_suffix(".nc")
+            _faconv(
+                f"forecast --from 221:260 --steps {window - given} --verify --overwrite",
+                "-c",
+                model,
+                flows,
+                forecasts,
+            )
+            with RESULTS.open("a") as file:
+                file.write(json.dumps({**known, **_score(model, forecasts)}) + "\n")
+
+
+def _faconv(options: str, *paths: object) -> None:
+    subprocess.run([sys.executable, "-m", "faconv_cli", *options.split(), *map(str, paths)], check=True)
+
+
+def _score(model: Path, forecasts: Path) -> dict[str, object]:
+    """Give the errors at each lead over those of the climatology, which are the standard deviation."""
+    checkpoint = read_checkpoint(model)
+    with xr.open_dataset(forecasts, decode_timedelta=False) as file:
+        std = file.rmse_climatology_vorticity
+        errors = {name: (file[f"rmse{name}_vorticity"] / std).values for name in ("", "_persistence")}
+    weights = [*checkpoint.encoder.values(), *checkpoint.decoder.values()]
+    return {
+        "parameters": sum(tensor.numel() for tensor in weights),
+        "best update": checkpoint.record["best_update"],
+        "rmse": [round(float(one), 5) for one in errors[""]],
+        "rmse of persistence": [round(float(one), 5) for one in errors["_persistence"]],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _scored() -> list[dict[str, object]]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def scores() -> None:
     """Print RMSE over the standard deviation, of the next frame and of the frames in closed loop."""
-    found: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
-    for path in sorted(folder.glob("*-s[0-9].nc")):
-        encoder, window, given = re.fullmatch(r"(\w+)-(\d+)-(\d+)-s\d\.nc", path.name).groups()
-        with xr.open_dataset(path, decode_timedelta=False) as file:
-            for method in ("", "persistence_"):
-                name = encoder if not method else "persistence"
-                own = (file[f"rmse_{method}vorticity"] / file["rmse_climatology_vorticity"]).values
-                found[f"{window}/{given}", name].append((own[0], np.sqrt((own[1:] ** 2).mean())))
-    for (setting, name), values in sorted(found.items()):
+    found: dict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
+    for score in _scored():
+        for name, errors in (
+            (score["encoder"], score["rmse"]),
+            ("persistence", score["rmse of persistence"]),
+        ):
+            own = np.array(errors)
+            found[score["setting"], score["updates"], name].append((own[0], np.sqrt((own[1:] ** 2).mean())))
+    for (setting, updates, name), values in sorted(found.items()):
         mean, spread = np.mean(values, 0), np.std(values, 0, ddof=1) if len(values) > 1 else (0, 0)
-        print(f"{setting} {name:15s} next frame {mean[0]:.4f} ± {spread[0]:.4f}", end="   ")
-        print(f"closed loop {mean[1]:.4f} ± {spread[1]:.4f}   ({len(values)} seeds)")
+        print(f"{setting} {updates} {name:15s} next frame {mean[0]:.4f} ± {spread[0]:.4f}", end="   ")
+        print(f"closed loop {mean[1]:.4f} ± {spread[1]:.4f}   ({len(values)} runs)")
 
 
 def speed(rounds: int) -> None:
@@ -67,7 +135,13 @@ def speed(rounds: int) -> None:
 
 
 def _steps(encoder: str, window: int, given: int):
-    options = {"task": "forecast", "encoder": encoder, "hidden": HIDDEN[encoder], "bottleneck": 48}
+    options = {
+        "task": "forecast",
+        "closed_loop": True,
+        "encoder": encoder,
+        "hidden": HIDDEN[encoder],
+        "bottleneck": 48,
+    }
     options |= {"layers": 4, "padding": "circular", "skip": False, "window": window, "burn_in": 1}
     config = resolve(RunConfig.build(None, options), 1, (SIDE, SIDE), periodic=True)
     grid = Grid.from_coordinates(np.linspace(-0.5, 0.5, SIDE), np.arange(SIDE) * 360 / SIDE)
@@ -92,6 +166,8 @@ def _steps(encoder: str, window: int, given: int):
 
 if __name__ == "__main__":
     if sys.argv[1] == "scores":
-        scores(Path(sys.argv[2]))
+        scores()
+    elif sys.argv[1] == "run":
+        run(Path(sys.argv[2]), *map(int, (sys.argv[3] if len(sys.argv) > 3 else "15/5").split("/")))
     else:
         speed(int(sys.argv[2]) if len(sys.argv) > 2 else 5)

@@ -22,7 +22,10 @@ def test_a_convlstm_costs_what_its_convolutions_do(flops):
     # 4F k² (C + F) multiply-adds per point; to embed, mask, place and season are 1 + 5 + 2 more channels
     expected = 2 * 4 * 10 * 9 * (11 + 10) * 8 * 12
     assert flops(encoder="convlstm", hidden=10, task="embed") == expected
-    assert flops(encoder="convlstm", hidden=10, task="forecast") == 2 * 4 * 10 * 9 * 20 * 8 * 12
+    assert (
+        flops(encoder="convlstm", hidden=10, task="forecast", closed_loop=True)
+        == 2 * 4 * 10 * 9 * 20 * 8 * 12
+    )
 
 
 def test_a_minconvgru_costs_one_convolution(flops):

@@ -382,3 +382,19 @@ def test_a_seasonal_diurnal_cycle_takes_nine_months(make_cube):
 def test_the_kinds_have_words():
     assert "hourly" in told("hourly")
     assert told("mean") == "the mean of each point"
+
+
+def test_a_levelled_climatology_is_the_mean_of_all_points_by_area(make_cube):
+    fields = noisy_record(30)
+    fields[:, :, 1, 2] = np.nan
+    cube = make_cube(fields)
+    each = fit_climatology(cube, "mean", False)
+    level = each.levelled(cube.grid.area)
+    assert level.kind == "constant"
+    known = np.isfinite(each.coefficients)
+    np.testing.assert_array_equal(np.isfinite(level.coefficients), known)
+    for channel in range(2):
+        weight = np.where(known[0, channel], cube.grid.area, 0)
+        mean = np.average(np.nan_to_num(each.coefficients[0, channel]), weights=weight)
+        np.testing.assert_allclose(level.coefficients[0, channel][known[0, channel]], mean)
+    assert told("constant") == "the mean of all points"

@@ -108,3 +108,52 @@ def test_the_propagator_of_few_pairs_is_damped_persistence():
 def test_more_eofs_than_the_data_can_carry_are_refused(make_cube):
     with pytest.raises(InputError, match=r"80 training steps of 12 valid numbers.*embedding of 14"):
         _fit(make_cube(shape=(2, 3)), count=14)
+
+
+def _of(components, scale=1.0):
+    return module.Eofs(*[np.zeros(0)] * 3, scale, np.zeros(0), components, np.arange(len(components)))
+
+
+def test_tendencies_are_those_of_the_process():
+    # x_t = x_{t-1} A + (x_{t-1} - x_{t-2}) B: the state alone leaves what the change tells
+    rng = np.random.default_rng(0)
+    a, b = np.array([[0.7, 0.0], [0.0, 0.6]]), np.array([[0.0, 0.5], [-0.5, 0.0]])
+    x = np.zeros((4000, 2))
+    for t in range(2, 4000):
+        x[t] = x[t - 1] @ a + (x[t - 1] - x[t - 2]) @ b + 0.1 * rng.normal(size=2)
+    eofs, run = _of(x), [(0, 4000)]
+    propagator = eofs.propagator(1, run)
+    terms = eofs.tendencies(1, run, propagator, 2)
+    np.testing.assert_allclose(propagator + terms[0][0] + terms[1][0], a, atol=0.05)
+    np.testing.assert_allclose(terms[0][1] + terms[1][1], b, atol=0.05)
+    np.testing.assert_allclose(terms[1][2], 0, atol=0.05)
+
+
+def test_products_tell_what_a_quadratic_process_does():
+    rng = np.random.default_rng(0)
+    x = np.zeros((3000, 2))
+    for t in range(1, 3000):
+        x[t, 0] = 0.5 * x[t - 1, 0] + rng.normal()
+        x[t, 1] = 0.4 * x[t - 1, 0] ** 2 + 0.1 * rng.normal()
+    x -= x.mean(0)
+    eofs, run = _of(x, scale=2.0), [(0, 3000)]
+    propagator = eofs.propagator(1, run)
+    terms = eofs.tendencies(1, run, propagator, 2)
+    # in units of the coordinates, 2 x: of (2 x)^2 a change of 2 * 0.4 x^2 is 0.2
+    np.testing.assert_allclose(eofs.advection(1, run, propagator, terms)[0], [0, 0.2], atol=0.04)
+    noise = _of(rng.normal(size=(3000, 2)))
+    none = noise.tendencies(1, run, noise.propagator(1, run), 2)
+    assert np.abs(noise.advection(1, run, noise.propagator(1, run), none)).max() < 0.05
+
+
+def test_no_change_is_seen_across_a_gap():
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    eofs = _of(x)
+    assert eofs._pairs(1, [(0, 20), (20, 60)], before=2)[0].tolist() == [*range(2, 19), *range(22, 59)]
+
+
+def test_skill_is_the_variance_foretold():
+    x = np.repeat(np.random.default_rng(0).normal(size=(50, 2)), 2, axis=0)
+    one = _of(x - x.mean(0))
+    assert one.skill(2, [(0, 100)], np.zeros((2, 2))) == 0
+    assert 0.2 < one.skill(1, [(0, 100)], one.propagator(1, [(0, 100)])) < 0.7

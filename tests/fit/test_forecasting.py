@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import RunConfig
+from faconv_cli.errors import UsageError
 from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import prepare
+from faconv_cli.forecast.run import ForecastRun
 from faconv_cli.network import build_domain
 from faconv_cli.windows.dataset import WindowReader
 
@@ -13,8 +18,9 @@ SETTINGS = {
     "task": "forecast",
     "encoder": "convgru",
     "hidden": 4,
-    "window": 8,
-    "burn_in": 2,
+    "window": 10,
+    "teacher_forced": 7,
+    "burn_in": 3,
     "batch": 4,
     "updates": 4,
     "anomaly": "none",
@@ -24,59 +30,135 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def cube(make_cube):
-    return make_cube(120, land=0.2)
+    return make_cube(240, land=0.2, noise=0.05)
 
 
 def _task(cube, **options):
     prepared = prepare(cube, RunConfig.build(None, SETTINGS | options))
     grid, config = cube.grid, prepared.config
-    valid = prepared.normalizer.valid
-    domain = build_domain(config, grid, valid)
-    reader = WindowReader(cube, prepared.climatology, prepared.normalizer, grid.shape, 8, config.fit.batch)
+    domain = build_domain(config, grid, prepared.normalizer.valid)
+    reader = WindowReader(
+        cube, prepared.climatology, prepared.normalizer, grid.shape, config.steps_read, config.fit.batch
+    )
     task = ForecastTask(prepared, reader, domain)
     batch = reader.read(prepared.training_windows(np.random.default_rng(0), 4)[:4])
-    return task, batch, domain
+    return task, batch, domain, prepared
 
 
-@pytest.mark.parametrize("given", [1, 3, 7])
-def test_the_loss_is_the_area_weighted_mean_square_of_each_phase(cube, given):
-    task, batch, domain = _task(cube, teacher_forced=given)
-    torch.nn.init.normal_(task.model.decoder.weight, std=0.3)
-    losses = task.losses(task.model, batch, domain).detach().numpy()
-    forecast = (
-        task.model(batch.x[:, :given], batch.valid[:, :given], 7 - given, domain).detach().double().numpy()
-    )
-    x, valid, area = batch.x.double().numpy(), batch.valid.numpy(), domain.area.double().numpy()
-    errors = np.zeros((7, 2))
-    for frame in range(7):
-        for channel in range(2):
-            weight = area * valid[:, frame + 1, channel]
-            squares = (forecast[:, frame, channel] - x[:, frame + 1, channel]) ** 2
-            errors[frame, channel] = (weight * squares).sum() / weight.sum()
-    expected = [part.mean() for part in (errors[:given], errors[given:]) if len(part)]
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    np.testing.assert_allclose(task.shares, [given / 7, 1 - given / 7][: len(expected)], rtol=1e-6)
+def _with(cube, fields):
+    return replace(cube, fields=cube.fields.copy(data=fields.astype(np.float32)))
 
 
-def test_training_forecasts_better_than_persistence(make_cube, tmp_path):
+def _train(cube, path, **options):
+    training = Training(prepare(cube, RunConfig.build(None, SETTINGS | options)), path, CPU)
+    return training, [report for report in training.run() if isinstance(report, CheckReport)]
+
+
+def test_all_leads_that_a_window_leaves_are_told(cube):
+    task, *_ = _task(cube)
+    assert task.targets == ("lead 1", "lead 2", "lead 3")
+    assert task.start == "the quadratic inverse model"
+
+
+@pytest.mark.parametrize("burn_in", [0, 3, 9])
+def test_the_loss_is_that_of_rows_past_the_warm_up_which_have_all_their_leads(cube, burn_in):
+    task, batch, domain, _ = _task(cube, burn_in=burn_in)
+    encoder = task.model.encoder
+    seen = (one[:, :7] for one in (batch.x, batch.valid, batch.year_fraction, batch.day_fraction))
+    with torch.no_grad():
+        ahead = encoder.forecasts(encoder(*seen, domain))
+        truth = encoder.eofs.whole(batch.x, domain)
+        rows = range(min(burn_in, 6), 7)
+        expected = [
+            np.mean([((truth[:, t + lead] - ahead[:, t, lead - 1]) ** 2).sum(-1).numpy() for t in rows])
+            for lead in (1, 2, 3)
+        ]
+        np.testing.assert_allclose(task.losses(task.model, batch, domain), expected, rtol=1e-4)
+
+
+def test_the_last_changes_tell_which_way_a_wave_goes(make_cube):
+    cube = make_cube(300, channels=1, shape=(6, 12), noise=0.02)
+    way = np.repeat(np.random.default_rng(0).choice([-1, 1], 20), 15)
+    x, phase = np.arange(12) * 2 * np.pi / 12, np.cumsum(0.4 * way)[:, None, None, None]
+    task, batch, domain, _ = _task(_with(cube, np.cos(x - phase) + cube.fields.values / 10))
+    seeing = task.losses(task.model, batch, domain)
+    task.model.encoder.tendencies.weight.zero_()
+    assert (seeing < 0.8 * task.losses(task.model, batch, domain)).all()
+
+
+def test_a_change_counts_where_both_steps_have_values_at_the_same_points(cube):
+    task, batch, domain, _ = _task(cube)
+    encoder = task.model.encoder
+    seen = [one[:, :7] for one in (batch.x, batch.valid, batch.year_fraction, batch.day_fraction)]
+
+    def linear():
+        with torch.no_grad():
+            return encoder(*seen, domain).linear
+
+    whole = linear()
+    seen[1] = seen[1].clone()
+    seen[1][:, 3, :, :4] = False
+    torch.testing.assert_close(linear()[:, :3], whole[:, :3])
+    holes = linear()
+    for step, known in ((3, 0), (4, 0), (5, 1), (6, 2)):
+        now = encoder.eofs.whole(seen[0], domain)
+        plain = torch.einsum("bi,lij->blj", now[:, step], encoder.propagators)
+        assert torch.allclose(holes[:, step], plain, atol=1e-6) == (known == 0)
+        assert torch.allclose(holes[:, step], whole[:, step], atol=1e-6) == (known == 2)
+
+
+def test_no_lead_is_worse_in_validation_than_the_linear_forecast(cube, tmp_path):
+    _, checks = _train(cube, tmp_path / "m.pt", updates=12, lr=1.0, dropout=0.0)
+    for check in checks:
+        assert all(check.terms[name] <= checks[0].terms[name] * (1 + 1e-5) for name in check.terms)
+
+
+def test_training_improves_on_the_linear_forecast(make_cube, tmp_path):
     cube = make_cube(300, noise=0.05)
-    options = {"updates": 60, "lr": 0.01, "hidden": 8}
-    training = Training(prepare(cube, RunConfig.build(None, SETTINGS | options)), tmp_path / "m.pt", CPU)
-    checks = [report for report in training.run() if isinstance(report, CheckReport)]
-    assert training.start == "persistence"
-    assert checks[-1].validation_loss < 0.6 * checks[0].validation_loss
-    assert set(checks[0].terms) == {"teacher-forced", "closed loop"}
+    options = {"updates": 80, "lr": 0.03, "hidden": 8, "dropout": 0.0}
+    training, checks = _train(cube, tmp_path / "m.pt", **options)
+    assert training.best_update
+    assert checks[-1].validation_loss < checks[0].validation_loss
+    assert read_checkpoint(tmp_path / "m.pt").encoder["confidence"].max() > 0
+
+
+def test_what_is_finer_than_the_eofs_persists_damped(make_cube):
+    cube = make_cube(400, channels=1, shape=(8, 12), noise=0.0)
+    fine = np.random.default_rng(0).normal(size=(400, 1, 8, 12)) / 5
+    for step in range(1, 400):  # white in space: a few EOFs hold little of it
+        fine[step] = 0.8 * fine[step - 1] + 0.6 * fine[step]
+    task, *_ = _task(_with(cube, cube.fields.values + fine), encoder="eof", embedding=6, burn_in=0)
+    np.testing.assert_allclose(task.model.decoder.kept[:, 0], [0.8, 0.64, 0.51], atol=0.08)
+
+
+def test_more_steps_than_leads_go_on_from_the_forecasts(cube, tmp_path):
+    _train(cube, tmp_path / "m.pt", updates=2, lr=0.1)
+    checkpoint = read_checkpoint(tmp_path / "m.pt")
+    (part,) = ForecastRun(checkpoint, cube, 8, CPU, batch=1).run([60])
+    fields = cube.fields.values.copy()
+    physical = ForecastRun(checkpoint, cube, 8, CPU).physical(60, part.anomalies[0])
+    fields[61:64] = np.where(np.isfinite(fields[61:64]), physical[:3], np.nan)
+    (more,) = ForecastRun(checkpoint, replace(cube, fields=cube.fields.copy(data=fields)), 3, CPU).run([63])
+    np.testing.assert_allclose(more.anomalies[0], part.anomalies[0, 3:6], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "option", [{"teacher_forced": 3}, {"skip": False}, {"layers": 2}, {"padding": "circular"}, {"patch": 2}]
+    "option",
+    [
+        {"teacher_forced": 5},
+        {"layers": 2},
+        {"padding": "circular"},
+        {"patch": 2},
+        {"dropout": 0.9},
+        {"closed_loop": True},
+        {"skip": False},
+    ],
+    ids=str,
 )
 def test_every_setting_changes_what_is_trained(cube, tmp_path, option):
     checkpoints = []
     for name, settings in (("plain", {}), ("changed", option)):
-        prepared = prepare(cube, RunConfig.build(None, SETTINGS | {"updates": 2} | settings))
-        for _ in Training(prepared, tmp_path / f"{name}.pt", CPU).run():
-            pass
+        _train(cube, tmp_path / f"{name}.pt", **{"updates": 2, **settings})
         weights = torch.load(tmp_path / f"{name}.pt", weights_only=True)
         checkpoints.append({**weights["encoder"], **weights["decoder"]})
     plain, changed = checkpoints
@@ -84,3 +166,17 @@ def test_every_setting_changes_what_is_trained(cube, tmp_path, option):
         plain[name].shape != changed[name].shape or not torch.equal(plain[name], changed[name])
         for name in plain
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"encoder": "eof", "closed_loop": True, "hidden": None}, "all leads at once"),
+        ({"encoder": "eof", "skip": False, "hidden": None}, "all leads at once"),
+        ({"closed_loop": True, "dropout": 0.1}, "dropout is for forecasts of all leads"),
+        ({"task": "embed", "teacher_forced": None, "closed_loop": True}, "closed_loop with task embed"),
+    ],
+)
+def test_settings_of_the_other_kind_of_forecast_are_refused(options, told):
+    with pytest.raises(UsageError, match=told):
+        RunConfig.build(None, SETTINGS | options)

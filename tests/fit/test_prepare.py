@@ -212,3 +212,26 @@ def test_a_seasonal_change_of_the_diurnal_cycle_that_is_left_in_is_told(
 def test_days_are_not_told_of_a_diurnal_cycle(make_cube):
     prepared = prepare(make_cube(80), RunConfig.build(None, {"anomaly": "none", "window": 12}))
     assert not any("diurnal" in note for note in prepared.cube.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, "mean"),
+        ({"task": "forecast"}, "mean"),
+        ({"task": "forecast", "closed_loop": True}, "constant"),
+    ],
+)
+def test_a_closed_loop_sees_the_field_about_the_mean_of_all_points(make_cube, options, kind):
+    prepared = prepare(make_cube(80), RunConfig.build(None, {"anomaly": "none", **options}))
+    assert prepared.climatology.kind == kind
+
+
+def test_windows_of_frames_begin_at_all_offsets(make_cube):
+    options = {"window": 12, "burn_in": 4, "batch": 2}
+    found = {}
+    for task in ("embed", "forecast"):
+        prepared = prepare(make_cube(200), RunConfig.build(None, {"task": task, **options}))
+        windows = prepared.training_windows(np.random.default_rng(0), 4)
+        found[task] = {window.start % 8 for window in windows}
+    assert (len(found["embed"]), found["forecast"]) == (1, {0, 4})

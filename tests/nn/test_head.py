@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.nn.head import EofCoordinates, LeadCorrection, Subspace
+from faconv_cli.nn.head import Advection, EofCoordinates, LeadCorrection, Subspace, Tendencies
 from tests.reference import head as plain
 
 f64 = {"dtype": torch.float64}
@@ -129,3 +129,37 @@ def test_the_first_modes_give_back_what_they_hold():
     z = torch.randn(4, 6, **f64)
     z[:, 2:] = 0
     torch.testing.assert_close(subspace.inverse(z[:, :2]), subspace.inverse(z))
+
+
+def test_each_change_adds_a_term_where_it_is_known():
+    torch.manual_seed(0)
+    tendencies, p = Tendencies(3, 4, 2), torch.randn(2, 5, 4)
+    weights = [torch.randn(3, number + 1, 4, 4) for number in (1, 2)]
+    tendencies.start_from(weights)
+    known = torch.tensor([[False, True, True, True, True], [False, True, False, True, True]])
+    told = tendencies(p, known)
+    d = p - torch.cat([p[:, :1], p[:, :-1]], dim=1)
+    for row, step, terms in ((0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 2, 0), (1, 3, 1), (1, 4, 2)):
+        state = [p[row, step], d[row, step], d[row, step - 1]]
+        expected = sum(
+            (torch.einsum("sk,lskj->lj", torch.stack(state[: number + 1]), weights[number - 1]))
+            for number in range(1, terms + 1)
+        )
+        torch.testing.assert_close(told[row, step], expected if terms else torch.zeros(3, 4))
+
+
+def test_products_are_of_the_coordinates_and_of_their_changes_within_the_range_of_training():
+    torch.manual_seed(0)
+    advection, p = Advection(2, 3), torch.randn(1, 4, 3)
+    q, d = p[0, 2], p[0, 2] - p[0, 1]
+    products = [q[i] * q[j] for i in range(3) for j in range(i, 3)]
+    products = torch.stack([*products, *(q[i] * d[j] for i in range(3) for j in range(3))])
+    mean, weight = torch.randn(15), torch.randn(2, 15, 3)
+    wide = torch.full((15,), 100.0)
+    advection.start_from(mean, -wide, wide, weight)
+    known = torch.tensor([[False, True, True, True]])
+    told = advection(p, known)
+    torch.testing.assert_close(told[0, 2], torch.einsum("m,lmk->lk", products - mean, weight))
+    assert not told[0, 0].any()
+    advection.start_from(mean, 0 * wide, 0 * wide, weight)
+    torch.testing.assert_close(advection(p, known)[0, 2], torch.einsum("m,lmk->lk", -mean, weight))
