@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from faconv_cli.config import EOF
-from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, start_encoder
+from faconv_cli.fit.eofs import Eofs, fit_eofs, start_encoder
 from faconv_cli.fit.objective import Objective, counted_rows, encode, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
-from faconv_cli.fit.target import tell_target
+from faconv_cli.fit.toldtarget import tell_target
 from faconv_cli.network import build_encoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
@@ -22,7 +22,7 @@ from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window
-from faconv_cli.windows.resolve import most_eofs
+from faconv_cli.windows.resolve import FEWEST_PAIRS, most_eofs
 
 
 class EmbeddingModel(nn.Module):

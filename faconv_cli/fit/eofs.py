@@ -19,10 +19,10 @@ from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.memory import EXACT_NUMBERS
 from faconv_cli.windows.plan import Segments
+from faconv_cli.windows.resolve import FEWEST_PAIRS
 
 BLOCKS = 5  # that a fit is tried on
 SHRINKAGES = (0.0, *np.logspace(-4, 2, 13))  # of the mean variance of a component
-FEWEST_PAIRS = 20  # of time steps, below which components persist, damped
 
 
 @dataclass(frozen=True, eq=False)

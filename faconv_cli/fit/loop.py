@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 import faconv_cli
-from faconv_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from faconv_cli.checkpoint import Checkpoint, TargetGrid, read_checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
 from faconv_cli.fit.closedloop import ClosedLoopTask
@@ -387,7 +387,10 @@ class Training:
             decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
             record=self._record(),
             constants=prepared.cube.constants,
-            targets=tuple(target.grid for target in prepared.targets),
+            targets=tuple(
+                TargetGrid(target.name, target.cube.channels[0], target.cube.grid, target.normalizer)
+                for target in prepared.targets
+            ),
             resume=state if resume else {},
         )
 

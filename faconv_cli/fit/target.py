@@ -1,4 +1,4 @@
-"""Targets: what an embedding must tell beside the fields; aligned, made anomalies, told linearly at first."""
+"""Targets: what an embedding must tell beside the fields; aligned in time, made anomalies."""
 
 from __future__ import annotations
 
@@ -6,25 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from faconv_cli.checkpoint import TargetGrid
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.target import known_steps, open_target, steps_of_target, target_cycle
 from faconv_cli.errors import InputError
-from faconv_cli.fit.eofs import FEWEST_PAIRS, Eofs, fit_eofs, regress, start_coordinates
-from faconv_cli.network import build_target_domain
-from faconv_cli.nn.domain import Domain
-from faconv_cli.nn.head import EofCoordinates
-from faconv_cli.windows.dataset import WindowReader
-from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.normalize import Normalizer, fit_normalizer
 from faconv_cli.windows.plan import Segments
-from faconv_cli.windows.resolve import STEPS_PER_EOF
+from faconv_cli.windows.resolve import FEWEST_PAIRS
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +46,6 @@ class Target:
         """Steps of the record to fit on, of which the target is known."""
         steps = np.concatenate([np.arange(begin, end) for begin, end in self.training])
         return np.asarray(steps[self.rows[steps] >= 0])
-
-    @property
-    def grid(self) -> TargetGrid:
-        """What a checkpoint keeps of it beside its EOFs."""
-        return TargetGrid(self.name, self.cube.channels[0], self.cube.grid, self.normalizer)
 
     def known(self, spans: Sequence[tuple[int, int]]) -> int:
         """Count the steps of the record in some spans at which the target is known."""
@@ -119,76 +105,3 @@ def _too_few(text: str, count: int, target: Cube, cube: Cube) -> InputError:
         wanted=f"a target is learned from at least {FEWEST_PAIRS}",
         do="give one that covers the training period",
     )
-
-
-@dataclass(frozen=True, eq=False)
-class ToldTarget:
-    """A target in the space of its EOFs, and how the state tells it linearly.
-
-    Attributes:
-        coordinates: its EOFs, whose mean is what the mean state tells.
-        propagator: (K, K) of K EOFs of the field to the coordinates, zero beyond these.
-        truth: (t, K) its coordinates for each step of the record, zero beyond them, NaN where unknown.
-    """
-
-    coordinates: EofCoordinates
-    propagator: np.ndarray
-    truth: Tensor
-
-
-def tell_target(target: Target, field: Eofs, config: RunConfig) -> ToldTarget:
-    """Fit the EOFs of a target, and the regression of their coordinates on those of the field.
-
-    There are no more EOFs than the field has: what is told linearly of K numbers has K dimensions at most.
-
-    Args:
-        target: as prepared.
-        field: EOFs of the field in the training period.
-        config: resolved.
-    """
-    domain = build_target_domain(config, target.cube.grid, target.normalizer.valid)
-    reader = WindowReader(target.cube, target.climatology, target.normalizer, domain.shape, 1, 1)
-    fitted = np.intersect1d(field.steps, target.training_steps)
-    own = target.rows[fitted]
-    most = field.components.shape[1]
-    eofs = fit_eofs(
-        reader,
-        domain,
-        nodes_of(config, target.cube.grid.shape),
-        _runs(own),
-        count=min(most, max(1, len(own) // STEPS_PER_EOF), int(np.count_nonzero(target.normalizer.valid))),
-        seed=config.fit.seed,
-        share=config.encoder.eof_share,
-    )
-    _, count, channels, *nodes = eofs.patterns.shape
-    coordinates = EofCoordinates(1, count, channels, (nodes[0], nodes[1]))
-    start_coordinates(coordinates, eofs)
-    truth = np.full((len(target.rows), most), np.nan, np.float32)
-    there = target.rows >= 0
-    truth[there] = 0
-    truth[there, :count] = _coordinates(target.rows[there], reader, coordinates, domain)
-    x = field.components[np.searchsorted(field.steps, fitted)] * field.scale
-    y = truth[fitted].astype(np.float64)
-    propagator = regress(x - x.mean(axis=0), y - y.mean(axis=0), persist=False)
-    offset = y.mean(axis=0) - x.mean(axis=0) @ propagator  # 0 where the target is known throughout
-    coordinates.shift(torch.from_numpy(offset[:count]))
-    return ToldTarget(coordinates, propagator, torch.from_numpy(truth - offset.astype(np.float32)))
-
-
-def _coordinates(
-    rows: np.ndarray, reader: WindowReader, coordinates: EofCoordinates, domain: Domain
-) -> np.ndarray:
-    """(n, k) coordinates of some steps of a target."""
-    used = np.unique(rows)
-    parts = []
-    for begin, end in _runs(used):
-        for start, stop in reader.cube.blocks(start=begin, stop=end):
-            fields = torch.from_numpy(reader.fields(start, stop))
-            parts.append(coordinates.whole(fields[None], domain)[0].numpy())
-    return np.concatenate(parts)[np.searchsorted(used, rows)]
-
-
-def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
-    """Runs [start, stop) of rows that follow each other."""
-    cuts = np.flatnonzero(np.diff(rows) != 1) + 1
-    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, cuts)]

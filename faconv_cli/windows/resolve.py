@@ -21,6 +21,7 @@ FEWEST_UPDATES, MOST_UPDATES, UPDATES_PER_STEP = 60, 600, 0.3
 LEARNING_RATE, CLOSED_LOOP_LEARNING_RATE = 0.01, 0.003
 EOF_ROWS = 64
 STEPS_PER_EOF = 10
+FEWEST_PAIRS = 20  # of time steps, below which nothing is regressed on another: components persist, damped
 
 
 def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool) -> RunConfig:

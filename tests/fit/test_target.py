@@ -12,7 +12,7 @@ from faconv_cli.errors import InputError, UsageError
 from faconv_cli.fit.eofs import regress
 from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import prepare
-from faconv_cli.fit.target import tell_target
+from faconv_cli.fit.toldtarget import tell_target
 from tests.reference.head import principal_subspace
 from tests.reference.target import told_linearly
 
