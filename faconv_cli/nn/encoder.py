@@ -144,13 +144,15 @@ class SubspaceEncoder(nn.Module):
         )
         phases = year_fraction, day_fraction if self.sub_daily else None
         added = self._corrections(x, valid, phases, domain, collected)
-        known = self._comparable(valid, domain)
-        ahead = self._linear(by_tile) + self._tendencies(by_tile, known)
+        ahead, now, correction = self._linear(by_tile), by_tile.sum(2), added.sum(2)
+        products: Tensor | float = 0.0
+        if self.tendencies is not None and self.advection is not None:
+            known = self._comparable(valid, domain)
+            targets = len(self.propagators) - self.leads
+            ahead = ahead + F.pad(self.tendencies(by_tile, known), (0, 0, 0, targets))
+            products = self.advection(now, known)
         tiles = self.canonical(by_tile, ahead + self._trusted(added))
-        now, correction = by_tile.sum(2), added.sum(2)
-        linear = ahead.sum(2)
-        if self.advection is not None:
-            linear = linear + self.advection(now, known)
+        linear = ahead.sum(2) + products
         present = valid.flatten(2).any(2)
         change, temporal = self._attend(now, present, phases, attention)
         if change is not None:
@@ -179,15 +181,6 @@ class SubspaceEncoder(nn.Module):
         """Mark the steps (b, t) that have values at the same points as the one before."""
         same = (valid[:, 1:] == valid[:, :-1]).to(domain.area.dtype).mean(2)
         return F.pad((same * domain.area).sum((-2, -1)) >= SAME_POINTS, (1, 0))
-
-    def _tendencies(self, now: Tensor, known: Tensor) -> Tensor:
-        """What the last changes of the coordinates add to the linear forecasts (b, t, n, l, k)."""
-        none = now.new_zeros(*now.shape[:-1], *self.propagators.shape[:2])
-        if self.tendencies is None:
-            return none
-        told = self.tendencies(now, known)
-        none[..., : told.shape[-2], :] = told
-        return none
 
     def _trusted(self, correction: Tensor) -> Tensor:
         return correction * self.confidence[:, None]
