@@ -88,23 +88,6 @@ def changes_seen(config: RunConfig) -> int:
     return CHANGES if config.fit.task == "forecast" and not (fitted and config.lags > 1) else 0
 
 
-def build_lead_forecaster(
-    config: RunConfig,
-    channels: int,
-    shape: tuple[int, int],
-    *,
-    eofs: int,
-    periodic: bool,
-    sub_daily: bool,
-    statics: int = 0,
-) -> LeadForecaster:
-    """Build the network that forecasts all leads at once, with ``eofs`` EOFs, for a grid of ``shape``."""
-    encoder = build_encoder(
-        config, channels, shape, eofs=eofs, periodic=periodic, sub_daily=sub_daily, statics=statics
-    )
-    return LeadForecaster(encoder, channels)
-
-
 def build_forecaster(
     config: RunConfig, channels: int, shape: tuple[int, int], *, periodic: bool, statics: int = 0
 ) -> Forecaster:
@@ -292,7 +275,7 @@ def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LeadForecaster:
             do="train again",
         )
     else:
-        forecaster = build_lead_forecaster(
+        encoder = build_encoder(
             config,
             channels,
             shape,
@@ -301,6 +284,7 @@ def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LeadForecaster:
             sub_daily=checkpoint.sub_daily,
             statics=statics,
         )
+        forecaster = LeadForecaster(encoder, channels)
     _load(forecaster.encoder, checkpoint.encoder)
     _load(forecaster.decoder, checkpoint.decoder)
     return forecaster.eval()

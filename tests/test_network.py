@@ -3,7 +3,7 @@ import torch
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import UsageError
-from faconv_cli.network import build_encoder, build_forecaster, build_lead_forecaster
+from faconv_cli.network import build_encoder, build_forecaster
 from faconv_cli.windows.resolve import resolve
 
 SHAPE = (8, 12)
@@ -41,7 +41,7 @@ def test_padding_that_wraps_is_refused_with_tiles():
 
 @pytest.mark.parametrize("task", ["embed", "forecast", "closed loop"])
 def test_layers_stack_in_every_task(task):
-    build = {"embed": build_encoder, "forecast": build_lead_forecaster, "closed loop": build_forecaster}[task]
+    build = build_forecaster if task == "closed loop" else build_encoder
     more = {} if task == "closed loop" else {"sub_daily": False, "eofs": 4}
     options = {"task": "forecast", "closed_loop": True} if task == "closed loop" else {"task": task}
     one, three = (

@@ -12,7 +12,7 @@ from faconv_cli.config import EOF, RunConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.fit.loop import CheckReport, Training
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_encoder, build_forecaster, build_lead_forecaster
+from faconv_cli.network import build_encoder, build_forecaster
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.leadforecaster import LeadForecaster
 
@@ -26,8 +26,7 @@ def build_network(config: RunConfig, cube: Cube) -> nn.Module:
     statics = len(cube.constants.static_names)
     if config.closed_loop:
         return build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
-    build = build_lead_forecaster if config.fit.task == "forecast" else build_encoder
-    return build(
+    encoder = build_encoder(
         config,
         channels,
         shape,
@@ -36,6 +35,7 @@ def build_network(config: RunConfig, cube: Cube) -> nn.Module:
         sub_daily=cube.time.sub_daily,
         statics=statics,
     )
+    return LeadForecaster(encoder, channels) if config.fit.task == "forecast" else encoder
 
 
 def count_parameters(config: RunConfig, cube: Cube) -> int:

@@ -14,7 +14,7 @@ from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import fit_eofs, start_encoder
 from faconv_cli.fit.objective import Objective, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_lead_forecaster
+from faconv_cli.network import build_encoder
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.leadforecaster import LeadForecaster
 from faconv_cli.windows.dataset import Batch, WindowReader
@@ -30,10 +30,9 @@ class ForecastTask:
     """A `Task`: mean squared error at each lead, in the space of the EOFs, from the later rows of a window.
 
     The network sees the given steps of a window; the rest are leads of its last row. Leads are weighted by
-    the share of the variance that the linear forecasts explain in training, as a network learns the noise of
-    leads that nothing can be told of by heart. Each lead trusts the
-    correction as far as it helps in the validation period, so that no lead is worse there than the linear
-    forecast that training starts from.
+    the share of the variance that the linear forecasts explain in training: where nothing can be told, a
+    network learns noise by heart. Each lead trusts the correction as far as it helps in the validation
+    period, so that no lead is worse there than the forecast that training starts from.
 
     Raises:
         InputError: fewer steps or values than the EOFs that were asked for.
@@ -57,7 +56,7 @@ class ForecastTask:
             seed=config.fit.seed,
             lags=config.lags if fitted else 1,
         )
-        self._model = build_lead_forecaster(
+        encoder = build_encoder(
             config,
             cube.shape[1],
             cube.grid.shape,
@@ -66,18 +65,19 @@ class ForecastTask:
             sub_daily=cube.time.sub_daily,
             statics=len(cube.constants.static_names),
         )
-        start_encoder(self._model.encoder, eofs, config.leads, training)
+        self._model = LeadForecaster(encoder, cube.shape[1])
+        start_encoder(encoder, eofs, config.leads, training)
         windows = evenly(prepared.covering_windows(), SAMPLED_WINDOWS)
         self._keep_fine_scales(reader.batches(windows), domain)
         expected = expected_area(prepared.normalizer.valid, domain)
         self._objective = Objective(config.leads, self._given, expected)
-        kind = "linear" if self._model.encoder.advection is None else "quadratic"
+        kind = "linear" if encoder.advection is None else "quadratic"
         self.notes: tuple[str, ...] = ()
         self.start = f"the {kind} inverse model"
         self.targets = tuple(f"lead {lead}" for lead in config.leads)
         skill = [
             eofs.skill(lead, training, propagator.double().numpy())
-            for lead, propagator in zip(config.leads, self._model.encoder.propagators, strict=True)
+            for lead, propagator in zip(config.leads, encoder.propagators, strict=True)
         ]
         shares = torch.tensor(skill).clamp_min(LEAST_SHARE)
         self.shares = shares / shares.sum()

@@ -41,7 +41,7 @@ LARGEST_GRADIENT_NORM = 1.0
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """One update of the weights, with its loss."""
+    """One update of the weights, with its loss in variances of the fields."""
 
     update: int
     loss: float
@@ -54,8 +54,8 @@ class CheckReport:
     Attributes:
         update: number of updates behind it.
         training_loss: mean over the updates since the check before; None for the first.
-        validation_loss: weighted mean of the errors of all targets, in their units; None where
-            nothing is held out.
+        validation_loss: weighted mean of the errors of all targets, relative to the climatology's (in closed
+            loop in variances of the fields); None where nothing is held out.
         terms: error of each target in the validation period.
         best: no validation loss before was as low.
         seconds: since the check before.
