@@ -173,7 +173,7 @@ class TilingConfig(_Config):
 
 EOF = "eof"  # the encoder that is fitted, not trained
 
-Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season"]
+Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season", "changes"]
 
 
 def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
@@ -182,7 +182,7 @@ def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
         return ()
     gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
     mixing: tuple[Mechanism, ...] = ("squeeze-excitation", "axial") if "fa" in encoder else ()
-    return (*gates, *mixing, "temporal", "season")
+    return (*gates, *mixing, "temporal", "season", "changes")
 
 
 class EncoderConfig(_Config):
@@ -248,7 +248,7 @@ class EncoderConfig(_Config):
     without: tuple[Mechanism, ...] = Field(
         (),
         description="Mechanisms to switch off, for ablation: squeeze-excitation, peephole, axial, temporal, "
-        "season.",
+        "season, changes (what the last changes of the field tell of the leads without a network).",
     )
 
     @model_validator(mode="after")
@@ -312,6 +312,12 @@ class FitConfig(_Config):
         None,
         description="Updates of the weights; 0 keeps the linear analysis that training starts from. Default: "
         "three for ten training steps, at least 60 and at most 600.",
+    )
+    refit: bool = Field(
+        True,
+        description="When the best update is known, fit climatology, scaling, EOFs, forecasts without the "
+        "network, and modes again, to the held-out steps as well (not in closed loop). --no-refit keeps "
+        "these steps out of the checkpoint.",
     )
     batch: PositiveInt | None = Field(
         None,
@@ -470,10 +476,8 @@ class RunConfig(_Config):
         _check_used(merged, origin)
         if merged["encoder"].get("encoder") == EOF:
             merged["tiling"] = _eof_tiling(merged["tiling"], merged["fit"].get("task"))
-            if (
-                not {"objective", "lead"} & merged["fit"].keys()
-            ):  # the EOF analysis, unless leads are asked for
-                merged["fit"]["objective"] = "reconstruct"
+            if not {"objective", "lead", "lead_weight"} & merged["fit"].keys():
+                merged["fit"]["objective"] = "reconstruct"  # the EOF analysis, unless leads are asked for
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
@@ -537,6 +541,13 @@ def _check_used(merged: Mapping[str, Mapping[str, Any]], origin: str) -> None:
                 wanted=f"it is for the task {other}",
                 do="drop it, or choose that --task",
             )
+    leads = [name for name in ("lead", "lead_weight") if name in given]
+    if leads and merged["fit"].get("objective") == "reconstruct":
+        raise UsageError(
+            f"{origin}: {leads[0]} with objective reconstruct",
+            wanted="the field now has no leads",
+            do="drop it, or choose another --objective",
+        )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -46,8 +46,12 @@ def build_encoder(
     periodic: bool,
     sub_daily: bool,
     statics: int = 0,
+    changes: int | None = None,
 ) -> SubspaceEncoder:
-    """Build the encoder of a resolved configuration, with ``eofs`` EOFs, for a grid of ``shape``."""
+    """Build the encoder of a resolved configuration, with ``eofs`` EOFs, for a grid of ``shape``.
+
+    Its forecasts see so many last ``changes`` as its checkpoint knows, those of a new one `changes_seen`.
+    """
     encoder, fitted = config.encoder, config.encoder.encoder == EOF
     patch, layer, temporal = encoder.patch or 1, None, None
     if config.predicts and not fitted:
@@ -72,7 +76,7 @@ def build_encoder(
         targets=len(config.fit.target),
         now=config.fit.objective != "forecast",
         lags=config.lags if fitted else 1,
-        changes=changes_seen(config),
+        changes=changes_seen(config) if changes is None else changes,
         season="season" not in encoder.without,
         sub_daily=sub_daily,
         patch=patch,
@@ -83,9 +87,15 @@ def build_encoder(
 
 
 def changes_seen(config: RunConfig) -> int:
-    """Count the last changes that linear forecasts see: none in an embedding or of extended EOFs."""
-    fitted = config.encoder.encoder == EOF
-    return CHANGES if config.fit.task == "forecast" and not (fitted and config.lags > 1) else 0
+    """Count the last changes that forecasts see: those within the burn-in, so that no row lacks them.
+
+    None in an embedding of EOFs, which is that of a linear inverse model, and of extended EOFs.
+    """
+    if "changes" in config.encoder.without or not config.leads:
+        return 0
+    if config.fit.task == "embed":
+        return 0 if config.encoder.encoder == EOF else min(CHANGES, config.tiling.burn_in)
+    return 0 if config.encoder.encoder == EOF and config.lags > 1 else CHANGES
 
 
 def build_forecaster(
@@ -228,17 +238,23 @@ def load_encoder(checkpoint: Checkpoint) -> SubspaceEncoder:
         CheckpointError: it was trained to forecast; the weights are not those of the settings.
     """
     _check_task(checkpoint, "embed")
-    encoder = build_encoder(
+    encoder = _encoder_of(checkpoint)
+    _load(encoder, checkpoint.encoder)
+    return encoder.eval()
+
+
+def _encoder_of(checkpoint: Checkpoint) -> SubspaceEncoder:
+    weights = checkpoint.encoder
+    return build_encoder(
         checkpoint.config,
         len(checkpoint.channels),
         checkpoint.grid_shape,
-        eofs=checkpoint.encoder["eofs.mean"].shape[-1],
+        eofs=weights["eofs.mean"].shape[-1],
         periodic=checkpoint.periodic,
         sub_daily=checkpoint.sub_daily,
+        changes=len(weights.get("tendencies.weight", ())),  # embeddings of before have none
         statics=len(checkpoint.constants.static_names),
     )
-    _load(encoder, checkpoint.encoder)
-    return encoder.eval()
 
 
 def first_modes(checkpoint: Checkpoint, asked: int | None) -> int:
@@ -275,16 +291,7 @@ def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LeadForecaster:
             do="train again",
         )
     else:
-        encoder = build_encoder(
-            config,
-            channels,
-            shape,
-            eofs=checkpoint.encoder["eofs.mean"].shape[-1],
-            periodic=periodic,
-            sub_daily=checkpoint.sub_daily,
-            statics=statics,
-        )
-        forecaster = LeadForecaster(encoder, channels)
+        forecaster = LeadForecaster(_encoder_of(checkpoint), channels)
     _load(forecaster.encoder, checkpoint.encoder)
     _load(forecaster.decoder, checkpoint.decoder)
     return forecaster.eval()

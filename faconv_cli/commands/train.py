@@ -100,6 +100,7 @@ def command(
     target_weight: Annotated[list[str] | None, setting(FitConfig, "target_weight")] = None,
     target_lead: Annotated[list[str] | None, setting(FitConfig, "target_lead")] = None,
     updates: Annotated[int | None, setting(FitConfig, "updates")] = None,
+    refit: Annotated[bool | None, setting(FitConfig, "refit", "--refit/--no-refit")] = None,
     batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
     lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
     weight_decay: Annotated[float | None, setting(FitConfig, "weight_decay")] = None,
@@ -297,6 +298,10 @@ def _follow(training: Training, path: Path, *, resume: bool) -> None:
             else:
                 keep(json.dumps(asdict(report)))
                 _tell_check(report, training.start)
+    if training.refits:
+        console.note(
+            "what is fitted was fitted again to all steps, those held out too (--no-refit leaves it)"
+        )
     console.result(f"{path}: {_told(training)}")
 
 

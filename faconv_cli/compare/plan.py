@@ -59,6 +59,8 @@ def prepare_all(
     """
     cube = data.record.slice(*data.training).cached()
     prepared = [prepare(cube, config) for config in configs]
+    if data.test is None:  # the validation period is scored on: nothing may be fitted to it
+        prepared = [one.with_fit(refit=False) for one in prepared]
     if not equal_parameters:
         return prepared
     counts = [count_parameters(one.config, one.cube) for one in prepared]

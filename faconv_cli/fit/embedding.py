@@ -34,13 +34,21 @@ class EmbeddingModel(nn.Module):
 
 
 class EmbeddingTask:
-    """A `Task`: embed the field now, its forecasts, which start from the linear inverse model, and targets.
+    """A `Task`: embed the field now, its forecasts, which start from an inverse model, and targets.
+
+    Args:
+        prepared: the data.
+        reader: of its windows.
+        domain: constants of the grid.
+        like: EOFs that a network was trained with, to which those of other steps are turned.
 
     Raises:
         InputError: the data cannot carry an embedding of this size.
     """
 
-    def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
+    def __init__(
+        self, prepared: Prepared, reader: WindowReader, domain: Domain, like: EofCoordinates | None = None
+    ) -> None:
         config, cube = prepared.config, prepared.cube
         self._prepared = prepared
         leads, training = config.leads, prepared.split.training
@@ -51,12 +59,13 @@ class EmbeddingTask:
             domain,
             nodes_of(config, cube.grid.shape),
             training,
-            count=most if config.predicts else embedding,
+            count=(len(like) if like else most) if config.predicts else embedding,
             seed=config.fit.seed,
             lags=config.lags if config.encoder.encoder == EOF else 1,
-            share=config.encoder.eof_share,
+            share=1.0 if like else config.encoder.eof_share,
             least=embedding,
         )
+        eofs = eofs.turned_towards(like) if like else eofs
         encoder = build_encoder(
             config,
             cube.shape[1],
@@ -78,7 +87,8 @@ class EmbeddingTask:
         self._trained = self._what_to_train(encoder)
         names = (*(f"lead {lead}" for lead in leads), *(target.name for target in prepared.targets))
         self.targets = tuple(names[number] for number in self._trained)
-        self.start = "the linear inverse model" if config.predicts else "the EOFs"
+        kind = "linear" if encoder.advection is None else "quadratic"
+        self.start = f"the {kind} inverse model" if config.predicts else "the EOFs"
         held = float((eofs.components * eofs.scale).var(axis=0).sum())
         self.notes: tuple[str, ...] = (
             (f"the leading EOFs hold {held:.0%} of the variance; what they leave out is in no error",)
@@ -108,10 +118,10 @@ class EmbeddingTask:
 
     def _fit_linear(self, encoder: SubspaceEncoder, eofs: Eofs) -> None:
         """Fit the subspace of the untrained network, which needs no network."""
-        now = torch.from_numpy(eofs.components * eofs.scale).float()
-        ahead = torch.einsum("ni,lij->nlj", now, encoder.propagators)
+        now, change, known = (one[None] for one in eofs.coordinates())
+        f = encoder.parts(now, encoder.untrained(now, change, known))
         moments = PartMoments(*encoder.subspace.mean.shape)
-        moments.add(encoder.parts(now, ahead).numpy())
+        moments.add(f[0].numpy())
         fit_subspace(encoder, moments, self._weights)
 
     @property
@@ -121,7 +131,7 @@ class EmbeddingTask:
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
         """Give the loss of each lead and target (s,) with the correction in full, in variances."""
-        found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain)
+        found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain, learning=True)
         return found.errors(torch.ones_like(found.linear))[self._trained]
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:

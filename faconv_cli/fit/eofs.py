@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.decomposition import PCA, IncrementalPCA
 
 from faconv_cli.nn.domain import Domain, patch_bases
-from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.encoder import IN_COMMON, SubspaceEncoder
 from faconv_cli.nn.head import EofCoordinates, products_of
 from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
@@ -38,6 +37,8 @@ class Eofs:
         variance_share: (d,) share of the total variance.
         components: (n, d) principal components of the training steps.
         steps: (n,) which steps those are.
+        changes: (n, d) of the components since the step before, over the points that both steps hold.
+        known: (n,) whether the step before is there and holds enough of them.
     """
 
     patterns: np.ndarray
@@ -47,6 +48,24 @@ class Eofs:
     variance_share: np.ndarray
     components: np.ndarray
     steps: np.ndarray
+    changes: np.ndarray
+    known: np.ndarray
+
+    def turned_towards(self, other: EofCoordinates) -> Eofs:
+        """Rotate the EOFs among each other until they are as near to others as they come.
+
+        Their space stays the same; what was trained with the others may then use these in their place.
+        """
+        ours, theirs = self.patterns[0].reshape(len(self.patterns[0]), -1), other.on_x[0].double().flatten(1)
+        left, _, right = np.linalg.svd(theirs.cpu().numpy() @ ours.T)
+        turn = left @ right
+        return replace(
+            self,
+            patterns=np.einsum("de,le...->ld...", turn, self.patterns),
+            mean_projection=self.mean_projection @ turn.T,
+            components=self.components @ turn.T,
+            changes=self.changes @ turn.T,
+        )
 
     def propagator(self, lead: int, segments: Segments) -> np.ndarray:
         """Fit PC(t + lead) = PC(t) A by regression over pairs without a gap: A (d, d).
@@ -101,14 +120,19 @@ class Eofs:
         """Products of the coordinates (n, m) at all steps that have one before them, without a gap."""
         return self._products(self._pairs(0, segments, before=1)[0])
 
+    def coordinates(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The coordinates (n, d), their changes (n, d), and where those are known (n,)."""
+        now, changes = (torch.from_numpy(one * self.scale).float() for one in (self.components, self.changes))
+        return now, changes, torch.from_numpy(self.known)
+
     def _products(self, rows: np.ndarray) -> np.ndarray:
         state = torch.from_numpy(self._state(rows, 1) * self.scale)
         return np.asarray(products_of(*state.chunk(2, dim=1)))
 
     def _state(self, rows: np.ndarray, changes: int) -> np.ndarray:
         """Components of rows beside so many of their last changes (n, d + changes d)."""
-        past = [self.components[rows - lag] for lag in range(changes + 1)]
-        return np.concatenate([past[0], *(one - other for one, other in pairwise(past))], axis=1)
+        last = [self.changes[rows - number] for number in range(changes)]
+        return np.concatenate([self.components[rows], *last], axis=1)
 
     def _told(self, rows: np.ndarray, propagator: np.ndarray, terms: list[np.ndarray]) -> np.ndarray:
         """Linear forecasts (n, d) from rows, by all terms."""
@@ -119,7 +143,7 @@ class Eofs:
         return forecasts
 
     def _pairs(self, lead: int, segments: Segments, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of steps with ``before`` steps before them, and of those ``lead`` later, without a gap."""
+        """Rows of steps whose ``before`` last changes are known, and of those ``lead`` later in one run."""
         row_of = {int(step): row for row, step in enumerate(self.steps)}
         pairs = [
             (row_of[step], row_of[step + lead])
@@ -127,6 +151,7 @@ class Eofs:
             for step in range(begin, end - lead)
             if step - before in row_of and step - before >= begin and step + lead in row_of
         ]
+        pairs = [(row, later) for row, later in pairs if self.known[row - before + 1 : row + 1].all()]
         now, later = np.array(pairs or [(before, before)]).T
         return now, later
 
@@ -242,6 +267,11 @@ def fit_eofs(
     if share < 1:
         count = min(count, max(least, 1 + int(np.searchsorted(np.cumsum(explained), share))))
     components = components[:, :count]
+
+    def project(fields: np.ndarray) -> np.ndarray:
+        pooled = to_nodes(fields * domain.area.numpy())[..., used] / root
+        return np.asarray(pooled.reshape(len(fields), -1) @ pca.components_[:count].T)
+
     patterns = np.zeros((lags, count, channels, *nodes))
     mean = np.zeros((channels, *nodes))
     weights = pca.components_[:count].reshape(count, lags, channels, -1).swapaxes(0, 1)
@@ -251,6 +281,10 @@ def fit_eofs(
     total = components[:, 0].var() / explained[0]
     scale = float(1 / np.sqrt(total / lags))
     projection = np.einsum("ldcp,lcp->ld", weights, means)
+    changes = np.diff(components, axis=0, prepend=components[:1])
+    known = np.diff(steps, prepend=steps[0]) == 1
+    if lags == 1 and _has_gaps(reader):
+        changes, known = _changes_in_common(reader, domain, segments, project)
     return Eofs(
         patterns,
         mean,
@@ -259,7 +293,35 @@ def fit_eofs(
         explained[:count],
         components,
         steps,
+        changes,
+        known,
     )
+
+
+def _has_gaps(reader: WindowReader) -> bool:
+    """Whether there are points that hold values at some training steps alone."""
+    valid = reader.normalizer.valid
+    return bool(((valid > 0) & (valid < 1)).any())
+
+
+def _changes_in_common(
+    reader: WindowReader,
+    domain: Domain,
+    segments: Segments,
+    project: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the changes (n, d) from step to step over the points that both hold, and which are known (n,)."""
+    area, changes, known = domain.area.numpy(), [], []
+    for begin, end in segments:
+        last: np.ndarray | None = None
+        for start, stop in reader.cube.blocks(start=begin, stop=end):
+            fields = reader.anomalies(start, stop)
+            change = np.diff(fields, axis=0, prepend=fields[:1] * np.nan if last is None else last)
+            shared, own = (np.where(np.isnan(one), 0, area).sum((-3, -2, -1)) for one in (change, fields))
+            changes.append(project(np.nan_to_num(change)))
+            known.append(shared > IN_COMMON * own)
+            last = fields[-1:]
+    return np.concatenate(changes), np.concatenate(known)
 
 
 def _decompose(
@@ -333,17 +395,21 @@ def start_encoder(
         ]
         stacked = [np.stack(of_all_leads) for of_all_leads in zip(*terms, strict=True)]
         encoder.tendencies.start_from([torch.from_numpy(one) for one in stacked])
-        start_advection(encoder, eofs, segments, terms)
+        start_advection(encoder, eofs, leads, segments, terms)
 
 
 def start_advection(
-    encoder: SubspaceEncoder, eofs: Eofs, segments: Segments, terms: Sequence[list[np.ndarray]]
+    encoder: SubspaceEncoder,
+    eofs: Eofs,
+    leads: Sequence[int],
+    segments: Segments,
+    terms: Sequence[list[np.ndarray]],
 ) -> None:
-    """Set what products of the coordinates add to linear forecasts of those terms at the leads 1, 2, ..."""
+    """Set what products of the coordinates add to the linear forecasts of those terms."""
     assert encoder.advection is not None
     weights = [
         eofs.advection(lead, segments, propagator.double().numpy(), own)
-        for lead, (propagator, own) in enumerate(zip(encoder.propagators, terms, strict=True), 1)
+        for lead, propagator, own in zip(leads, encoder.propagators[: len(leads)], terms, strict=True)
     ]
     products = eofs.products(segments)
     range_of = products.mean(0), products.min(0), products.max(0)

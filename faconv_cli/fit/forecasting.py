@@ -16,6 +16,7 @@ from faconv_cli.fit.objective import Objective, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_encoder
 from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.leadforecaster import LeadForecaster
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
@@ -34,11 +35,19 @@ class ForecastTask:
     network learns noise by heart. Each lead trusts the correction as far as it helps in the validation
     period, so that no lead is worse there than the forecast that training starts from.
 
+    Args:
+        prepared: the data.
+        reader: of its windows.
+        domain: constants of the grid.
+        like: EOFs that a network was trained with, to which those of other steps are turned.
+
     Raises:
         InputError: fewer steps or values than the EOFs that were asked for.
     """
 
-    def __init__(self, prepared: Prepared, reader: WindowReader, domain: Domain) -> None:
+    def __init__(
+        self, prepared: Prepared, reader: WindowReader, domain: Domain, like: EofCoordinates | None = None
+    ) -> None:
         config, cube = prepared.config, prepared.cube
         self._prepared = prepared
         self._given = config.teacher_forced
@@ -50,12 +59,11 @@ class ForecastTask:
             domain,
             nodes_of(config, cube.grid.shape),
             training,
-            count=config.encoder.embedding
-            if fitted and "embedding" in config.encoder.model_fields_set
-            else most_eofs(config, len(prepared.split.training_steps), values),
+            count=len(like) if like else self._count(values),
             seed=config.fit.seed,
             lags=config.lags if fitted else 1,
         )
+        eofs = eofs.turned_towards(like) if like else eofs
         encoder = build_encoder(
             config,
             cube.shape[1],
@@ -82,6 +90,13 @@ class ForecastTask:
         shares = torch.tensor(skill).clamp_min(LEAST_SHARE)
         self.shares = shares / shares.sum()
 
+    def _count(self, values: int) -> int:
+        """Count the EOFs of fields of that many values."""
+        config, steps = self._prepared.config, len(self._prepared.split.training_steps)
+        if config.encoder.encoder == EOF and "embedding" in config.encoder.model_fields_set:
+            return config.encoder.embedding
+        return most_eofs(config, steps, values)
+
     @torch.no_grad()
     def _keep_fine_scales(self, batches: Iterable[Batch], domain: Domain) -> None:
         """Regress what is finer than the EOFs on itself, some leads before."""
@@ -103,7 +118,9 @@ class ForecastTask:
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
         """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
-        found = self._objective(cast("LeadForecaster", model).encoder, self._rows(batch), domain)
+        found = self._objective(
+            cast("LeadForecaster", model).encoder, self._rows(batch), domain, learning=True
+        )
         return found.errors(torch.ones_like(found.linear))
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:

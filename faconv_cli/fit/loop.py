@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,10 +23,12 @@ from faconv_cli.fit.closedloop import ClosedLoopTask
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.forecasting import ForecastTask
 from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_optimizer
-from faconv_cli.fit.prepare import Prepared
+from faconv_cli.fit.prepare import Prepared, prepare_whole
 from faconv_cli.fit.task import Task
 from faconv_cli.network import build_domain
 from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.fingerprint import TOLERANCE, fingerprints
 from faconv_cli.windows.layout import tiles_of
@@ -72,8 +74,10 @@ class CheckReport:
 Report = UpdateReport | CheckReport
 
 
-def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
-    """Make the task that the settings name.
+def make_task(
+    prepared: Prepared, reader: WindowReader, domain: Domain, like: EofCoordinates | None = None
+) -> Task:
+    """Make the task that the settings name, with EOFs ``like`` those that its network was trained with.
 
     Raises:
         InputError: the data cannot carry it.
@@ -81,8 +85,18 @@ def make_task(prepared: Prepared, reader: WindowReader, domain: Domain) -> Task:
     if prepared.config.closed_loop:
         return ClosedLoopTask(prepared)
     if prepared.config.fit.task == "forecast":
-        return ForecastTask(prepared, reader, domain)
-    return EmbeddingTask(prepared, reader, domain)
+        return ForecastTask(prepared, reader, domain, like)
+    return EmbeddingTask(prepared, reader, domain, like)
+
+
+def _constants(prepared: Prepared) -> tuple[WindowReader, Domain]:
+    """Make what reads the windows of a record, and the constants of its grid."""
+    config, cube, batch = prepared.config, prepared.cube, prepared.config.fit.batch or 1
+    grid = cube.grid
+    shape = tiles_of(config, grid.shape, periodic=grid.periodic).shape
+    scaling = prepared.climatology, prepared.normalizer
+    reader = WindowReader(cube, *scaling, shape, config.steps_read, batch)
+    return reader, build_domain(config, grid, prepared.normalizer.valid, cube.constants.statics)
 
 
 class Training:
@@ -99,20 +113,10 @@ class Training:
 
     def __init__(self, prepared: Prepared, path: Path, device: torch.device) -> None:
         self._prepared, self._path, self._device = prepared, path, device
-        config, cube = prepared.config, prepared.cube
-        self._fit = config.fit
-        self._batch = config.fit.batch or 1
-        grid = cube.grid
+        self._fit = prepared.config.fit
+        self._batch = self._fit.batch or 1
         torch.manual_seed(self._fit.seed)
-        domain = build_domain(config, grid, prepared.normalizer.valid, cube.constants.statics)
-        self._reader = WindowReader(
-            cube,
-            prepared.climatology,
-            prepared.normalizer,
-            tiles_of(config, grid.shape, periodic=grid.periodic).shape,
-            config.steps_read,
-            self._batch,
-        )
+        self._reader, domain = _constants(prepared)
         self._task = make_task(prepared, self._reader, domain)
         self._model = self._task.model.to(device)
         self._domain = domain.to(device)
@@ -352,7 +356,10 @@ class Training:
         self._task.finish(model, batches, self._domain)
 
     def _finish(self) -> None:
-        """Settle the best network on the whole training period."""
+        """Settle the best network on the whole training period, or fit what is fitted to all steps again."""
+        if self.refits:
+            self._refit(read_checkpoint(self._path))
+            return
         windows = self._prepared.covering_windows()
         if not self._best_update or len(windows) <= SETTLING_WINDOWS:
             return
@@ -362,8 +369,33 @@ class Training:
         settled = _on_cpu(self._average.module.get_submodule("encoder").state_dict())
         write_checkpoint(self._path, replace(best, encoder=settled), overwrite=True)
 
+    @property
+    def refits(self) -> bool:
+        """All that is fitted is, in the end, fitted to the held-out steps as well."""
+        held_out = self._prepared.split.validation_count
+        return bool(self._fit.refit and held_out and not self._prepared.config.closed_loop)
+
+    @torch.no_grad()
+    def _refit(self, best: Checkpoint) -> None:
+        """Give the best network what is fitted to all steps; its weights and the trust in it stay."""
+        if best.record["training"].get("refitted"):  # by the run before, which was stopped after it
+            return
+        whole = prepare_whole(self._prepared)
+        reader, domain = _constants(whole)
+        ours = cast("SubspaceEncoder", self._average.module.get_submodule("encoder"))
+        task = make_task(whole, reader, domain, ours.eofs)
+        model, trained = task.model, {"encoder": best.encoder, "decoder": best.decoder}
+        for name, own in model.named_parameters():
+            module, _, rest = name.partition(".")
+            own.copy_(trained[module][rest])
+        cast("SubspaceEncoder", model.get_submodule("encoder")).confidence.copy_(best.encoder["confidence"])
+        model = model.to(self._device).eval()
+        batches = (batch.to(self._device) for batch in reader.batches(whole.covering_windows()))
+        task.finish(model, batches, domain.to(self._device))
+        record = {**best.record, "training": {**best.record["training"], "refitted": True}}
+        write_checkpoint(self._path, _made(whole, model, record), overwrite=True)
+
     def _checkpoint(self, *, resume: bool) -> Checkpoint:
-        prepared, averaged = self._prepared, self._average.module
         state = {
             "model": _on_cpu(self._model.state_dict()),
             "average": _on_cpu(self._average.state_dict()),
@@ -375,24 +407,8 @@ class Training:
             "history": self._history,
             "sample": self._sample.tolist(),
         }
-        return Checkpoint(
-            config=prepared.config,
-            channels=prepared.cube.channels,
-            grid=prepared.cube.grid,
-            time_step=prepared.cube.time.step,
-            sub_daily=prepared.cube.time.sub_daily,
-            climatology=prepared.climatology,
-            normalizer=prepared.normalizer,
-            encoder=_on_cpu(averaged.get_submodule("encoder").state_dict()),
-            decoder=_on_cpu(averaged.get_submodule("decoder").state_dict()),
-            record=self._record(),
-            constants=prepared.cube.constants,
-            targets=tuple(
-                TargetGrid(target.name, target.cube.channels[0], target.cube.grid, target.normalizer)
-                for target in prepared.targets
-            ),
-            resume=state if resume else {},
-        )
+        found = _made(self._prepared, self._average.module, self._record())
+        return replace(found, resume=state) if resume else found
 
     def _record(self) -> dict[str, Any]:
         cube, split = self._prepared.cube, self._prepared.split
@@ -418,6 +434,29 @@ class Training:
             "validation_losses": [None if math.isnan(loss) else loss for loss in self._history],
             "versions": {"faconv": faconv_cli.__version__, "torch": torch.__version__},
         }
+
+
+def _made(prepared: Prepared, model: nn.Module, record: dict[str, Any]) -> Checkpoint:
+    """Put a network and what was fitted for it together."""
+    cube = prepared.cube
+    return Checkpoint(
+        config=prepared.config,
+        channels=cube.channels,
+        grid=cube.grid,
+        time_step=cube.time.step,
+        sub_daily=cube.time.sub_daily,
+        climatology=prepared.climatology,
+        normalizer=prepared.normalizer,
+        encoder=_on_cpu(model.get_submodule("encoder").state_dict()),
+        decoder=_on_cpu(model.get_submodule("decoder").state_dict()),
+        record=record,
+        constants=cube.constants,
+        targets=tuple(
+            TargetGrid(target.name, target.cube.channels[0], target.cube.grid, target.normalizer)
+            for target in prepared.targets
+        ),
+        resume={},
+    )
 
 
 def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> InputError:

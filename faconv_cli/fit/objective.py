@@ -21,7 +21,7 @@ class Products(NamedTuple):
     """Mean products of errors over the counted rows, (l,) each, in variances of the field.
 
     Attributes:
-        linear: mean square of what the linear forecasts leave, r.
+        linear: mean square of what the forecasts without the network leave, r.
         cross: mean product of r and the correction c.
         correction: mean square of c.
         climatology: mean square of what came, the error of forecasting no anomaly.
@@ -78,8 +78,15 @@ class Objective:
     expected: Tensor
     targets: tuple[Tensor, ...] = ()
 
-    def __call__(self, encoder: SubspaceEncoder, batch: Batch, domain: Domain) -> Products:
-        """Compare the forecasts from the counted rows with what came."""
+    def __call__(
+        self, encoder: SubspaceEncoder, batch: Batch, domain: Domain, *, learning: bool = False
+    ) -> Products:
+        """Compare the forecasts from the counted rows with what came.
+
+        In ``learning``, the forecasts without the network are those of the linear inverse model alone: there
+        is little in what changes and products leave as well, and a network learns that by heart. What it
+        learns beside them still adds something to them.
+        """
         encoding = encode(encoder, batch, domain, self.window)
         with torch.no_grad():
             truth = encoder.eofs.whole(batch.x, domain)
@@ -88,11 +95,12 @@ class Objective:
         counted, found = counted_rows(batch, self.window).to(truth.device), []
         for number, lead in enumerate(self.leads):
             ahead = slice(lead, lead + self.window)
-            found.append(_products(encoding, number, truth[:, ahead], counted * known[:, ahead]))
+            came, weight = truth[:, ahead], counted * known[:, ahead]
+            found.append(_products(encoding, number, came, weight, learning=learning))
         for number, target in enumerate(self.targets, len(self.leads)):
             came = target[_steps(batch, self.window, len(target))].to(truth.device)
             known = came.isfinite().all(-1)
-            found.append(_products(encoding, number, came.nan_to_num(), counted * known))
+            found.append(_products(encoding, number, came.nan_to_num(), counted * known, learning=learning))
         return Products(*torch.stack(found, dim=1))
 
 
@@ -124,9 +132,11 @@ def _steps(batch: Batch, window: int, steps: int) -> Tensor:
     return (starts[:, None] + torch.arange(window)).clamp_max(steps - 1)
 
 
-def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor) -> Tensor:
+def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor, *, learning: bool) -> Tensor:
     """The five numbers of `Products` for one forecast of ``truth`` (b, t, k), weighted (b, t)."""
     rest, added = truth - encoding.linear[:, :, number], encoding.correction[:, :, number]
+    if not learning:
+        rest = rest - encoding.tendency[:, :, number]
     total = weight.sum()
     pairs = (rest, rest), (rest, added), (added, added), (truth, truth)
     sums = [(weight * (one * other).sum(-1)).sum() / total.clamp_min(1e-12) for one, other in pairs]

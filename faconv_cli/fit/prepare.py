@@ -321,6 +321,18 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
     return Prepared(cube.noted(*notes), split, config, climatology, normalizer, targets)
 
 
+def prepare_whole(prepared: Prepared) -> Prepared:
+    """Give the same data with everything fitted to all of it, the held-out steps too; nothing is held out."""
+    cube, config = prepared.cube, prepared.config
+    split = split_time(cube.time, "0")
+    climatology = fit_climatology(cube, prepared.climatology.kind, config.data.detrend)
+    normalizer, flaws = fit_normalizer(cube, climatology)
+    if flaws:
+        raise next(iter(flaws.values()))
+    targets = prepare_targets(cube, split.training, config, climatology.kind)
+    return replace(prepared, split=split, climatology=climatology, normalizer=normalizer, targets=targets)
+
+
 def _target_notes(target: Target, split: Split) -> list[str]:
     """Tell what was done to a target, and where it is known."""
     training, held_out = len(target.training_steps), target.known(split.validation)

@@ -16,7 +16,7 @@ from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 
 COORDINATES = 5  # features of a point, as in `Domain`
 FAINT = 0.1
-SAME_POINTS = 0.99  # of the area that two steps must have values at alike, to be compared
+IN_COMMON = 0.5  # of the area of a step that the one before must hold as well, to be compared with it
 
 Phases = tuple[Tensor, Tensor | None]  # place in the year and, below a day, in the day
 
@@ -28,9 +28,10 @@ class Encoding(NamedTuple):
         z: (b, t, d) the embedding.
         tiles: (b, t, n, d) what each tile adds to it, before the temporal attention.
         now: (b, t, k) EOF coordinates of the field.
-        linear: (b, t, l, k) their linear forecasts at the leads, with `Advection` where that is seen, then
-            those of the targets.
-        correction: (b, t, l, k) what the network adds to those.
+        linear: (b, t, l, k) their forecasts at the leads by the linear inverse model, then those of the
+            targets.
+        tendency: (b, t, l, k) what the last changes and the products of coordinates add to these.
+        correction: (b, t, l, k) what the network adds.
         temporal: (b, t, lag) weights of the temporal attention, where asked for.
         received: (b, k, h, w) attention received at the k attended steps, where asked for.
         teleconnection: (b, k, q, h, w) where each query point attends, where asked for.
@@ -40,6 +41,7 @@ class Encoding(NamedTuple):
     tiles: Tensor
     now: Tensor
     linear: Tensor
+    tendency: Tensor
     correction: Tensor
     temporal: Tensor | None = None
     received: Tensor | None = None
@@ -49,8 +51,9 @@ class Encoding(NamedTuple):
 class SubspaceEncoder(nn.Module):
     """Fields of a window to d numbers per step: the principal subspace of the field now and what comes.
 
-    p_t are EOF coordinates of the field. Each lead l is forecast in them as A_l p_t + r_l c_l(t): the linear
-    inverse model (Penland and Sardeshmukh 1995, J. Climate 8), and what the recurrent layer adds to it
+    p_t are EOF coordinates of the field. Each lead l is forecast in them as A_l p_t + m_l(t) + r_l c_l(t):
+    the linear inverse model (Penland and Sardeshmukh 1995, J. Climate 8); what the last changes of p
+    (`Tendencies`) and products of coordinates (`Advection`) add; and what the recurrent layer adds
     (`LeadCorrection`), which starts at zero, as far as validation trusts it (the confidence r_l, 0 to 1). z_t
     are canonical coordinates of F = [p_t, forecasts] (`Subspace`). The temporal attention looks at p and its
     past and acts on the state that the linear model forecasts from.
@@ -75,8 +78,8 @@ class SubspaceEncoder(nn.Module):
         now: the field now is a part of F.
         temporal: the head's attention over time, or None to leave it out.
         lags: steps that the EOFs are of, 1 but for extended EOFs.
-        changes: last changes of p that the forecasts see without a network (`Tendencies`), with products of
-            the coordinates (`Advection`); 0 leaves both out.
+        changes: last changes of p that forecasts see (`Tendencies`), with products of the coordinates
+            (`Advection`); 0 leaves both out.
         season: give the network the place in the year (and the day).
         sub_daily: the season includes the place in the day.
         patch: points per side under one hidden point.
@@ -144,22 +147,22 @@ class SubspaceEncoder(nn.Module):
         )
         phases = year_fraction, day_fraction if self.sub_daily else None
         added = self._corrections(x, valid, phases, domain, collected)
-        ahead, now, correction = self._linear(by_tile), by_tile.sum(2), added.sum(2)
+        now, linear, correction = by_tile.sum(2), self._linear(by_tile), added.sum(2)
+        tendency = torch.zeros_like(linear)
         products: Tensor | float = 0.0
         if self.tendencies is not None and self.advection is not None:
-            known = self._comparable(valid, domain)
-            targets = len(self.propagators) - self.leads
-            ahead = ahead + F.pad(self.tendencies(by_tile, known), (0, 0, 0, targets))
-            products = self.advection(now, known)
-        tiles = self.canonical(by_tile, ahead + self._trusted(added))
-        linear = ahead.sum(2) + products
+            change, known = self._changes(by_tile, x, valid, domain), comparable(valid, domain)
+            tendency = self._of_leads(self.tendencies(by_tile, change, known))
+            products = self._of_leads(self.advection(now, change.sum(2), known))
+        tiles = self.canonical(by_tile, linear + tendency + self._trusted(added))
+        linear, tendency = linear.sum(2), tendency.sum(2) + products
         present = valid.flatten(2).any(2)
-        change, temporal = self._attend(now, present, phases, attention)
-        if change is not None:
-            correction = correction + self._linear(change)
-        z = self.canonical(now, linear + self._trusted(correction)) - self.subspace.centre()
+        turned, temporal = self._attend(now, present, phases, attention)
+        if turned is not None:
+            correction = correction + self._linear(turned)
+        z = self.canonical(now, linear + tendency + self._trusted(correction)) - self.subspace.centre()
         received, teleconnection = collected.maps() if collected else (None, None)
-        return Encoding(z, tiles, now, linear, correction, temporal, received, teleconnection)
+        return Encoding(z, tiles, now, linear, tendency, correction, temporal, received, teleconnection)
 
     def canonical(self, now: Tensor, ahead: Tensor) -> Tensor:
         """Give z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
@@ -172,15 +175,41 @@ class SubspaceEncoder(nn.Module):
 
     def forecasts(self, encoding: Encoding) -> Tensor:
         """Give the forecasts (b, t, l, k), each lead corrected as far as it is trusted."""
-        return encoding.linear + self._trusted(encoding.correction)
+        return encoding.linear + encoding.tendency + self._trusted(encoding.correction)
+
+    def untrained(
+        self,
+        now: Float[Tensor, "b t k"],
+        change: Float[Tensor, "b t k"],
+        known: Bool[Tensor, "b t"],
+    ) -> Float[Tensor, "b t l k"]:
+        """Give the forecasts without the network.
+
+        Args:
+            now: EOF coordinates.
+            change: of these since the step before.
+            known: where that is known.
+        """
+        linear = self._linear(now)
+        if self.tendencies is None or self.advection is None:
+            return linear
+        added = self.tendencies(now, change, known) + self.advection(now, change, known)
+        return linear + self._of_leads(added)
 
     def _linear(self, now: Tensor) -> Tensor:
         return torch.einsum("...i,lij->...lj", now, self.propagators)
 
-    def _comparable(self, valid: Tensor, domain: Domain) -> Tensor:
-        """Mark the steps (b, t) that have values at the same points as the one before."""
-        same = (valid[:, 1:] == valid[:, :-1]).to(domain.area.dtype).mean(2)
-        return F.pad((same * domain.area).sum((-2, -1)) >= SAME_POINTS, (1, 0))
+    def _of_leads(self, added: Tensor) -> Tensor:
+        """Add nothing (..., l, k) to the targets, which come after the leads."""
+        return F.pad(added, (0, 0, 0, len(self.propagators) - self.leads))
+
+    def _changes(self, by_tile: Tensor, x: Tensor, valid: Tensor, domain: Domain) -> Tensor:
+        """Changes of the coordinates (b, t, n, k) of each tile since the step before."""
+        found = [
+            self.eofs.changes(by_tile[:, :, tile], domain.cut(x, tile), domain.cut(valid, tile), domain, tile)
+            for tile in range(domain.tiles)
+        ]
+        return torch.stack(found, dim=2)
 
     def _trusted(self, correction: Tensor) -> Tensor:
         return correction * self.confidence[:, None]
@@ -237,6 +266,13 @@ class SubspaceEncoder(nn.Module):
 def seen_channels(channels: int, statics: int, *, sub_daily: bool) -> int:
     """Count what a `SubspaceEncoder` sees of ``channels`` fields."""
     return channels + 1 + statics + COORDINATES + (4 if sub_daily else 2)
+
+
+def comparable(valid: Bool[Tensor, "b t c h w"], domain: Domain) -> Bool[Tensor, "b t"]:
+    """Mark the steps of which the step before holds enough, so that the change is known."""
+    both, own = valid[:, 1:] & valid[:, :-1], valid[:, 1:]
+    shared, there = ((one * domain.area).sum((-3, -2, -1)) for one in (both, own))
+    return F.pad(shared > IN_COMMON * there, (1, 0))
 
 
 class _MapCollector:

@@ -55,6 +55,10 @@ class EofCoordinates(nn.Module):
         self.mean_field.copy_(mean_field)
         self.scale.fill_(scale)
 
+    def __len__(self) -> int:
+        """K."""
+        return self.mean.shape[1]
+
     @torch.no_grad()
     def shift(self, by: Float[Tensor, " k"]) -> None:
         """Count coordinates from another field than the mean, which has ``by`` now, so that it has 0."""
@@ -80,16 +84,42 @@ class EofCoordinates(nn.Module):
             p[:, lag:] += by_lag[:, :-lag, lag]
         return p
 
+    def changes(
+        self,
+        p: Float[Tensor, "b t k"],
+        x: Float[Tensor, "b t c th tw"],
+        valid: Bool[Tensor, "b t c th tw"],
+        domain: Domain,
+        tile: int = 0,
+    ) -> Float[Tensor, "b t k"]:
+        """Give how p changed since the step before, over the points that both steps hold; 0 at the first.
+
+        Args:
+            p: coordinates of ``x`` in one tile.
+            x: fields of the tile, 0 where they are not valid.
+            valid: where they hold a value.
+            domain: constants of the grid.
+            tile: its number.
+        """
+        change = p - earlier(p, 1)
+        change[:, :1] = 0
+        in_one_alone = x[:, 1:] * ~valid[:, :-1] - x[:, :-1] * ~valid[:, 1:]
+        if in_one_alone.any():
+            area = domain.cut(domain.area, tile) * domain.blend[tile]
+            patterns = domain.cut(interpolate(self.on_x[0], domain), tile) * area
+            change[:, 1:] -= project(in_one_alone, patterns)
+        return change
+
     def whole(self, x: Float[Tensor, "b t c h w"], domain: Domain) -> Float[Tensor, "b t k"]:
         """Give the coordinates of whole fields."""
         return torch.stack([self(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)]).sum(0)
 
 
 class Tendencies(nn.Module):
-    """Sum over n of [p_t, d_t, ..., d_{t-n+1}] B_n, with d_t = p_t - p_{t-1}: what the last changes tell.
+    """Sum over n of [p_t, d_t, ..., d_{t-n+1}] B_n, with d_t the last change (`EofCoordinates.changes`).
 
     Each term adds what one change more tells beyond the terms before it. A term counts where all its changes
-    are known; they are of steps that hold values at the same points.
+    are known.
 
     Args:
         leads: L.
@@ -110,14 +140,16 @@ class Tendencies(nn.Module):
             self.weight[number - 1, :, : number + 1].copy_(weight)
 
     def forward(
-        self, p: Float[Tensor, "b t *n k"], known: Bool[Tensor, "b t"]
+        self,
+        p: Float[Tensor, "b t *n k"],
+        change: Float[Tensor, "b t *n k"],
+        known: Bool[Tensor, "b t"],
     ) -> Float[Tensor, "b t *n l k"]:
         """Add the terms up; ``known`` marks the steps that can be compared with the one before."""
-        change, told = p - _earlier(p, 1), []
-        state, all_known = [p], torch.ones_like(known)
+        told, state, all_known = [], [p], torch.ones_like(known)
         for number, weight in enumerate(self.weight):
-            state.append(_earlier(change, number))
-            all_known = all_known & _earlier(known, number)
+            state.append(earlier(change, number))
+            all_known = all_known & earlier(known, number)
             term = torch.einsum("s...k,lskj->...lj", torch.stack(state), weight[:, : number + 2])
             told.append(term * all_known.view(*known.shape, *(1,) * (term.ndim - 2)))
         return torch.stack(told).sum(0)
@@ -154,9 +186,11 @@ class Advection(nn.Module):
         for own, new in pairs:
             own.copy_(new)
 
-    def forward(self, p: Float[Tensor, "b t k"], known: Bool[Tensor, "b t"]) -> Float[Tensor, "b t l k"]:
+    def forward(
+        self, p: Float[Tensor, "b t k"], change: Float[Tensor, "b t k"], known: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t l k"]:
         """Add the products up; nothing where the last change is not known."""
-        products = products_of(p, p - _earlier(p, 1)).clamp(self.lowest, self.highest) - self.mean
+        products = products_of(p, change).clamp(self.lowest, self.highest) - self.mean
         told: Tensor = torch.einsum("btm,lmk->btlk", products, self.weight) * known[..., None, None]
         return told
 
@@ -169,7 +203,7 @@ def products_of(p: Float[Tensor, "... k"], change: Float[Tensor, "... k"]) -> Fl
     return torch.cat([first[..., i] * first[..., j], moved.flatten(-2)], dim=-1)
 
 
-def _earlier(x: Tensor, steps: int) -> Tensor:
+def earlier(x: Tensor, steps: int) -> Tensor:
     """Give what ``x`` (b, t, ...) was so many steps before; zero before the first."""
     shifted = torch.zeros_like(x)
     shifted[:, steps:] = x[:, : max(x.shape[1] - steps, 0)]

@@ -73,7 +73,10 @@ class TargetScores:
 
 
 class Periods(NamedTuple):
-    """Which steps (t,) of an embedding are of the training and of the validation period of its checkpoint."""
+    """Which steps (t,) of an embedding are of the training and of the validation period of its checkpoint.
+
+    After a refit to both, all of them are of the training period.
+    """
 
     training: np.ndarray
     validation: np.ndarray
@@ -94,7 +97,10 @@ def periods_of(embedding: Embedding) -> Periods:
         )
     held_out = embedding.training.get("validation period")
     validation = _within(embedding.time, held_out) if held_out else np.zeros(len(embedding.time), bool)
-    return Periods(_within(embedding.time, told) & ~validation, validation)
+    training = _within(embedding.time, told)
+    if embedding.training.get("refitted"):
+        return Periods(training | validation, np.zeros_like(validation))
+    return Periods(training & ~validation, validation)
 
 
 def _within(time: TimeAxis, period: list[str]) -> np.ndarray:

@@ -64,9 +64,22 @@ class WindowReader:
     steps: int
     batch: int
 
+    def anomalies(self, start: int, stop: int) -> np.ndarray:
+        """Read steps [start, stop) as normalised anomalies (t, c, h, w), NaN where missing."""
+        fields = self.cube.read(start, stop)
+        # a few steps at a time: the float64 in between would otherwise be the largest array of all
+        for begin in range(0, len(fields), STEPS_AT_ONCE):
+            part = slice(begin, begin + STEPS_AT_ONCE)
+            time = self.cube.time.slice(start + begin, min(start + begin + STEPS_AT_ONCE, stop))
+            fields[part] = self.normalizer.apply(self.climatology.subtract(fields[part], time))
+        below, right = (self.shape[axis] - fields.shape[2 + axis] for axis in range(2))
+        if below or right:
+            fields = np.pad(fields, [(0, 0), (0, 0), (0, below), (0, right)], constant_values=np.nan)
+        return fields
+
     def fields(self, start: int, stop: int) -> np.ndarray:
         """Read steps [start, stop) as normalised anomalies (t, c, h, w), 0 where missing."""
-        fields = self._normalised(start, stop)
+        fields = self.anomalies(start, stop)
         np.copyto(fields, 0.0, where=np.isnan(fields))
         return fields
 
@@ -76,7 +89,7 @@ class WindowReader:
         phases = np.zeros((2, self.batch, self.steps), np.float32)
         spans = [(w.start, min(w.start + self.steps, w.segment_stop)) for w in windows]
         for begin, end in _joined(spans):
-            fields, time = self._normalised(begin, end), self.cube.time.slice(begin, end)
+            fields, time = self.anomalies(begin, end), self.cube.time.slice(begin, end)
             for row, (start, stop) in enumerate(spans):
                 if begin <= start and stop <= end:
                     inside, steps = slice(start - begin, stop - begin), slice(0, stop - start)
@@ -95,19 +108,6 @@ class WindowReader:
     def grouped(self, groups: Sequence[Sequence[Window]]) -> Iterator[Batch]:
         """Read groups of at most ``batch`` windows, each while the one before it is being worked on."""
         return prefetched(self.read, groups)
-
-    def _normalised(self, start: int, stop: int) -> np.ndarray:
-        """Read steps [start, stop) as normalised anomalies, NaN where missing."""
-        fields = self.cube.read(start, stop)
-        # a few steps at a time: the float64 in between would otherwise be the largest array of all
-        for begin in range(0, len(fields), STEPS_AT_ONCE):
-            part = slice(begin, begin + STEPS_AT_ONCE)
-            time = self.cube.time.slice(start + begin, min(start + begin + STEPS_AT_ONCE, stop))
-            fields[part] = self.normalizer.apply(self.climatology.subtract(fields[part], time))
-        below, right = (self.shape[axis] - fields.shape[2 + axis] for axis in range(2))
-        if below or right:
-            fields = np.pad(fields, [(0, 0), (0, 0), (0, below), (0, right)], constant_values=np.nan)
-        return fields
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

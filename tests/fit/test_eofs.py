@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import InputError
@@ -7,6 +10,7 @@ from faconv_cli.fit import eofs as module
 from faconv_cli.fit.eofs import fit_eofs
 from faconv_cli.fit.prepare import prepare
 from faconv_cli.network import build_domain
+from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.windows.dataset import WindowReader
 
 SETTINGS = {"window": 12, "burn_in": 4, "validation": "0", "embedding": 4}
@@ -32,6 +36,13 @@ def _fit(cube, count=4, nodes=None, segments=None, **kept):
         reader,
         domain,
     )
+
+
+def _of(components, scale=1.0, steps=None):
+    """EOFs of which only the components are known, of steps that follow each other or of those given."""
+    steps = np.arange(len(components)) if steps is None else steps
+    changes, known = np.diff(components, axis=0, prepend=components[:1]), np.diff(steps, prepend=-9) == 1
+    return module.Eofs(*[np.zeros(0)] * 3, scale, np.zeros(0), components, steps, changes, known)
 
 
 def test_eofs_equal_a_plain_singular_value_decomposition(make_cube):
@@ -87,19 +98,19 @@ def test_the_propagator_of_many_pairs_is_that_of_the_process():
     x = np.zeros((5000, 2))
     for t in range(1, 5000):
         x[t] = x[t - 1] @ truth + 0.1 * rng.normal(size=2)
-    eofs = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), x, np.arange(5000))
+    eofs = _of(x)
     np.testing.assert_allclose(eofs.propagator(1, [(0, 5000)]), truth, atol=0.03)
     np.testing.assert_allclose(eofs.propagator(2, [(0, 5000)]), truth @ truth, atol=0.05)
 
 
 def test_the_propagator_of_components_that_stand_still_is_finite():
-    still = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), np.zeros((20, 2)), np.arange(20))
+    still = _of(np.zeros((20, 2)))
     assert np.isfinite(still.propagator(1, [(0, 20)])).all()
 
 
 def test_the_propagator_of_few_pairs_is_damped_persistence():
     x = np.random.default_rng(0).normal(size=(6, 4)) * [10, 5, 2, 1]
-    eofs = module.Eofs(*[np.zeros(0)] * 3, 1.0, np.zeros(0), x, np.array([0, 1, 10, 20, 30, 40]))
+    eofs = _of(x, steps=np.array([0, 1, 10, 20, 30, 40]))
     propagator = eofs.propagator(1, [(0, 5)])
     assert np.abs(propagator - np.diag(np.diag(propagator))).max() < 0.3
     assert not eofs.propagator(1, [(10, 11)]).any() or np.isfinite(eofs.propagator(1, [(10, 11)])).all()
@@ -108,10 +119,6 @@ def test_the_propagator_of_few_pairs_is_damped_persistence():
 def test_more_eofs_than_the_data_can_carry_are_refused(make_cube):
     with pytest.raises(InputError, match=r"80 training steps of 12 valid numbers.*embedding of 14"):
         _fit(make_cube(shape=(2, 3)), count=14)
-
-
-def _of(components, scale=1.0):
-    return module.Eofs(*[np.zeros(0)] * 3, scale, np.zeros(0), components, np.arange(len(components)))
 
 
 def test_tendencies_are_those_of_the_process():
@@ -144,6 +151,41 @@ def test_products_tell_what_a_quadratic_process_does():
     noise = _of(rng.normal(size=(3000, 2)))
     none = noise.tendencies(1, run, noise.propagator(1, run), 2)
     assert np.abs(noise.advection(1, run, noise.propagator(1, run), none)).max() < 0.05
+
+
+def test_changes_are_over_the_points_that_both_steps_hold(make_cube):
+    cube = make_cube(noise=0.1)
+    fields = np.array(cube.fields)
+    fields[10, :, :2], fields[20, :, 1:], fields[30] = np.nan, np.nan, np.nan
+    eofs, reader, domain = _fit(replace(cube, fields=cube.fields.copy(data=fields)))
+    anomalies = reader.anomalies(0, 80).astype(np.float64)
+    change = np.nan_to_num(np.diff(anomalies, axis=0, prepend=np.nan)) * domain.area.double().numpy()
+    expected = np.einsum("tcyx,dcyx->td", change, eofs.patterns[0])
+    np.testing.assert_allclose(eofs.changes, expected, atol=1e-5)
+    plain = np.diff(eofs.components, axis=0)
+    np.testing.assert_allclose(eofs.changes[1:10], plain[:9], atol=1e-4)
+    assert np.abs(eofs.changes[10] - plain[9]).max() > 0.01
+    # a step is compared with one that holds over half of its points
+    assert np.flatnonzero(~eofs.known).tolist() == [0, 21, 30, 31]
+
+
+def test_eofs_turned_towards_others_span_the_same_space(make_cube):
+    cube = make_cube(noise=0.05)
+    (ours, _, _), (other, _, _) = _fit(cube), _fit(cube, segments=((0, 70),))
+    signs = np.array([1, -1, -1, 1])
+    like = EofCoordinates(1, 4, *ours.patterns.shape[2:3], ours.patterns.shape[3:])
+    swapped = other.patterns[:, [1, 0, 2, 3]] * signs[:, None, None, None]
+    like.on_x.copy_(torch.from_numpy(swapped))
+    turned = ours.turned_towards(like)
+    for name in ("components", "changes"):
+        one, two = getattr(turned, name), getattr(ours, name)
+        np.testing.assert_allclose(one @ one.T, two @ two.T, atol=1e-4 * np.abs(two @ two.T).max())
+    rebuilt = np.einsum("td,dcyx->tcyx", turned.components, turned.patterns[0])
+    np.testing.assert_allclose(
+        rebuilt, np.einsum("td,dcyx->tcyx", ours.components, ours.patterns[0]), atol=1e-4
+    )
+    for mode in range(2):  # which were swapped, one turned over; noise is in the others
+        assert np.corrcoef(turned.patterns[0, mode].ravel(), swapped[0, mode].ravel())[0, 1] > 0.95
 
 
 def test_no_change_is_seen_across_a_gap():

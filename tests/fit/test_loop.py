@@ -14,6 +14,7 @@ from faconv_cli.fit import loop
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.loop import CheckReport, Training, UpdateReport
 from faconv_cli.fit.prepare import prepare
+from faconv_cli.network import load_encoder
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -44,7 +45,7 @@ def _checks(training):
 
 def test_training_forecasts_better_than_the_linear_inverse_model(make_cube, tmp_path):
     cube = make_cube(300, noise=0.1)
-    checks = _checks(_training(cube, tmp_path / "m.pt", updates=60, embedding=2))
+    checks = _checks(_training(cube, tmp_path / "m.pt", updates=60, embedding=2, without=("changes",)))
     assert [check.update for check in checks] == [5 * number for number in range(13)]
     assert min(check.validation_loss for check in checks) < 0.97 * checks[0].validation_loss
     assert set(checks[0].terms) == {"lead 1", "lead 2"}
@@ -188,13 +189,14 @@ def test_the_checkpoint_says_what_it_was_trained_on(cube, tmp_path):
         "validation period": [cube.time.labels[96], cube.time.labels[119]],
         "calendar": "standard",
         "targets": [],
+        "refitted": True,
     }
 
 
 @pytest.mark.parametrize(
     ("objective", "lead", "terms", "parts"),
     [
-        ("reconstruct", (1,), set(), 1),
+        ("reconstruct", None, set(), 1),
         ("forecast", (1, 3), {"lead 1", "lead 3"}, 2),
         ("both", (2,), {"lead 2"}, 2),
     ],
@@ -206,10 +208,45 @@ def test_the_objective_says_what_is_told(cube, tmp_path, objective, lead, terms,
     assert read_checkpoint(tmp_path / "m.pt").encoder["subspace.axes"].shape[1] == parts
 
 
+def test_what_is_fitted_is_fitted_to_all_steps_in_the_end(cube, tmp_path):
+    """The checkpoint is that of the whole record, with the weights and the trust of the best update."""
+    paths = {name: tmp_path / f"{name}.pt" for name in ("held out", "refitted", "whole")}
+    options = {"lr": 0.02, "eof_share": 0.01}  # so that there are as many EOFs as modes
+    _checks(_training(cube, paths["held out"], **options, refit=False))
+    _checks(_training(cube, paths["refitted"], **options))
+    _checks(_training(cube, paths["whole"], **options | {"validation": "0", "updates": 0}))
+    held_out, refitted, whole = (read_checkpoint(path) for path in paths.values())
+    assert refitted.record["best_update"] == held_out.record["best_update"] > 0
+    np.testing.assert_array_equal(refitted.normalizer.std, whole.normalizer.std)
+    np.testing.assert_array_equal(refitted.climatology.coefficients, whole.climatology.coefficients)
+    trained = dict(load_encoder(held_out).named_parameters())
+    for name, weights in load_encoder(refitted).named_parameters():
+        assert torch.equal(weights, trained[name])
+    assert torch.equal(refitted.encoder["confidence"], held_out.encoder["confidence"])
+    assert not torch.equal(refitted.encoder["eofs.on_x"], held_out.encoder["eofs.on_x"])
+    # the same space as that of the EOFs of the whole record, turned towards those of the training
+    one, two = (checkpoint.encoder["eofs.on_x"][0].flatten(1).double() for checkpoint in (refitted, whole))
+    torch.testing.assert_close(one.T @ one, two.T @ two, rtol=1e-3, atol=1e-4)
+    assert not whole.record["training"].get("refitted")
+
+
+def test_a_refit_that_was_stopped_is_done_by_the_next_run(cube, tmp_path, monkeypatch):
+    _checks(_training(cube, tmp_path / "m.pt", updates=2))
+    whole = (tmp_path / "m.pt").read_bytes()
+    stopped = _training(cube, tmp_path / "parts.pt", updates=2)
+    monkeypatch.setattr(stopped, "_finish", lambda: None)
+    _checks(stopped)
+    assert (tmp_path / "parts.pt").read_bytes() != whole
+    resumed = _training(cube, tmp_path / "parts.pt", updates=2)
+    resumed.resume(read_checkpoint(last_path(tmp_path / "parts.pt")))
+    assert _checks(resumed) == []
+    assert (tmp_path / "parts.pt").read_bytes() == whole
+
+
 def test_modes_are_uncorrelated_over_the_training_period(cube, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SETTLING_WINDOWS", 3)  # too few: the best network is settled at the end
     path = tmp_path / "m.pt"
-    _checks(_training(cube, path, lr=0.02))
+    _checks(_training(cube, path, lr=0.02, refit=False))
     checkpoint = read_checkpoint(path)
     assert checkpoint.record["best_update"] > 0
     z = np.concatenate(
@@ -245,7 +282,10 @@ def test_modes_are_uncorrelated_over_the_training_period(cube, tmp_path, monkeyp
         {"precision": "bfloat16"},
         *({"encoder": name} for name in ("minfaconvlstm", "convlstm", "convgru", "minconvlstm")),
         *({"encoder": name} for name in ("minconvgru", "minconvexplstm")),
-        *({"without": (name,)} for name in ("squeeze-excitation", "peephole", "axial", "temporal", "season")),
+        *(
+            {"without": (name,)}
+            for name in ("squeeze-excitation", "peephole", "axial", "temporal", "season", "changes")
+        ),
     ],
     ids=str,
 )

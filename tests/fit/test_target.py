@@ -237,7 +237,7 @@ def test_options_of_targets_that_do_not_fit_are_refused(options, told):
 def trained(cube, folder, tmp_path_factory):
     """A network trained for targets alone, one of which ends before the validation period."""
     early = _table(folder / "early.csv", cube, np.linspace(0, 1, STEPS) ** 2, slice(0, 110))
-    options = {"objective": "reconstruct", "updates": 24, "validation": "0.25", "lr": 0.02}
+    options = {"objective": "reconstruct", "updates": 24, "validation": "0.25", "lr": 0.02, "refit": False}
     prepared = _prepare(cube, [folder / "rain.nc", early], SMALL, **options)
     path = tmp_path_factory.mktemp("trained") / "m.pt"
     return path, prepared, *_train(prepared, path)

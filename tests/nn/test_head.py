@@ -137,8 +137,8 @@ def test_each_change_adds_a_term_where_it_is_known():
     weights = [torch.randn(3, number + 1, 4, 4) for number in (1, 2)]
     tendencies.start_from(weights)
     known = torch.tensor([[False, True, True, True, True], [False, True, False, True, True]])
-    told = tendencies(p, known)
-    d = p - torch.cat([p[:, :1], p[:, :-1]], dim=1)
+    d = torch.randn(2, 5, 4)
+    told = tendencies(p, d, known)
     for row, step, terms in ((0, 0, 0), (0, 1, 1), (0, 2, 2), (1, 2, 0), (1, 3, 1), (1, 4, 2)):
         state = [p[row, step], d[row, step], d[row, step - 1]]
         expected = sum(
@@ -150,16 +150,16 @@ def test_each_change_adds_a_term_where_it_is_known():
 
 def test_products_are_of_the_coordinates_and_of_their_changes_within_the_range_of_training():
     torch.manual_seed(0)
-    advection, p = Advection(2, 3), torch.randn(1, 4, 3)
-    q, d = p[0, 2], p[0, 2] - p[0, 1]
+    advection, p, change = Advection(2, 3), torch.randn(1, 4, 3), torch.randn(1, 4, 3)
+    q, d = p[0, 2], change[0, 2]
     products = [q[i] * q[j] for i in range(3) for j in range(i, 3)]
     products = torch.stack([*products, *(q[i] * d[j] for i in range(3) for j in range(3))])
     mean, weight = torch.randn(15), torch.randn(2, 15, 3)
     wide = torch.full((15,), 100.0)
     advection.start_from(mean, -wide, wide, weight)
     known = torch.tensor([[False, True, True, True]])
-    told = advection(p, known)
+    told = advection(p, change, known)
     torch.testing.assert_close(told[0, 2], torch.einsum("m,lmk->lk", products - mean, weight))
     assert not told[0, 0].any()
     advection.start_from(mean, 0 * wide, 0 * wide, weight)
-    torch.testing.assert_close(advection(p, known)[0, 2], torch.einsum("m,lmk->lk", -mean, weight))
+    torch.testing.assert_close(advection(p, change, known)[0, 2], torch.einsum("m,lmk->lk", -mean, weight))
