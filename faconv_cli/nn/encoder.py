@@ -149,13 +149,12 @@ class SubspaceEncoder(nn.Module):
         added = self._corrections(x, valid, phases, domain, collected)
         now, linear, correction = by_tile.sum(2), self._linear(by_tile), added.sum(2)
         tendency = torch.zeros_like(linear)
-        products: Tensor | float = 0.0
         if self.tendencies is not None and self.advection is not None:
             change, known = self._changes(by_tile, x, valid, domain), comparable(valid, domain)
-            tendency = self._of_leads(self.tendencies(by_tile, change, known))
-            products = self._of_leads(self.advection(now, change.sum(2), known))
+            products = self.advection.by_tile(by_tile, change.sum(2), known)
+            tendency = self._of_leads(self.tendencies(by_tile, change, known) + products)
         tiles = self.canonical(by_tile, linear + tendency + self._trusted(added))
-        linear, tendency = linear.sum(2), tendency.sum(2) + products
+        linear, tendency = linear.sum(2), tendency.sum(2)
         present = valid.flatten(2).any(2)
         turned, temporal = self._attend(now, present, phases, attention)
         if turned is not None:

@@ -190,17 +190,33 @@ class Advection(nn.Module):
         self, p: Float[Tensor, "b t k"], change: Float[Tensor, "b t k"], known: Bool[Tensor, "b t"]
     ) -> Float[Tensor, "b t l k"]:
         """Add the products up; nothing where the last change is not known."""
-        products = products_of(p, change).clamp(self.lowest, self.highest) - self.mean
-        told: Tensor = torch.einsum("btm,lmk->btlk", products, self.weight) * known[..., None, None]
+        return self.by_tile(p[:, :, None], change, known)[:, :, 0]
+
+    def by_tile(
+        self,
+        p: Float[Tensor, "b t n k"],
+        change: Float[Tensor, "b t k"],
+        known: Bool[Tensor, "b t"],
+    ) -> Float[Tensor, "b t n l k"]:
+        """Give what each of n tiles adds: a product is of the tiles of its first factor."""
+        whole = p.sum(2, keepdim=True)
+        parts = products_of(whole, change[:, :, None], p)
+        products = parts.sum(2, keepdim=True)
+        within = products.clamp(self.lowest, self.highest) / torch.where(products == 0, 1, products)
+        shares = parts * within - self.mean / p.shape[2]
+        told: Tensor = torch.einsum("btnm,lmk->btnlk", shares, self.weight) * known[..., None, None, None]
         return told
 
 
-def products_of(p: Float[Tensor, "... k"], change: Float[Tensor, "... k"]) -> Float[Tensor, "... m"]:
-    """Multiply the leading coordinates with each other and with their last changes."""
-    first, second = p[..., :MOST_SQUARED], p[..., :MOST_ADVECTED]
-    i, j = torch.triu_indices(first.shape[-1], first.shape[-1])
-    moved = second[..., :, None] * change[..., None, :MOST_ADVECTED]
-    return torch.cat([first[..., i] * first[..., j], moved.flatten(-2)], dim=-1)
+def products_of(
+    p: Float[Tensor, "... k"], change: Float[Tensor, "... k"], first: Float[Tensor, "... k"] | None = None
+) -> Float[Tensor, "... m"]:
+    """Multiply leading coordinates (others as ``first`` factor) with each other and with their changes."""
+    first = p if first is None else first
+    squared, own, changed = first[..., :MOST_SQUARED], first[..., :MOST_ADVECTED], change[..., :MOST_ADVECTED]
+    i, j = torch.triu_indices(squared.shape[-1], squared.shape[-1])
+    moved = own[..., :, None] * changed[..., None, :]
+    return torch.cat([squared[..., i] * p[..., j], moved.flatten(-2)], dim=-1)
 
 
 def earlier(x: Tensor, steps: int) -> Tensor:

@@ -163,3 +163,13 @@ def test_products_are_of_the_coordinates_and_of_their_changes_within_the_range_o
     assert not told[0, 0].any()
     advection.start_from(mean, 0 * wide, 0 * wide, weight)
     torch.testing.assert_close(advection(p, change, known)[0, 2], torch.einsum("m,lmk->lk", -mean, weight))
+
+
+def test_products_of_tiles_add_up_within_the_range_of_training():
+    torch.manual_seed(0)
+    advection, p, change = Advection(2, 3), torch.randn(1, 4, 2, 3), torch.randn(1, 4, 3)
+    some, known = torch.full((15,), 0.3), torch.ones(1, 4, dtype=torch.bool)
+    advection.start_from(torch.randn(15), -some, some, torch.randn(2, 15, 3))
+    by_tile = advection.by_tile(p, change, known)
+    assert by_tile.shape == (1, 4, 2, 2, 3)
+    torch.testing.assert_close(by_tile.sum(2), advection(p.sum(2), change, known))
