@@ -21,7 +21,6 @@ SIZES = (8, 16)
 
 EOF = ("--encoder", "eof")
 LINEAR = (*EOF, "--lead", "1,2,3,5")
-NOTHING_HELD_OUT = ("--validation", "0")  # of what has nothing to choose; networks hold a fifth out
 
 Encode = Callable[[Path], np.ndarray]  # of a file like the record's: (t, d)
 
@@ -93,17 +92,17 @@ def raw_field(record: Record, seed: int, name: Path) -> Encode:
 
 # as many parameters in the recurrent layer as FAConvLSTM has by default (6561), as near as they come
 METHODS = {
-    "eof": Method("EOFs", faconv(*EOF, *NOTHING_HELD_OUT), random=False),
-    "linear": Method("linear predictive subspace", faconv(*LINEAR, *NOTHING_HELD_OUT), random=False),
-    "linear-held-out": Method("the same, of a network's training years", faconv(*LINEAR), random=False),
+    "eof": Method("EOFs", faconv(*EOF), random=False),
+    "linear": Method("linear predictive subspace", faconv(*LINEAR), random=False),
+    "untrained": Method("FAConvLSTM untrained: inverse model", faconv("--updates", "0"), random=False),
     "faconvlstm": Method("FAConvLSTM", faconv()),
-    "faconvlstm-all-years": Method("the same, nothing held out", faconv(*NOTHING_HELD_OUT)),
+    "faconvlstm-no-refit": Method("FAConvLSTM, validation years kept out", faconv("--no-refit")),
     "autoencoder": Method("ConvLSTM autoencoder", convlstm_autoencoder),
     "minfaconvlstm": Method(
         "MinFAConvLSTM", faconv("--encoder", "minfaconvlstm", "--hidden", "37", "--bottleneck", "18")
     ),
     "extended-eof": Method(
-        "extended EOFs, 5 steps", faconv(*EOF, "--window", "5", *NOTHING_HELD_OUT), random=False
+        "extended EOFs, 5 steps", faconv(*EOF, "--window", "5"), random=False
     ),
     "field": Method("the field itself", raw_field, random=False, sizes=None),
     "minconvgru": Method("MinConvGRU", faconv("--encoder", "minconvgru", "--hidden", "40")),
