@@ -121,6 +121,8 @@ def command(
     tell(cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))
+    for text in embedder.notes:
+        console.note(text)
     parts = write_embedding(
         embedder,
         output,

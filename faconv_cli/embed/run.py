@@ -60,7 +60,7 @@ class Embedder:
         device: where to compute.
         batch: windows at a time, None for as many as are cheap; rows agree between batch sizes to float
             tolerance, and bit for bit at one.
-        attention: also give attention maps and weights.
+        attention: also give maps and weights of the attention that is in use.
         queries: points (y, x) of the canonical grid for teleconnection maps.
 
     Raises:
@@ -118,14 +118,33 @@ class Embedder:
 
     @property
     def has_maps(self) -> bool:
-        """Attention maps are asked for, and the encoder has axial attention."""
-        return self._attention and has_axial_attention(self._checkpoint.config.encoder)
+        """Maps of the axial attention are asked for, and z depends on it."""
+        return self._attention and self._encoder.uses_axial_attention
 
     @property
     def lags(self) -> tuple[int, ...]:
-        """Lags of the temporal attention where its weights are asked for, in steps back."""
+        """Lags of the temporal attention in steps back, where weights are asked for and z depends on it."""
         temporal = self._encoder.temporal
-        return tuple(temporal.lags) if self._attention and temporal is not None else ()
+        wanted = self._attention and self._encoder.uses_temporal_attention
+        return tuple(temporal.lags) if wanted and temporal is not None else ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is left out of what was asked for, and why."""
+        if not self._attention:
+            return ()
+        axial = has_axial_attention(self._checkpoint.config.encoder) and not self.has_maps
+        temporal = self._encoder.temporal is not None and not self.lags
+        unused = [name for name, left in (("axial", axial), ("temporal", temporal)) if left]
+        if not unused:
+            return ()
+        shown = " and ".join(
+            {"axial": "attention maps", "temporal": "weights of the past"}[one] for one in unused
+        )
+        return (
+            f"{shown} are left out: the embedding does not depend on the {' and the '.join(unused)} "
+            "attention, as training did not find that it improves a forecast",
+        )
 
     def tile_centres(self) -> list[tuple[int, int]]:
         """Give the grid point (y, x) in the middle of each tile; none for one tile."""
@@ -169,7 +188,7 @@ class Embedder:
                 moved.year_fraction,
                 moved.day_fraction,
                 self._domain,
-                attention=self._attention,
+                attention=self.has_maps or bool(self.lags),
                 queries=self._queries,
             )
             missing = self._missing(batch)
@@ -229,7 +248,9 @@ class Embedder:
         if len(astray):
             raise _not_finite(self._cube, first + int(astray[0]))
         embedding[missing] = np.nan
-        temporal = None if encoding.temporal is None else _numpy(encoding.temporal[number, rows])
+        temporal = (
+            _numpy(encoding.temporal[number, rows]) if encoding.temporal is not None and self.lags else None
+        )
         if temporal is not None:
             temporal[missing] = np.nan
         tiles = _numpy(encoding.tiles[number, rows]) if self.tiles > 1 else None
@@ -252,7 +273,7 @@ class Embedder:
 
     def _maps(self, maps: Tensor | None, number: int, kept: np.ndarray) -> np.ndarray | None:
         """Take the maps of a window that are kept, cropped to the grid, NaN where it is never valid."""
-        if maps is None:
+        if maps is None or not self.has_maps:
             return None
         h, w = self._cube.grid.shape
         fields = _numpy(maps[number][torch.from_numpy(kept)][..., :h, :w])

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faconv_cli.nn.axial import AxialAttention
 from faconv_cli.nn.domain import Domain, network_input, pool_sum
 from faconv_cli.nn.head import Advection, EofCoordinates, LeadCorrection, Subspace, Tendencies
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
@@ -167,6 +168,20 @@ class SubspaceEncoder(nn.Module):
         """Give z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
         z: Tensor = self.subspace(self.parts(now, ahead))
         return z
+
+    @property
+    def uses_axial_attention(self) -> bool:
+        """Whether z depends on the axial attention: some lead trusts a correction by a layer that attends."""
+        if self.layer is None:
+            return False
+        told = (self.confidence[:, None, None] * self.correction.weight).any()
+        attends = (one.gamma != 0 for one in self.layer.modules() if isinstance(one, AxialAttention))
+        return bool(told) and any(map(bool, attends))
+
+    @property
+    def uses_temporal_attention(self) -> bool:
+        """Whether z depends on the temporal attention: some lead trusts the change of the state by it."""
+        return self.temporal is not None and bool(self.confidence.any() and self.temporal.out.weight.any())
 
     def parts(self, now: Tensor, ahead: Tensor) -> Tensor:
         """Put F (..., parts, k) together."""

@@ -17,6 +17,7 @@ SMALL = {
     "batch": 4,
     "updates": 2,
     "anomaly": "none",
+    "validation": "0",  # or an attention that two updates trained is not in use
 }
 
 

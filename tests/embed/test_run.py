@@ -110,6 +110,36 @@ def test_attention_is_at_every_kth_step_and_nan_where_never_valid(checkpoint, cu
     np.testing.assert_allclose(np.nansum(lags, axis=1), 1.0, rtol=1e-5)
 
 
+def test_maps_of_an_attention_that_is_not_in_use_are_left_out_with_a_note(trained, cube):
+    used = Embedder(trained(), cube, CPU, batch=None, attention=True, queries=[(3, 4)])
+    assert used.has_maps
+    assert used.lags
+    assert used.notes == ()
+    rows, *_ = used.run(0, 12)
+    assert rows.teleconnection is not None
+    untrained = Embedder(trained(updates=0), cube, CPU, batch=None, attention=True, queries=[(3, 4)])
+    (note,) = untrained.notes
+    assert note.startswith(
+        "attention maps and weights of the past are left out: the embedding does not depend"
+    )
+    rows, *_ = untrained.run(0, 12)
+    assert rows.attention is rows.teleconnection is rows.temporal is None
+    assert Embedder(trained(updates=0), cube, CPU, batch=None, attention=False).notes == ()
+
+
+@pytest.mark.parametrize("kept", ["axial", "temporal"])
+def test_each_attention_is_shown_where_it_is_in_use(trained, cube, kept):
+    made = trained()
+    weights = {name: tensor.clone() for name, tensor in made.encoder.items()}
+    unused = ["temporal.out.weight"] if kept == "axial" else ["correction.weight"]
+    for name in unused:
+        weights[name].zero_()
+    embedder = Embedder(replace(made, encoder=weights), cube, CPU, batch=None, attention=True)
+    assert (embedder.has_maps, bool(embedder.lags)) == (kept == "axial", kept == "temporal")
+    (note,) = embedder.notes
+    assert ("weights of the past are" if kept == "axial" else "attention maps are") in note
+
+
 def test_a_query_on_land_is_refused(checkpoint, cube):
     y, x = np.argwhere(checkpoint.normalizer.valid.max(0) == 0)[0]
     with pytest.raises(InputError, match=r"the query point .* never holds a value"):

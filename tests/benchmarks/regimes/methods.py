@@ -101,9 +101,7 @@ METHODS = {
     "minfaconvlstm": Method(
         "MinFAConvLSTM", faconv("--encoder", "minfaconvlstm", "--hidden", "37", "--bottleneck", "18")
     ),
-    "extended-eof": Method(
-        "extended EOFs, 5 steps", faconv(*EOF, "--window", "5"), random=False
-    ),
+    "extended-eof": Method("extended EOFs, 5 steps", faconv(*EOF, "--window", "5"), random=False),
     "field": Method("the field itself", raw_field, random=False, sizes=None),
     "minconvgru": Method("MinConvGRU", faconv("--encoder", "minconvgru", "--hidden", "40")),
     "minconvlstm": Method("MinConvLSTM", faconv("--encoder", "minconvlstm", "--hidden", "27")),
