@@ -1,4 +1,4 @@
-"""How the regimes of the demo line up with ENSO: sea surface temperature of 170°W-120°W in each regime.
+"""What came of the demo: what the network adds, and sea surface temperature of 170°W-120°W in each regime.
 
 Usage: python sample_data/enso.py FOLDER_OF_THE_DEMO
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.source import open_cube
 from faconv_cli.regimes.statistics import regime_means
@@ -27,8 +28,26 @@ def nino_index() -> np.ndarray:
     return index
 
 
+def network_adds(checkpoint: Path) -> str:
+    """Say what the network adds to the EOFs and the forecasts that are fitted to them."""
+    record = read_checkpoint(checkpoint).record
+    start, *later = record["validation_losses"]
+    first, last = record["training"]["validation period"]
+    if not record["best_update"]:
+        return (
+            f"What the network adds: nothing. In the months held out, {first[:7]} to {last[:7]}, no update "
+            "forecast better than the inverse model in the space of the EOFs; this record carries no more."
+        )
+    return (
+        f"What the network adds: in the months held out, {first[:7]} to {last[:7]}, the squared error of its "
+        f"forecasts is {min(later) / start:.0%} of that of the inverse model in the space of the EOFs. So few "
+        "months are weak evidence."
+    )
+
+
 def main(folder: Path) -> None:
-    """Print the table, and how far apart the embeddings of the NetCDF and the GRIB file are."""
+    """Print that and the table, and how far apart the embeddings of the NetCDF and the GRIB file are."""
+    print(network_adds(folder / "sst.pt"))
     with xr.open_dataset(folder / "sst_regimes.nc") as regimes:
         found = regime_means(regimes.regime.fillna(-1).values.astype(int), nino_index())
     print("Deseasonalised sea surface temperature of 170°W-120°W, 5°S-4.4°N, in each regime:")
