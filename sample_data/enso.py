@@ -40,8 +40,8 @@ def network_adds(checkpoint: Path) -> str:
         )
     return (
         f"What the network adds: in the months held out, {first[:7]} to {last[:7]}, the squared error of its "
-        f"forecasts is {min(later) / start:.0%} of that of the inverse model in the space of the EOFs. So few "
-        "months are weak evidence."
+        f"forecasts is {min(later) / start:.0%} of that of the inverse model in the space of the EOFs. "
+        "So few months are weak evidence."
     )
 
 

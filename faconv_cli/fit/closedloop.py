@@ -44,7 +44,7 @@ class ClosedLoopTask:
         """The network."""
         return self._model
 
-    def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
         """Give the loss of teacher-forced and of closed-loop frames (s,), in variances of the fields."""
         given = self._given
         forecast = model(batch.x[:, :given], batch.valid[:, :given], self._closed, domain)

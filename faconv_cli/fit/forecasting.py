@@ -116,10 +116,10 @@ class ForecastTask:
         """The network."""
         return self._model
 
-    def losses(self, model: nn.Module, batch: Batch, domain: Domain) -> Tensor:
+    def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
         """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
         found = self._objective(
-            cast("LeadForecaster", model).encoder, self._rows(batch), domain, learning=True
+            cast("LeadForecaster", model).encoder, self._rows(batch), domain, beside=checked
         )
         return found.errors(torch.ones_like(found.linear))
 

@@ -311,7 +311,8 @@ class Training:
         )
 
     def _losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        return self._task.losses(model, batch, self._domain)
+        checked = bool(self._history) and math.isfinite(self._history[0])
+        return self._task.losses(model, batch, self._domain, checked=checked)
 
     def _total(self, losses: Tensor) -> Tensor:
         return (losses * self._task.shares.to(losses.device)).sum()

@@ -79,13 +79,14 @@ class Objective:
     targets: tuple[Tensor, ...] = ()
 
     def __call__(
-        self, encoder: SubspaceEncoder, batch: Batch, domain: Domain, *, learning: bool = False
+        self, encoder: SubspaceEncoder, batch: Batch, domain: Domain, *, beside: bool = False
     ) -> Products:
         """Compare the forecasts from the counted rows with what came.
 
-        In ``learning``, the forecasts without the network are those of the linear inverse model alone: there
-        is little in what changes and products leave as well, and a network learns that by heart. What it
-        learns beside them still adds something to them.
+        A correction is of all that the forecasts without the network leave, or, ``beside`` what changes and
+        products tell, of what the linear inverse model leaves. That is the better thing to learn where
+        validation tells how much of it to add to the rest: in what all of them leave there is little, and a
+        network learns it by heart.
         """
         encoding = encode(encoder, batch, domain, self.window)
         with torch.no_grad():
@@ -96,11 +97,11 @@ class Objective:
         for number, lead in enumerate(self.leads):
             ahead = slice(lead, lead + self.window)
             came, weight = truth[:, ahead], counted * known[:, ahead]
-            found.append(_products(encoding, number, came, weight, learning=learning))
+            found.append(_products(encoding, number, came, weight, beside=beside))
         for number, target in enumerate(self.targets, len(self.leads)):
             came = target[_steps(batch, self.window, len(target))].to(truth.device)
             known = came.isfinite().all(-1)
-            found.append(_products(encoding, number, came.nan_to_num(), counted * known, learning=learning))
+            found.append(_products(encoding, number, came.nan_to_num(), counted * known, beside=beside))
         return Products(*torch.stack(found, dim=1))
 
 
@@ -132,10 +133,10 @@ def _steps(batch: Batch, window: int, steps: int) -> Tensor:
     return (starts[:, None] + torch.arange(window)).clamp_max(steps - 1)
 
 
-def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor, *, learning: bool) -> Tensor:
+def _products(encoding: Encoding, number: int, truth: Tensor, weight: Tensor, *, beside: bool) -> Tensor:
     """The five numbers of `Products` for one forecast of ``truth`` (b, t, k), weighted (b, t)."""
     rest, added = truth - encoding.linear[:, :, number], encoding.correction[:, :, number]
-    if not learning:
+    if not beside:
         rest = rest - encoding.tendency[:, :, number]
     total = weight.sum()
     pairs = (rest, rest), (rest, added), (added, added), (truth, truth)

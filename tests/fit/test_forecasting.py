@@ -60,21 +60,25 @@ def test_all_leads_that_a_window_leaves_are_told(cube):
     assert task.start == "the quadratic inverse model"
 
 
-@pytest.mark.parametrize("burn_in", [0, 3, 9])
-def test_the_loss_is_that_of_rows_past_the_warm_up_which_have_all_their_leads(cube, burn_in):
+@pytest.mark.parametrize(("burn_in", "checked"), [(0, True), (3, False), (9, True)])
+def test_the_loss_is_that_of_rows_past_the_warm_up_which_have_all_their_leads(cube, burn_in, checked):
     task, batch, domain, _ = _task(cube, burn_in=burn_in)
     encoder = task.model.encoder
     seen = (one[:, :7] for one in (batch.x, batch.valid, batch.year_fraction, batch.day_fraction))
     with torch.no_grad():
         encoding = encoder(*seen, domain)
-        ahead = encoding.linear + encoding.correction  # without what changes tell: a network learns beside it
+        ahead = encoding.linear + encoding.correction
+        if not checked:  # a checked network learns beside what changes tell
+            ahead = ahead + encoding.tendency
         truth = encoder.eofs.whole(batch.x, domain)
         rows = range(min(burn_in, 6), 7)
         expected = [
             np.mean([((truth[:, t + lead] - ahead[:, t, lead - 1]) ** 2).sum(-1).numpy() for t in rows])
             for lead in (1, 2, 3)
         ]
-        np.testing.assert_allclose(task.losses(task.model, batch, domain), expected, rtol=1e-4)
+        np.testing.assert_allclose(
+            task.losses(task.model, batch, domain, checked=checked), expected, rtol=1e-4
+        )
 
 
 def test_the_last_changes_tell_which_way_a_wave_goes(make_cube):

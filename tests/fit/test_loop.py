@@ -123,7 +123,7 @@ def test_a_validation_loss_that_is_not_finite_is_not_saved(cube, tmp_path, monke
 
 
 def test_errors_that_are_not_finite_at_the_start_are_refused(cube, tmp_path, monkeypatch):
-    monkeypatch.setattr(EmbeddingTask, "losses", lambda *_: torch.tensor([1.0, torch.inf]))
+    monkeypatch.setattr(EmbeddingTask, "losses", lambda *_, **__: torch.tensor([1.0, torch.inf]))
     with pytest.raises(
         InputError, match=r"made\.nc: .*untrained network are not finite \(lead 1 1, lead 2 inf\)"
     ):
@@ -169,6 +169,21 @@ def test_the_best_update_is_kept(cube, tmp_path, monkeypatch):
     checks = _checks(training)
     assert [check.best for check in checks[:4]] == [True, True, True, False]
     assert training.best_update == read_checkpoint(tmp_path / "m.pt").record["best_update"] == 4
+
+
+@pytest.mark.parametrize(("validation", "checked"), [("0.2", True), ("0", False)])
+def test_a_network_learns_beside_the_changes_where_validation_checks_it(
+    cube, tmp_path, monkeypatch, validation, checked
+):
+    asked, losses = [], EmbeddingTask.losses
+
+    def noted(*given, checked=False):
+        asked.append(checked)
+        return losses(*given, checked=checked)
+
+    monkeypatch.setattr(EmbeddingTask, "losses", noted)
+    _checks(_training(cube, tmp_path / "m.pt", validation=validation, updates=2))
+    assert asked == [False, checked, checked]
 
 
 def test_without_validation_the_last_weights_are_the_best(cube, tmp_path):
