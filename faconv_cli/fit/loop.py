@@ -342,12 +342,22 @@ class Training:
             self._best, self._best_update = validation if validation is not None else math.inf, self._update
         self._history.append(validation if validation is not None else math.nan)
         if best:
+            if self._update and losses is None:
+                self._trust_training()
             if self._update:
                 self._settle(evenly(self._prepared.covering_windows(), SETTLING_WINDOWS))
             write_checkpoint(self._path, self._checkpoint(resume=False), overwrite=True)
         write_checkpoint(last_path(self._path), self._checkpoint(resume=True), overwrite=True)
         terms = {} if losses is None else dict(zip(self._task.targets, losses.tolist(), strict=True))
         return CheckReport(self._update, training_loss, validation, terms, best, time.monotonic() - started)
+
+    @torch.no_grad()
+    def _trust_training(self) -> None:
+        """Trust the averaged network as far as it helps in training, where nothing is held out."""
+        windows = self._prepared.training_windows(np.random.default_rng(self._fit.seed), 1)
+        batches = self._reader.batches(evenly(windows, VALIDATION_WINDOWS))
+        model = self._average.module.eval()
+        self._task.validate(model, (batch.to(self._device) for batch in batches), self._domain)
 
     @torch.no_grad()
     def _settle(self, windows: list[Window]) -> None:

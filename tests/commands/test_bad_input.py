@@ -14,6 +14,7 @@ import xarray as xr
 from faconv_cli.app import main
 from faconv_cli.guard import stopping_signals
 
+IN_USE = ["--updates", "2", "--validation", "0"]  # a network that is trusted, and its attention written
 QUICK = [
     *("--window", "12", "--burn-in", "4", "--hidden", "4", "--bottleneck", "4", "--embedding", "4"),
     *("--updates", "0", "--batch", "2", "--threads", "1"),
@@ -58,7 +59,7 @@ def folder(tmp_path_factory):
     (folder / "empty.nc").touch()
     (folder / "cut.nc").write_bytes(whole[: len(whole) * 2 // 3])
     for arguments in (
-        ["train", folder / "good.nc", "-o", folder / "good.pt", *QUICK],
+        ["train", folder / "good.nc", "-o", folder / "good.pt", *QUICK, *IN_USE],
         ["embed", "-c", folder / "good.pt", folder / "good.nc", folder / "embedding.nc", "--threads", "1"],
     ):
         _call(arguments)

@@ -9,7 +9,7 @@ from faconv_cli.cube.source import open_cube
 
 STEPS, SHAPE = 24, (8, 10)
 TINY = (
-    *("--updates", "0", "--hidden", "4", "--bottleneck", "4", "--embedding", "4", "--window", "8"),
+    *("--updates", "2", "--hidden", "4", "--bottleneck", "4", "--embedding", "4", "--window", "8"),
     *("--burn-in", "2", "--threads", "1", "--validation", "0"),
 )
 MAPPINGS = {

@@ -18,7 +18,9 @@ QUICK = [
     "--embedding",
     4,
     "--updates",
-    1,
+    2,
+    "--validation",
+    0,
     "--threads",
     1,
 ]

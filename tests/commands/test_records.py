@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli.checkpoint import read_checkpoint
-from tests.commands.test_bad_input import QUICK
+from tests.commands.test_bad_input import IN_USE, QUICK
 
 LAT = ("lat", np.linspace(-25, 25, 6), {"units": "degrees_north"})
 LON = ("lon", np.linspace(0, 70, 8), {"units": "degrees_east"})
@@ -113,7 +113,7 @@ def test_places_are_written_in_the_files_own_convention(run, tmp_path):
     )
     for name, ds in (("east", data), ("west", turned.sortby("lat", ascending=False))):
         ds.to_netcdf(tmp_path / f"{name}.nc")
-    assert run("train", tmp_path / "east.nc", "-o", tmp_path / "m.pt", *QUICK)[0] == 0
+    assert run("train", tmp_path / "east.nc", "-o", tmp_path / "m.pt", *QUICK, *IN_USE)[0] == 0
     maps = {}
     for name in ("east", "west"):
         arguments = [tmp_path / f"{name}.nc", tmp_path / f"{name}_e.nc", "--query=-25,-90"]

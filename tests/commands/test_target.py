@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-TINY = ("--window", "8", "--burn-in", "2", "--hidden", "4", "--updates", "4", "--threads", "1")
+TINY = ("--window", "8", "--burn-in", "2", "--hidden", "4", "--updates", "4", "--threads", "1", "--no-refit")
 STEPS = 1000
 
 

@@ -171,6 +171,17 @@ def test_the_best_update_is_kept(cube, tmp_path, monkeypatch):
     assert training.best_update == read_checkpoint(tmp_path / "m.pt").record["best_update"] == 4
 
 
+def test_without_validation_a_network_is_trusted_as_far_as_it_helps_in_training(cube, tmp_path):
+    options = {"validation": "0", "without": ("changes",)}
+    for name, more in (("wild", {"updates": 2, "lr": 1.0}), ("trained", {"updates": 60, "lr": 0.02})):
+        _checks(_training(cube, tmp_path / f"{name}.pt", **options, **more))
+    wild, trained = (
+        read_checkpoint(tmp_path / f"{name}.pt").encoder["confidence"] for name in ("wild", "trained")
+    )
+    assert (wild < 0.1).all()
+    assert (trained > 0.5).all()
+
+
 @pytest.mark.parametrize(("validation", "checked"), [("0.2", True), ("0", False)])
 def test_a_network_learns_beside_the_changes_where_validation_checks_it(
     cube, tmp_path, monkeypatch, validation, checked
