@@ -16,17 +16,6 @@ from faconv_cli.errors import CheckpointError
 _ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
 _TEMPERATURES = ("K", "degC", "degF", "degR")
 _ANGLE = re.compile(r"rad(-?\d*)")  # in a definition of udunits
-_DIFFERENCE_NAME = re.compile(
-    r"_anomaly$|_difference|_depression$|^change_over_time_in_|^tendency_of_|\b(?:standard_error|detection_minimum)$"
-)
-# in names that people write; a "mean daily range" is one, a "long-range" forecast is not
-_DIFFERENCE_WORD = re.compile(
-    r"(?<![a-z])(?:anom(?:al(?:y|ies|ous))?|dtr|(?:diurnal|daily|temperature|interquartile) (?:\w+ )?range"
-    r"|depression|departures?|deviations?|bias(?:es)?|uncertainty|spread|tendency|increments?|lapse rate"
-    r"|(?:standard )?errors?|minus (?:the )?(?:climatology|mean|normal))(?![a-z])",
-    re.IGNORECASE,
-)
-_SPREAD = re.compile(r":\s*(?:standard_deviation|range)\b")
 
 
 @dataclass(frozen=True)
@@ -99,21 +88,6 @@ def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
         and math.isclose(change.offset, pair.offset, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
         for pair in known
     )
-
-
-def is_difference(
-    name: str, long_name: str, standard_name: str, cell_methods: str = "", units_metadata: str = ""
-) -> bool:
-    """Tell whether a variable holds differences, so that degrees Celsius and kelvin are the same for it.
-
-    It says so by ``units_metadata`` or its standard name (CF conventions, sections 3.1.2 and 3.3), by a cell
-    method of spread, or by a word such as anomaly, bias or diurnal range in a name.
-    """
-    if units_metadata:
-        return "difference" in units_metadata
-    spread = bool(_SPREAD.search(cell_methods))
-    words = any(_DIFFERENCE_WORD.search(text.replace("_", " ")) for text in (name, long_name))
-    return spread or words or bool(_DIFFERENCE_NAME.search(standard_name))
 
 
 def units_metadata(channel: Channel) -> str:
