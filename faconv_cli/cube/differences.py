@@ -15,13 +15,14 @@ _WORD = re.compile(
 )
 # of names of variables alone: tanom, anomt; ano; ssta
 _TOKEN = re.compile(r"\w*anom(?!et)\w*|anos?|(?:sst|t2m|sat|lst)a")
-# words that are as often said of the quantity itself: "bias-adjusted temperature", "temperature and its error"
-_WEAK = r"(?<![a-z])(?:bias(?:es)?|uncertaint(?:y|ies)|spread|(?:standard )?errors?|lapse[\s-]rate|perturbations?)"
+# as often said of the quantity itself: "bias-adjusted temperature", "temperature and its error"
+_WEAK = (
+    r"(?<![a-z])(?:bias(?:es)?|uncertaint(?:y|ies)|spread|(?:standard )?errors?|lapse[\s-]rate"
+    r"|perturbations?)"
+)
 _WEAK_WORD = re.compile(_WEAK + r"(?![a-z])")
 _WEAK_HEAD = re.compile(rf"^{_WEAK}(?![a-z])|{_WEAK}$")
-_MENDED = (
-    r"(?:adj(?:ust\w*)?|corr?(?:ect\w*)?|remov\w+|reduc\w+|filter\w*|weight\w*|free|scal\w+|aware)(?![a-z])"
-)
+_MENDED = r"(?:adj(?:ust\w*)?|corr?(?:ect\w*)?|remov\w+|reduc\w+|filter\w*|weight\w*|free)(?![a-z])"
 _ASIDE = re.compile(
     rf"\([^)]*\)|\[[^\]]*\]|{_WEAK}[\s-]*{_MENDED}"
     r"|(?<![a-z])(?:adjusted|corrected) (?:for|by|with|using) [^,;]*"

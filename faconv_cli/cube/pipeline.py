@@ -19,7 +19,7 @@ from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.units import in_units, same_kind
+from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import InputError
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from faconv_cli.cube.cube import Channel
-from faconv_cli.cube.units import conversion, in_units, units_metadata
+from faconv_cli.cube.trainedunits import in_units
+from faconv_cli.cube.units import conversion, units_metadata
 from faconv_cli.errors import CheckpointError
 
 
@@ -22,7 +23,7 @@ from faconv_cli.errors import CheckpointError
         ("mb", "Pa", 1013.0, 101300.0),
         ("hpa", "Pa", 1.0, 100.0),
         ("gpdm", "m", 552.0, 5520.0),
-        ("psu", "1", 35.0, 0.035),
+        ("psu", "kg kg-1", 35.0, 0.035),
         ("%", "(0 - 1)", 50.0, 0.5),
         ("okta", "1", 8.0, 1.0),
         ("deg", "radian", 180.0, np.pi),
@@ -112,7 +113,16 @@ def test_temperatures_say_in_files_whether_they_are_differences():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("m/s", "m s-1"), ("m s**-1", "m s-1"), ("K", "kelvin"), ("W m**-2", "W/m2"), ("x", "x"), ("", "")],
+    [
+        ("psu", "1"),
+        ("PSS-78", "g kg-1"),
+        ("m/s", "m s-1"),
+        ("m s**-1", "m s-1"),
+        ("K", "kelvin"),
+        ("W m**-2", "W/m2"),
+        ("x", "x"),
+        ("", ""),
+    ],
 )
 def test_two_spellings_of_one_unit_are_the_same(one, other):
     assert conversion(one, other).trivial
