@@ -101,7 +101,7 @@ class Likeness:
         self._check_short(name, short, union)
         long = [one for one in samplings[: len(layers)] if one.step]
         for one in short:
-            self._check_beside(name, one, long)
+            self._check_beside(name, one, long, union)
         return samplings
 
     def _check_short(self, name: str, short: Sequence[Sampling], union: Keys) -> None:
@@ -120,24 +120,26 @@ class Likeness:
         if len(gaps) and gaps[at] > _TIGHT and max(map(np.ptp, sides)) < _TIGHT:
             raise _other_place(name, axis.step, short[order[at]].layer, short[order[at + 1]].layer)
 
-    def _check_beside(self, name: str, short: Sampling, long: Sequence[Sampling]) -> None:
+    def _check_beside(self, name: str, short: Sampling, long: Sequence[Sampling], union: Keys) -> None:
         """Refuse a file of one or two steps that are closer or stamped otherwise than those of others."""
         if len(short.keys) > 1 and long:
             finest = min(long, key=lambda one: days_of(one.step))
             own = short._replace(step=self._clock.axis(short.keys).step)
-            if days_of(own.step) < _FINER * days_of(finest.step):
+            finer = days_of(own.step) < _FINER * days_of(finest.step)
+            if finer and not _filled(finest, own, union, self._clock):
                 raise unlike_steps(name, finest, own)
         for other in long:
-            if np.isfinite(other.place) and self._away(short.keys, other) > _TIGHT:
+            if np.isfinite(other.place) and self._lie_elsewhere(short.keys, other):
                 raise _other_place(name, other.step, other.layer, short.layer)
 
-    def _away(self, keys: Keys, other: Sampling) -> float:
-        """How far from the places in their month, or year, at which a file is stamped, others (t,) lie."""
+    def _lie_elsewhere(self, keys: Keys, other: Sampling) -> bool:
+        """Whether stamps (t,) lie away from those of a file in their month or year."""
         union = np.union1d(keys, other.keys)
         axis = self._clock.axis(union)
         every = _places_in(axis, months_of(other.step))
         theirs, ours = (every[np.searchsorted(union, some)] for some in (other.keys, keys))
-        return float(max(theirs.min() - ours.min(), ours.max() - theirs.max()))
+        away = max(theirs.min() - ours.min(), ours.max() - theirs.max())
+        return bool(away > (_TIGHT if np.ptp(theirs) < _TIGHT else _LARGEST_SHIFT))
 
 
 def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from faconv_cli.errors import InputError
 
 _STEPS = 3  # that are read
 _COLDEST_K, _WIDEST_K = 100.0, 150.0  # no temperature of the air or the sea is below, no anomaly beyond
-_SALINITY = re.compile(r"salin|(?<![a-z])(?:so|sos|sss|salt|psal)(?![a-z])", re.IGNORECASE)
+_SALINITY = re.compile(r"salin|^(?:so|sos|sss|salt|psal)$", re.IGNORECASE)
 _LARGEST_RATIO, _LARGEST_SALINITY = 0.06, 100.0  # kg of salt in kg of water, and the same in g
 
 Usual = Callable[[], float]
@@ -88,10 +88,9 @@ def _of_salinity(channel: Channel, wanted: str, ours: Usual, theirs: Usual, wher
     plain = [is_one(units) for units in sides]
     if plain[0] == plain[1] or not all(plain[number] or _is_thousandth(sides[number]) for number in (0, 1)):
         return None
-    texts = (channel.name.rstrip("0123456789."), channel.long_name, channel.standard_name)
-    if not any(map(is_practical, sides)) and not any(
-        _SALINITY.search(text.replace("_", " ")) for text in texts
-    ):
+    level = "" if channel.level is None else f"{channel.level:g}"
+    texts = channel.name.removesuffix(level), channel.long_name, channel.standard_name
+    if not any(map(is_practical, sides)) and not any(map(_SALINITY.search, texts)):
         return None
     value = np.nan if channel.difference else abs(theirs() if plain[1] else ours())
     if np.isnan(value) or _LARGEST_RATIO < value <= _LARGEST_SALINITY:

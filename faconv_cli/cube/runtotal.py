@@ -42,15 +42,17 @@ def is_run_total(time: TimeAxis, reader: Reader, channel: Channel) -> bool:
     points = some_points(reader)
     if not points:
         return False
+    start = (stop - min(_IN_A_ROW, stop)) // 2
+    row = values_at(points, start, start + min(_IN_A_ROW, stop))
+    if falls(row):
+        return False
     values = _spread_out(points, stop)
     if not np.isfinite(values).any() or falls(values) or np.nanmin(values) < -_rounding(values):
         return False
     rising = _added(values) > _rounding(values)
     if rising.mean() < _LEAST_RISING:
         return False
-    start = (stop - min(_IN_A_ROW, stop)) // 2
-    row = values_at(points, start, start + min(_IN_A_ROW, stop))
-    return not falls(row) and (told or bool((np.diff(row[:, rising], axis=0) == 0).mean() >= _DRY))
+    return told or bool((np.diff(row[:, rising], axis=0) == 0).mean() >= _DRY)
 
 
 def falls_somewhere(time: TimeAxis, reader: Reader) -> bool:

@@ -389,5 +389,19 @@ def test_a_day_at_another_hour_than_those_before_is_told(save):
     )
 
 
+def test_days_in_pairs_may_fill_a_record_of_every_second_day(save):
+    pairs = [save(f"pair{n}.nc", [n, n + 1]) for n in range(1, 19, 2)]
+    time = open_cube([save("even.nc", DAYS[:20:2]), *pairs]).time
+    assert (len(time), time.step) == (19, "1 day")
+
+
+def test_months_that_are_stamped_here_and_there_go_on_so(save):
+    """As those of GRACE, whose months are not whole."""
+    days = FIRSTS + np.array([12, 15, 17, 13, 14, 16, 18, 12, 13, 15, 17, 16])
+    assert len(open_cube([save("year.nc", days), save("more.nc", [365 + 8])]).time) == 13
+    with pytest.raises(InputError, match="another time of the month"):
+        open_cube([save("a.nc", days), save("b.nc", [365 + 2])])
+
+
 def test_a_year_of_files_of_a_day_each_is_a_record(save):
     assert open_cube([save(f"day{n}.nc", [n + 0.5]) for n in range(20)]).time.step == "1 day"

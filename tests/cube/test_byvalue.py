@@ -114,8 +114,9 @@ def test_anomalies_of_salinity_are_the_same_numbers(tmp_path):
     np.testing.assert_allclose(got, NOISE, rtol=1e-6)
 
 
-def test_thousandths_of_other_quantities_are_converted(tmp_path):
-    got = joined(tmp_path, "q", ("1", "1e-3"), (NOISE, 1000 * NOISE), long_name="absolute humidity")
+@pytest.mark.parametrize("name", ["q", "so2"])
+def test_thousandths_of_other_quantities_are_converted(tmp_path, name):
+    got = joined(tmp_path, name, ("1", "1e-3"), (NOISE, 1000 * NOISE), long_name="a share")
     np.testing.assert_allclose(got, NOISE, rtol=1e-5, atol=1e-6)
 
 
