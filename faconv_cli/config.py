@@ -64,8 +64,8 @@ class DataConfig(_Config):
     )
     deaccumulate: bool = Field(
         False,
-        description="Take differences of what is accumulated since the start of a forecast: each step "
-        "then holds what was added in it.",
+        description="Take differences of what is accumulated since the start of a forecast or run: each "
+        "step then holds what was added in it.",
     )
     engine: str | None = Field(
         None,

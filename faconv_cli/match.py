@@ -15,7 +15,7 @@ from faconv_cli.cube.cycles import diurnal_left
 from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.size import eased
-from faconv_cli.cube.units import in_units, same_kind
+from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import CheckpointError
 
 _DAYS_OF_A_MONTH = 30.4
@@ -66,7 +66,8 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
     derived = {expression.name for expression in parse_all(checkpoint.config.data.derive)}
     differences = {channel.name for channel in checkpoint.channels if channel.difference}
     same_kind(cube, differences, among={*names} - derived)  # derived channels are as the formula makes them
-    cube = in_units(cube, {channel.name: channel.units for channel in checkpoint.channels})
+    units = {channel.name: channel.units for channel in checkpoint.channels}
+    cube = in_units(cube, units, _usual_values(checkpoint))
     if cube.time.step != checkpoint.time_step:
         raise CheckpointError(
             f"the data have a time step of {cube.time.step}",
@@ -76,6 +77,12 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
     _check_grid(checkpoint, cube)
     cube = _weighted_as_in_training(checkpoint, cube).noted(*_stamped_elsewhere(checkpoint, cube))
     return cube.noted(*diurnal_left(checkpoint.climatology.kind, cube))
+
+
+def _usual_values(checkpoint: Checkpoint) -> dict[str, float]:
+    """What values of each channel were about in training."""
+    usual = checkpoint.climatology.usual() + checkpoint.normalizer.mean
+    return {channel.name: float(value) for channel, value in zip(checkpoint.channels, usual, strict=True)}
 
 
 def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:

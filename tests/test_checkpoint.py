@@ -9,7 +9,7 @@ import xarray as xr
 from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
 from faconv_cli.config import RunConfig
 from faconv_cli.cube.climatology import Climatology
-from faconv_cli.cube.constants import Constants, Cycle
+from faconv_cli.cube.constants import NEVER, Constants, Cycle
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError, OutputError
@@ -94,7 +94,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
         input_units={"u10": "m s-1"},
         level_units=("hPa",),
         input_differences=frozenset({"u10"}),
-        accumulated={"tp": Cycle(24.0, 1.0), "sf": None},
+        accumulated={"tp": Cycle(24.0, 1.0), "sf": None, "rainnc": NEVER},
     )
     write_checkpoint(tmp_path / "m.pt", replace(checkpoint, constants=constants), overwrite=False)
     read = read_checkpoint(tmp_path / "m.pt")
@@ -104,7 +104,7 @@ def test_what_the_data_are_prepared_with_comes_back(checkpoint, tmp_path):
     assert read.constants.input_units == {"u10": "m s-1"}
     assert read.constants.level_units == ("hPa",)
     assert read.constants.input_differences == {"u10"}
-    assert read.constants.accumulated == {"tp": Cycle(24.0, 1.0), "sf": None}
+    assert read.constants.accumulated == {"tp": Cycle(24.0, 1.0), "sf": None, "rainnc": NEVER}
     assert describe(read)["static channels"] == ["oro", "lsm"]
     write_checkpoint(tmp_path / "plain.pt", checkpoint, overwrite=False)
     assert read_checkpoint(tmp_path / "plain.pt").constants.mask is None

@@ -251,11 +251,42 @@ def test_anomalies_are_another_quantity_than_what_they_are_of(checkpoint, datase
         open_matching(checkpoint, [path])
     channels = tuple(replace(one, difference=one.name == "t2m") for one in checkpoint.channels)
     constants = replace(checkpoint.constants, input_differences=frozenset({"t2m"}))
-    of_anomalies = replace(checkpoint, channels=channels, constants=constants)
+    about_zero = replace(checkpoint.climatology, coefficients=0 * checkpoint.climatology.coefficients)
+    of_anomalies = replace(checkpoint, channels=channels, constants=constants, climatology=about_zero)
     anomalies["t2m"].attrs["units"] = "degC"
     cube = open_matching(of_anomalies, [_write(tmp_path / "c.nc", anomalies)])
     unchanged = open_matching(checkpoint, [_write(tmp_path / "k.nc", dataset)])
     np.testing.assert_array_equal(cube.read(0, 30)[:, 0], unchanged.read(0, 30)[:, 0])
+
+
+def test_anomalies_that_nothing_calls_so_are_refused_in_other_units_than_those_of_the_training(
+    checkpoint, dataset, tmp_path
+):
+    other = dataset.copy()
+    other["t2m"] = (dataset["t2m"] - 285).assign_attrs(units="degC")
+    about_zero = replace(checkpoint.climatology, coefficients=0 * checkpoint.climatology.coefficients)
+    trained = replace(checkpoint, climatology=about_zero)
+    with pytest.raises(
+        InputError, match=r"t2m is taken for a temperature, with values about .* K\. these seem"
+    ):
+        open_matching(trained, [_write(tmp_path / "c.nc", other)])
+
+
+def test_salinity_in_thousandths_has_the_numbers_of_the_training_in_one(tmp_path):
+    """Trained on psu in a unit of 1; a training on ratios of masses, in 1 as well, is told by its values."""
+    psu = 35 + np.random.default_rng(0).normal(size=(60, len(LAT), len(LON)))
+
+    def path(name, units, factor=1.0):
+        axes = {"time": xr.date_range("2000-01-01", periods=60), "lat": LAT, "lon": LON}
+        salt = xr.DataArray((psu * factor).astype("f4"), axes, ("time", "lat", "lon"), "so", {"units": units})
+        salt.lat.attrs["units"], salt.lon.attrs["units"] = "degrees_north", "degrees_east"
+        return _write(tmp_path / name, salt.to_dataset())
+
+    for factor in (1.0, 1e-3):
+        trained = _train(tmp_path, path(f"{factor}.nc", "1", factor), anomaly="none")
+        for units in ("psu", "1e-3", "g kg-1"):
+            cube = open_matching(trained, [path(f"{factor} {units}.nc", units)])
+            np.testing.assert_allclose(cube.read(0, 60)[:, 0, ::-1], factor * psu, rtol=1e-6)
 
 
 def test_formulas_read_the_kind_of_data_they_read_in_training(checkpoint, dataset, tmp_path):

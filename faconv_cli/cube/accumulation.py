@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.constants import Cycle
+from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.readers import Fields, Reader, Transformed
 from faconv_cli.cube.sawtooth import Sawtooth, contradicts, find_sawtooth, known_lengths, of_cycle
@@ -75,7 +75,7 @@ def find_all(cube: Cube, known: Mapping[str, Cycle | None] | None = None) -> dic
 
 def _as_in_training(time: TimeAxis, reader: Reader, name: str, cycle: Cycle | None) -> Sawtooth:
     """Make the sawtooth of data that are too short or too dry to show it."""
-    if cycle is None or not time.sub_daily or contradicts(time, reader, cycle):
+    if cycle is None or not (time.sub_daily or cycle == NEVER) or contradicts(time, reader, cycle):
         raise InputError(
             f"{name} was accumulated since the start of forecasts in training, and is not so here",
             wanted="--deaccumulate is replayed, on data of the same kind",
@@ -96,8 +96,13 @@ def deaccumulate(cube: Cube, found: Mapping[str, Sawtooth]) -> Cube:
         unknown = _unknown(cube.time, sawtooth)
         readers.append(Differences(reader, sawtooth.continues, unknown))
         more = f"; {unknown.sum()} steps at the start or after a gap are missing" if unknown.any() else ""
+        over = (
+            f"over up to {sawtooth.longest:g} hours"
+            if sawtooth.cycle != NEVER
+            else "since the start of the run"
+        )
         notes.append(
-            f"{channel.name} was accumulated over up to {sawtooth.longest:g} hours, and holds now what each "
+            f"{channel.name} was accumulated {over}, and holds now what each "
             f"step adds (--deaccumulate){more}."
         )
     return cube.through(readers).noted(*notes) if notes else cube
@@ -113,6 +118,12 @@ def warnings_of(found: Mapping[str, Sawtooth]) -> list[str]:
     """Say what a series of accumulated values is, in sentences."""
     told = []
     for name, one in found.items():
+        if one.cycle == NEVER:
+            told.append(
+                f"{name} is accumulated since the start of the run and never begins anew: as a series it "
+                "only grows. --deaccumulate takes what each step adds."
+            )
+            continue
         anew = f"; it begins anew every {one.cycle.hours:g} hours" if one.cycle else ""
         if one.amount:
             told.append(

@@ -21,6 +21,7 @@ _LARGEST_SHIFT = 0.25  # of a month or year, between the places of two files' st
 _TIGHT = 0.1  # of a month or year: how far stamps at one place of it lie apart, as months differ
 _BY_CHANCE = 3  # times the longest step of a variable: no common multiple of usual steps
 _EVEN = 0.1  # of a step
+_FINER = 0.75  # of a step: two steps that are closer are of another record
 _YEAR_DAYS = 365
 
 
@@ -98,6 +99,9 @@ class Likeness:
             elif abs(one.place - other.place) > _LARGEST_SHIFT:
                 raise _other_place(name, one.step, one.layer, other.layer)
         self._check_short(name, short, union)
+        long = [one for one in samplings[: len(layers)] if one.step]
+        for one in short:
+            self._check_beside(name, one, long, union)
         return samplings
 
     def _check_short(self, name: str, short: Sequence[Sampling], union: Keys) -> None:
@@ -113,8 +117,29 @@ class Likeness:
         gaps = np.diff(places[order])
         at = int(np.argmax(gaps)) if len(gaps) else 0
         sides = places[order][: at + 1], places[order][at + 1 :]
-        if len(gaps) and gaps[at] > _LARGEST_SHIFT and max(map(np.ptp, sides)) < _TIGHT:
+        if len(gaps) and gaps[at] > _TIGHT and max(map(np.ptp, sides)) < _TIGHT:
             raise _other_place(name, axis.step, short[order[at]].layer, short[order[at + 1]].layer)
+
+    def _check_beside(self, name: str, short: Sampling, long: Sequence[Sampling], union: Keys) -> None:
+        """Refuse a file of one or two steps that are closer or stamped otherwise than those of others."""
+        if len(short.keys) > 1 and long:
+            finest = min(long, key=lambda one: days_of(one.step))
+            own = short._replace(step=self._clock.axis(short.keys).step)
+            finer = days_of(own.step) < _FINER * days_of(finest.step)
+            if finer and not _filled(finest, own, union, self._clock):
+                raise unlike_steps(name, finest, own)
+        for other in long:
+            if np.isfinite(other.place) and self._lie_elsewhere(short.keys, other):
+                raise _other_place(name, other.step, other.layer, short.layer)
+
+    def _lie_elsewhere(self, keys: Keys, other: Sampling) -> bool:
+        """Whether stamps (t,) lie away from those of a file in their month or year."""
+        union = np.union1d(keys, other.keys)
+        axis = self._clock.axis(union)
+        every = _places_in(axis, months_of(other.step))
+        theirs, ours = (every[np.searchsorted(union, some)] for some in (other.keys, keys))
+        away = max(theirs.min() - ours.min(), ours.max() - theirs.max())
+        return bool(away > (_TIGHT if np.ptp(theirs) < _TIGHT else _LARGEST_SHIFT))
 
 
 def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:
@@ -217,7 +242,12 @@ def _place(axis: TimeAxis) -> float:
 
 def _places(axis: TimeAxis) -> npt.NDArray[np.float64]:
     """Positions (t,) in the month, or in the year where the step is whole years."""
-    return axis.year_fraction if (axis.step_months or 1) % 12 == 0 else axis.month_fraction
+    return _places_in(axis, axis.step_months)
+
+
+def _places_in(axis: TimeAxis, step_months: int | None) -> npt.NDArray[np.float64]:
+    """The same, of steps of so many months."""
+    return axis.year_fraction if (step_months or 1) % 12 == 0 else axis.month_fraction
 
 
 def _filled(coarse: Sampling, fine: Sampling, union: Keys, clock: Clock) -> bool:

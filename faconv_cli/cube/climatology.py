@@ -95,6 +95,12 @@ class Climatology:
         mean = total / np.maximum(weight.sum((-2, -1), keepdims=True), 1e-300)
         return replace(self, kind="constant", coefficients=np.where(known, mean, np.nan))
 
+    def usual(self) -> Floats:
+        """Return (c,) what is expected of most points through the year, 0 where nothing is taken off."""
+        constant = _constant(self.kind, len(self.coefficients))
+        mean = np.tensordot(constant / max(constant.sum(), 1), self.coefficients, 1)
+        return np.array([np.median(one[np.isfinite(one)]) if np.isfinite(one).any() else 0.0 for one in mean])
+
     def subtract(self, fields: npt.NDArray[np.float32], time: TimeAxis) -> npt.NDArray[np.float32]:
         """Return anomalies of ``fields`` (t, c, h, w) in the same units."""
         return self._shifted(fields, time, -1)

@@ -18,7 +18,7 @@ class Cycle:
     """An accumulation that begins anew at fixed times of the day.
 
     Attributes:
-        hours: after which it begins anew.
+        hours: after which it begins anew; infinite where it never does.
         first: hour of the day of the step that holds only what was added in it; also every ``hours`` later.
     """
 
@@ -28,7 +28,12 @@ class Cycle:
     def lengths(self, time: TimeAxis) -> npt.NDArray[np.float64]:
         """(t,) hours that each step reaches back."""
         step = time.step_days * 24
+        if np.isinf(self.hours):
+            return np.full(len(time), np.inf)
         return (time.day_fraction * 24 - self.first + _EVEN * step) % self.hours - _EVEN * step + step
+
+
+NEVER = Cycle(np.inf, 0.0)  # of a total since the start of a run
 
 
 @dataclass(frozen=True, eq=False)

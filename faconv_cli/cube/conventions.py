@@ -18,6 +18,7 @@ from faconv_cli.cube.coordinates import Coordinates, Refusal
 from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.declared import REFUSED
 from faconv_cli.cube.decode_time import Stamps
+from faconv_cli.cube.differences import is_difference
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Ledger, Screen
@@ -25,7 +26,7 @@ from faconv_cli.cube.opened import ACCUMULATED, DATA_TYPE, STREAM
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
-from faconv_cli.cube.units import conversion, is_difference
+from faconv_cli.cube.units import conversion
 from faconv_cli.errors import InputError
 
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")

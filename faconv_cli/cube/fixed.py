@@ -23,6 +23,8 @@ from faconv_cli.cube.suspects import extremes, suspicions
 from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
+_MASK = "--mask"
+_FEW = 6  # values that are told one by one
 
 Field = npt.NDArray[np.float32]
 
@@ -36,9 +38,10 @@ def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
         data: what was done to the record; a mask on its points is regridded alike.
 
     Raises:
-        InputError: no such file or variable, several to choose from, or another grid.
+        InputError: no such file or variable, several to choose from, another grid, or a field that masks all
+            points, or none although it holds several values.
     """
-    fields = _read(text, grid, data, "--mask")
+    fields = _read(text, grid, data, _MASK)
     if len(fields) > 1:
         raise InputError(
             f"{text} has several fields: {joined(fields)}",
@@ -202,10 +205,30 @@ def _screen(field: Field, layer: Layer, option: str) -> None:
         )
 
 
+def _check_leaves_out(field: Field, layer: Layer) -> None:
+    """Refuse a mask (y, x) that leaves no point out although it tells points apart.
+
+    Raises:
+        InputError: it holds several values, and neither 0 nor a missing point.
+    """
+    low, high = float(field.min()), float(field.max())  # NaN where a point is missing
+    if not high - low > SMALLEST_SPREAD * max(abs(low), abs(high)) or not field.all():
+        return
+    values = np.unique(field)
+    told = joined(f"{value:g}" for value in values) if len(values) <= _FEW else f"{low:g} to {high:g}"
+    raise InputError(
+        f"{layer.field.path}: {layer.channel.name} holds {told}, and neither 0 nor a missing point",
+        wanted="--mask leaves out the points where the mask is 0 or missing",
+        do="declare which value is missing in the file, pass it with --missing-value, or write it as 0",
+    )
+
+
 def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
     block = np.empty((1, *layer.field.shape), np.float32)
     layer.field.read_into(block, 0, 1)
     _screen(block[0], layer, option)
+    if option == _MASK:
+        _check_leaves_out(block[0], layer)
     field = aligned(block[0], layer.field.grid, grid)
     if field is None:
         raise InputError(

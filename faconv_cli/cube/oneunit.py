@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 
+import numpy as np
+
+from faconv_cli.cube.byvalue import Usual, settled, usual_value
 from faconv_cli.cube.conventions import Layer
+from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.masking import Ledger
 from faconv_cli.cube.units import Conversion, conversion
 from faconv_cli.errors import InputError
 
@@ -58,16 +64,26 @@ def values_in_one_unit(name: str, layers: Sequence[Layer], notes: list[str]) -> 
         notes: what is converted is added.
 
     Raises:
-        InputError: they are of other quantities.
+        InputError: they are of other quantities, or their values are not what the attributes say.
     """
-    return [_read_in(name, layer, layers[0], notes) for layer in layers]
+    usual = cache(partial(_usual, layers[0]))
+    return [_read_in(name, layer, layers[0], usual, notes) for layer in layers]
 
 
-def _read_in(name: str, layer: Layer, first: Layer, notes: list[str]) -> Layer:
+def _usual(layer: Layer) -> float:
+    field = layer.field
+    unentered = replace(field, ledger=Ledger(field.name, field.steps))
+    return usual_value(Series((unentered,), np.zeros(field.steps, int), np.arange(field.steps)))
+
+
+def _read_in(name: str, layer: Layer, first: Layer, usual: Usual, notes: list[str]) -> Layer:
     units, wanted = layer.channel.units, first.channel.units
-    change = conversion(units, wanted, difference=layer.channel.difference)
     if layer.channel.difference != first.channel.difference:
         raise _not_the_same(name, first, layer)
+    if units == wanted:
+        return layer
+    where = f"{layer.field.path}: {name}, joined with {first.field.path},"
+    change = settled(layer.channel, wanted, partial(_usual, layer), usual, where)
     if change is None:
         raise InputError(
             f"{name} is in {wanted!r} in {first.field.path} and in {units!r} in {layer.field.path}",

@@ -19,7 +19,7 @@ from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
 from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.units import in_units, same_kind
+from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import InputError
 
 
@@ -125,8 +125,8 @@ def _each_step(
     amounts = {name: one.cycle for name, one in found.items() if one.amount}
     if not amounts and not known:
         raise InputError(
-            f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast",
-            wanted="GRIB messages say so, or values that grow through the day and begin anew",
+            f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast or of a run",
+            wanted="GRIB messages say so, or amounts that grow through the day and begin anew, or never fall",
             do="leave out --deaccumulate",
         )
     means = {name: one for name, one in found.items() if not one.amount}

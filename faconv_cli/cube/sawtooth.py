@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.constants import Cycle
+from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.cube import Channel, Cube
-from faconv_cli.cube.lazy import Series
-from faconv_cli.cube.masking import Ledger
-from faconv_cli.cube.readers import Masked, Picked, Reader
+from faconv_cli.cube.probe import series_of, some_points, values_at
+from faconv_cli.cube.readers import Reader
 from faconv_cli.cube.roles import text_of
+from faconv_cli.cube.runtotal import AMOUNTS, falls_somewhere, is_run_total
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.cube.units import conversion
 
@@ -22,14 +21,12 @@ _CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew
 _FEWEST = 4  # steps of a cycle that can be told by its values
 _FEWEST_OF_BOTH_SIGNS = 6, 8  # the same, where signs vary; without a word of the file
 _SPANS, _CYCLES_A_SPAN = 3, 2  # of steps that are read
-_BLOCK, _SMALL = 8, 1024  # points along a side of a block; points of a grid that is read whole
 _FEWEST_FALLS = 8  # values that a conclusion needs
 _FALLING, _STEADY = 0.7, 0.01  # least share of values that fall at the start of a cycle; most elsewhere
 _ROUNDING = 1e-3  # of the largest value: packing
 # of the change at the start of a cycle, where signs vary, to that elsewhere; without a word of the file
 _LEAST_JUMP, _LEAST_JUMP_UNTOLD = 2.0, 4.0
 _EVEN = 0.1  # of a step
-_AMOUNTS = ("m", "kg m-2", "J m-2", "N m-2 s", "s")  # what can be accumulated of a flux
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +36,7 @@ class Sawtooth:
     """A channel whose steps reach back to the start of a forecast.
 
     Attributes:
-        lengths: (t,) hours that each step reaches back.
+        lengths: (t,) hours that each step reaches back; infinite to the start of a run, which is not known.
         continues: (t,) whether a step goes on with the accumulation of the step before it.
         cycle: where the start of the accumulation is a time of the day.
         amount: whether it is a sum; else a mean or an extreme since the start, which have no differences.
@@ -52,15 +49,15 @@ class Sawtooth:
 
     @property
     def longest(self) -> float:
-        """Hours that a step reaches back at most."""
+        """Hours that a step reaches back at most; infinite for a total of a whole run."""
         return float(self.lengths.max())
 
 
 def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
     """Tell whether a channel is accumulated since the start of a forecast; None where it is not.
 
-    From the lengths that GRIB messages say; else, of amounts in steps of six hours or less, from the values
-    of some steps: they fall at one time of the day only.
+    From the lengths that GRIB messages say; else, of amounts, from the values of some steps: of six hours or
+    less, they fall at one time of the day only; or they never do, see `is_run_total`.
     """
     reader, channel = cube.readers[number], cube.channels[number]
     told = known_lengths(reader)
@@ -68,9 +65,9 @@ def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
         return None
     if told is not None:
         return _of_lengths(cube.time, told, amount=_step_type(reader) == "accum")
-    if not cube.time.sub_daily:
-        return None
-    cycle = _from_values(cube.time, reader, channel)
+    cycle = _from_values(cube.time, reader, channel) if cube.time.sub_daily else None
+    if cycle is None and is_run_total(cube.time, reader, channel):
+        cycle = NEVER
     return None if cycle is None else of_cycle(cube.time, cycle)
 
 
@@ -82,7 +79,7 @@ def of_cycle(time: TimeAxis, cycle: Cycle) -> Sawtooth:
 
 def known_lengths(reader: Reader) -> Floats | None:
     """(t,) hours that each step reaches back, where all files say it."""
-    series = _series_of(reader)
+    series = series_of(reader)
     if series is None:
         return None
     parts = [part.accumulated for part in series.parts]
@@ -99,7 +96,7 @@ def _of_lengths(time: TimeAxis, lengths: Floats, *, amount: bool) -> Sawtooth | 
 
 
 def _continues(time: TimeAxis, lengths: Floats) -> npt.NDArray[np.bool_]:
-    since = time.seconds / 3600 - lengths
+    since = np.where(np.isfinite(lengths), time.seconds / 3600 - lengths, 0.0)
     same = np.abs(np.diff(since, prepend=np.nan)) <= _EVEN * time.step_days * 24
     same[[start for start, _ in time.segments]] = False
     return same
@@ -118,7 +115,7 @@ def _cycle_of(time: TimeAxis, lengths: Floats) -> Cycle | None:
 def _from_values(time: TimeAxis, reader: Reader, channel: Channel) -> Cycle | None:
     kind = _kind(reader, channel)
     step = time.step_days * 24
-    if kind is None or _series_of(reader) is None or 24 / step < _FEWEST:
+    if kind is None or series_of(reader) is None or 24 / step < _FEWEST:
         return None
     before, after, hour = _changes(time, reader, step)
     if not np.isfinite(after).any():
@@ -144,7 +141,7 @@ def _kind(reader: Reader, channel: Channel) -> bool | None:
     if step_type or "time:" in methods:
         return None
     units = channel.units
-    return None if units and all(conversion(units, amount) is None for amount in _AMOUNTS) else False
+    return None if units and all(conversion(units, amount) is None for amount in AMOUNTS) else False
 
 
 def _step_type(reader: Reader) -> str:
@@ -153,46 +150,18 @@ def _step_type(reader: Reader) -> str:
 
 def _changes(time: TimeAxis, reader: Reader, step: float) -> tuple[Floats, Floats, Floats]:
     """Values at steps (n, p) and at the steps that follow them, and the hours of the day (n,) of those."""
-    points = _some_points(reader)
+    points = some_points(reader)
     follows = np.abs(np.diff(time.seconds, prepend=np.nan) / 3600 - step) <= _EVEN * step
     length = min(round(_CYCLES_A_SPAN * 24 / step) + 1, len(time))
     starts = np.unique(np.linspace(0, len(time) - length, _SPANS).astype(int))
     pairs = []
     for start in map(int, starts):
-        fields = [np.empty((length, *one.shape[1:]), np.float32) for one in points]
-        for one, block in zip(points, fields, strict=True):
-            one.read_into(block, start, start + length)
-        values = np.concatenate([block.reshape(length, -1) for block in fields], axis=1).astype(np.float64)
+        values = values_at(points, start, start + length)
         inside = follows[start + 1 : start + length]
         hour = time.day_fraction[start + 1 : start + length] * 24
         pairs.append((values[:-1][inside], values[1:][inside], hour[inside]))
     before, after, hour = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return before, after, hour
-
-
-def _some_points(reader: Reader) -> list[Series]:
-    """Blocks of points in the quarters of the grid, or all points of a small one; not entered in ledgers."""
-    series = _series_of(reader)
-    if series is None:
-        return []
-    parts = [replace(part, ledger=Ledger(part.name, part.steps)) for part in series.parts]
-    series, (_, h, w) = replace(series, parts=tuple(parts)), series.shape
-    if h * w <= _SMALL:
-        return [series]
-    blocks = product(*([_block(size, share) for share in (0.25, 0.75)] for size in (h, w)))
-    return [series.pick(rows, columns) for rows, columns in blocks]
-
-
-def _series_of(reader: Reader) -> Series | None:
-    """The steps of files behind a reader that only leaves out points."""
-    while isinstance(reader, Masked | Picked):
-        reader = reader.inner
-    return reader if isinstance(reader, Series) else None
-
-
-def _block(size: int, share: float) -> npt.NDArray[np.int64]:
-    start = max(0, round(size * share) - _BLOCK // 2)
-    return np.arange(start, min(start + _BLOCK, size))
 
 
 def _first_phase(before: Floats, after: Floats, phase: Any, count: int, *, told: bool) -> int | None:
@@ -218,8 +187,10 @@ def _first_phase(before: Floats, after: Floats, phase: Any, count: int, *, told:
 
 def contradicts(time: TimeAxis, reader: Reader, cycle: Cycle) -> bool:
     """Whether values fall within a cycle, though in an accumulation they would not."""
-    if _series_of(reader) is None:
+    if series_of(reader) is None:
         return False
+    if cycle == NEVER:
+        return falls_somewhere(time, reader)
     step = time.step_days * 24
     before, after, hour = _changes(time, reader, step)
     if not np.isfinite(after).any() or _of_both_signs(after):

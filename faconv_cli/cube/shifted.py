@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from faconv_cli.cube.alike import Sampling
+from faconv_cli.cube.alike import Sampling, other_steps
 from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.timestep import months_of
 from faconv_cli.errors import InputError
@@ -37,7 +37,8 @@ def shifts_told(name: str, samplings: Sequence[Sampling]) -> list[str]:
     for one, other in inside:
         if one.layer.stamps.moved != other.layer.stamps.moved:
             raise _of_two_kinds(name, *sorted((one, other), key=lambda x: not x.layer.stamps.moved))
-    return [_told(name, one, other) for one, other in inside if one.step and one.step == other.step][:1]
+    told = [(one, other) for one, other in inside if one.step or other.step]
+    return [_told(name, one, other) for one, other in told if not other_steps(one, other)][:1]
 
 
 def _in_a_row(samplings: Sequence[Sampling]) -> list[tuple[Sampling, Sampling]]:
@@ -64,6 +65,6 @@ def _of_two_kinds(name: str, moved: Sampling, other: Sampling) -> InputError:
 def _told(name: str, one: Sampling, other: Sampling) -> str:
     where = [f"in {x.layer.field.path} ({str(x.layer.stamps.values[0])[:19]}, ...)" for x in (other, one)]
     return (
-        f"{name} is stamped at another place of its {one.step} {where[0]} than {where[1]}: each step is "
-        "taken as of its stamp."
+        f"{name} is stamped at another place of its {one.step or other.step} {where[0]} than {where[1]}: "
+        "each step is taken as of its stamp."
     )

@@ -14,6 +14,15 @@ _TEMPERATURE = re.compile(
     re.IGNORECASE,
 )
 _SCALES = {"c": "degC", "k": "K", "f": "degF"}
+_PRACTICAL = (
+    "psu",
+    "pss",
+    "pss-78",
+    "pss78",
+    "pss 78",
+    "practical salinity unit",
+    "practical salinity units",
+)
 # whole texts in lower case; "C" and "F" alone are capital, as "c" and "f" are nobody's spelling
 _MEANT = {
     "centigrade": "degC",
@@ -36,8 +45,7 @@ _MEANT = {
     "gpdm": "dam",
     "gpdam": "dam",
     "dagpm": "dam",
-    "psu": "1e-3",
-    "pss-78": "1e-3",
+    **dict.fromkeys(_PRACTICAL, "1e-3"),
     "fraction": "1",
     "dimensionless": "1",
     "unitless": "1",
@@ -75,6 +83,11 @@ def meant(units: str) -> str:
     text = " ".join(units.split())
     text = _CAPITALS.get(text) or _MEANT.get(text.lower()) or text
     return _TEMPERATURE.sub(lambda match: _SCALES[match["scale"][0].lower()], text)
+
+
+def is_practical(units: str) -> bool:
+    """Tell whether units are those of practical salinity, a number by CF, which is about that of g kg-1."""
+    return " ".join(units.lower().split()) in _PRACTICAL
 
 
 def share_of(units: str) -> str:

@@ -164,15 +164,19 @@ def _number(text: str, array: Array[Any]) -> float:
 
 
 def _unwritten(location: str, group: Group) -> Iterator[str]:
-    """Say of which fields there are chunks that were never written, and read as 0 though nobody wrote it."""
+    """Say of which fields there are chunks that were never written, and read as 0 though nobody wrote it.
+
+    So does what has no fill value, ``null`` in format 2, as xarray writes whole numbers.
+    """
     for name, array in group.arrays():
-        if array.ndim < 3 or array.fill_value != 0 or missing_value(array) == 0:
+        if array.ndim < 3 or array.fill_value not in (0, None) or missing_value(array) == 0:
             continue
         stored = array.shards or array.chunks
         count = math.prod(-(-size // of) for size, of in zip(array.shape, stored, strict=True))
         missing = count - _files_in(Path(location) / array.path)
         if missing > 0:
-            yield f"{name}: {missing} of {count} chunks were never written: they are 0."
+            value = array.attrs.get("add_offset", 0)  # of packed values, whose number is 0
+            yield f"{name}: {missing} of {count} chunks were never written: they are {value}."
 
 
 def _files_in(folder: Path) -> int:

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faconv_cli.cube.cube import Channel, Cube
-from faconv_cli.cube.readers import Scaled
-from faconv_cli.cube.spelling import meant, share_of, vague_times
-from faconv_cli.errors import CheckpointError
+from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.spelling import is_practical, meant, share_of, vague_times
 
 _ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
 _TEMPERATURES = ("K", "degC", "degF", "degR")
 _ANGLE = re.compile(r"rad(-?\d*)")  # in a definition of udunits
-_DIFFERENCE_NAME = re.compile(
-    r"_anomaly$|_difference|_depression$|^change_over_time_in_|^tendency_of_|\b(?:standard_error|detection_minimum)$"
-)
-# in names that people write; a "mean daily range" is one, a "long-range" forecast is not
-_DIFFERENCE_WORD = re.compile(
-    r"(?<![a-z])(?:anom(?:al(?:y|ies|ous))?|dtr|(?:diurnal|daily|temperature|interquartile) (?:\w+ )?range"
-    r"|depression|departures?|deviations?|bias(?:es)?|uncertainty|spread|tendency|increments?|lapse rate"
-    r"|(?:standard )?errors?|minus (?:the )?(?:climatology|mean|normal))(?![a-z])",
-    re.IGNORECASE,
-)
-_SPREAD = re.compile(r":\s*(?:standard_deviation|range)\b")
 
 
 @dataclass(frozen=True)
@@ -48,7 +34,8 @@ def conversion(units: str, wanted: str, *, difference: bool = False) -> Conversi
     They cannot where the dimensions differ, where udunits does not know one of them, where one is not given,
     where the relation is no straight line, as for decibels, and where it is none that the quantity can have:
     an angle is no share of 1, a ratio of masses none of volumes, a month no number of days, and no
-    temperature has another scale than Kelvin's, Celsius', Fahrenheit's or Rankine's.
+    temperature has another scale than Kelvin's, Celsius', Fahrenheit's or Rankine's. Practical salinity is a
+    number, of unit 1 (CF conventions; udunits takes it for a thousandth).
 
     Args:
         units: as a file spells them.
@@ -65,7 +52,8 @@ def conversion(units: str, wanted: str, *, difference: bool = False) -> Conversi
         return None
     if vague_times(units) != vague_times(wanted):
         return None
-    if ours == theirs:
+    salinity = is_practical(units) != is_practical(wanted) and (is_one(units) or is_one(wanted))
+    if ours == theirs or salinity:
         return Conversion(1.0, 0.0)
     change = _straight_line(ours, theirs)
     if change is None or not _possible(ours, theirs, change):
@@ -101,19 +89,11 @@ def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
     )
 
 
-def is_difference(
-    name: str, long_name: str, standard_name: str, cell_methods: str = "", units_metadata: str = ""
-) -> bool:
-    """Tell whether a variable holds differences, so that degrees Celsius and kelvin are the same for it.
-
-    It says so by ``units_metadata`` or its standard name (CF conventions, sections 3.1.2 and 3.3), by a cell
-    method of spread, or by a word such as anomaly, bias or diurnal range in a name.
-    """
-    if units_metadata:
-        return "difference" in units_metadata
-    spread = bool(_SPREAD.search(cell_methods))
-    words = any(_DIFFERENCE_WORD.search(text.replace("_", " ")) for text in (name, long_name))
-    return spread or words or bool(_DIFFERENCE_NAME.search(standard_name))
+def is_one(units: str) -> bool:
+    """Tell whether units are 1 and no more is said: of what it is a ratio, or that it is a salinity."""
+    unit = parsed(units)
+    plain = not share_of(meant(units)) and not is_practical(units)
+    return plain and unit is not None and bool(unit == parsed("1"))
 
 
 def units_metadata(channel: Channel) -> str:
@@ -238,55 +218,3 @@ def plain(a: Unit) -> Unit:
 def angle(a: Unit, b: Unit) -> Unit:
     """Give the unit of the angle of two parts in one unit."""
     return Unit(parsed("radian"), spelt="radian") if common(a, b) != UNKNOWN else UNKNOWN
-
-
-def same_kind(cube: Cube, differences: Collection[str] | None, among: Collection[str]) -> None:
-    """Refuse anomalies where a training had the quantity itself, and the other way round.
-
-    Args:
-        cube: the channels.
-        differences: names of those that held differences in training; ``None`` where that is not known.
-        among: names of those that count.
-
-    Raises:
-        CheckpointError: a channel is of another kind.
-    """
-    if differences is None:
-        return
-    for channel in cube.channels:
-        if channel.name in among and channel.difference != (channel.name in differences):
-            kinds = ("anomalies or differences", "the quantity itself")
-            ours, theirs = kinds if channel.difference else kinds[::-1]
-            raise CheckpointError(
-                f"{channel.name} holds {ours}",
-                wanted=f"the checkpoint was trained on {theirs}",
-                do="give data of that kind, or correct their standard_name or units_metadata",
-            )
-
-
-def in_units(cube: Cube, wanted: Mapping[str, str]) -> Cube:
-    """Give channels in the units a checkpoint has for them, converted as they are read.
-
-    Raises:
-        CheckpointError: a channel's units and those wanted are not of one quantity; names both.
-    """
-    channels, readers, notes = list(cube.channels), list(cube.readers), list[str]()
-    for number, channel in enumerate(channels):
-        units = wanted.get(channel.name, channel.units)
-        if channel.units == units:
-            continue
-        change = conversion(channel.units, units, difference=channel.difference)
-        if change is None:
-            raise CheckpointError(
-                f"{channel.name} is in {channel.units or 'no units'}",
-                wanted=f"the checkpoint was trained on {units or 'no units'}, and one cannot be converted to "
-                "the other",
-                do="convert the data, or correct the units attribute",
-            )
-        channels[number] = replace(channel, units=units)
-        if not change.trivial:
-            readers[number] = Scaled(readers[number], change.factor, change.offset)
-            notes.append(f"{channel.name} is converted from {channel.units} to {units}.")
-    if not notes:
-        return replace(cube, channels=tuple(channels))
-    return cube.through(readers, channels=tuple(channels)).noted(*notes)

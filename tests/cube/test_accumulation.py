@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.accumulation import Differences
-from faconv_cli.cube.constants import Cycle
+from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.readers import Held
 from faconv_cli.errors import InputError
@@ -103,14 +103,17 @@ def test_values_that_were_rounded_are_recognised_and_their_sum_is_kept(tmp_path)
         (accumulated(rain()), {"units": "K"}),
         (accumulated(rain()), {"GRIB_stepType": "instant"}),
         (accumulated(rain()), {"cell_methods": "time: mean"}),
-        (np.cumsum(rain(), axis=0), {}),
+        (np.cumsum(rain(), axis=0), {"units": "K"}),
+        (np.cumsum(rain() - 0.01, axis=0), {}),
         (np.zeros((HOURS, 4, 5)), {}),
     ],
 )
 def test_what_is_no_accumulation_is_not_taken_for_one(tmp_path, fields, attributes):
     path = record(tmp_path / "x.nc", fields, **attributes)
     assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
-    with pytest.raises(InputError, match="no channel is accumulated since the start of a forecast"):
+    with pytest.raises(
+        InputError, match="no channel is accumulated since the start of a forecast or of a run"
+    ):
         open_record([path], EACH_STEP)
 
 
@@ -209,6 +212,91 @@ def test_small_pieces_give_the_same_differences(monkeypatch):
     Differences(Held(fields), continues, np.zeros(9, bool)).read_into(got, 2, 9)
     np.testing.assert_allclose(got[1], fields[3] - fields[2], atol=1e-6)
     np.testing.assert_array_equal(got[2], fields[4])
+
+
+# --- totals since the start of a run, which never begin anew --------------------------------------
+
+
+def total(steps=HOURS, first=7.0):
+    """What WRF calls RAINNC, of a run that began before."""
+    return first + np.cumsum(rain(steps), axis=0)
+
+
+RAINNC = {"units": "mm", "long_name": "ACCUMULATED TOTAL GRID SCALE PRECIPITATION"}
+GROWS = "tp is accumulated since the start of the run and never begins anew"
+
+
+@pytest.mark.parametrize("freq", ["1h", "3h", "1D"])
+@pytest.mark.parametrize(
+    "about",
+    [
+        RAINNC,
+        {"units": "mm"},
+        {"units": "J m-2", "long_name": "ACCUMULATED DOWNWELLING SHORTWAVE FLUX AT BOTTOM"},
+        {"units": "kg m-2", "cell_methods": "time: sum"},
+    ],
+)
+def test_totals_of_a_run_are_told_and_taken_apart(tmp_path, freq, about):
+    path = record(tmp_path / "x.nc", total(), freq=freq, **about)
+    assert any(GROWS in note for note in open_record([path], DataConfig()).notes)
+    cube = open_record([path], EACH_STEP)
+    np.testing.assert_allclose(whole(cube)[1:], rain()[1:], atol=1e-4)
+    assert np.isnan(whole(cube)[0]).all(), "it holds what fell before the record"
+    assert any("tp was accumulated since the start of the run, and holds now" in note for note in cube.notes)
+    assert cube.constants.accumulated == {"tp": NEVER}
+
+
+def test_rain_in_mm_is_told_by_its_dry_steps_alone(tmp_path):
+    """And not by growing: a level of the sea may, and a snow pack, dry steps and all."""
+    ds = xr.open_dataset(record(tmp_path / "total.nc", total(), units="mm")).load()
+    level = np.arange(HOURS)[:, None, None] * (1 + rain()[:1])
+    cases = {
+        "x": (ds.tp, True),
+        "sl": (ds.tp * 0 + level, False),
+        "ramp": (ds.tp * 0 + level[:, :1, :1], False),
+        "t": (ds.tp.assign_attrs(long_name="snow water equivalent"), False),
+        "zos": (ds.tp.assign_attrs(units="m"), False),
+        "co2": (ds.tp.assign_attrs(units="1e-6"), False),
+        "lead": (ds.tp.assign_attrs(units="hours"), False),
+        "pr": ((ds.tp * 0 + rain()).assign_attrs(long_name="precipitation"), False),
+        "rain": ((ds.tp * 0 + 3).assign_attrs(long_name="precipitation"), False),
+    }
+    for name, (values, grows) in cases.items():
+        path = tmp_path / f"{name}.nc"
+        values.assign_attrs({"units": "mm"} | values.attrs).rename(name).to_netcdf(path)
+        told = any("never begins anew" in note for note in open_record([path], DataConfig()).notes)
+        assert told == grows, name
+
+
+def test_a_total_that_falls_once_is_none_of_a_run(tmp_path):
+    fields = total()
+    fields[HOURS // 2 :] -= fields[HOURS // 2]
+    path = record(tmp_path / "x.nc", fields, **RAINNC)
+    assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
+
+
+def test_a_total_is_not_told_of_a_few_steps(tmp_path):
+    path = record(tmp_path / "x.nc", total(8), **RAINNC)
+    assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
+
+
+def test_a_step_of_a_total_after_a_gap_is_missing(tmp_path):
+    keep = [hour for hour in range(HOURS) if hour not in (50, 51)]
+    cube = open_record([record(tmp_path / "x.nc", total(), keep=keep, **RAINNC)], EACH_STEP)
+    missing = np.isnan(whole(cube)).all(axis=(1, 2))
+    assert np.array(keep)[missing].tolist() == [0, 52]
+
+
+def test_a_total_is_taken_apart_as_in_training_however_short_the_data(tmp_path):
+    training = open_record([record(tmp_path / "x.nc", total(), **RAINNC)], EACH_STEP)
+    short = record(tmp_path / "short.nc", total(4), start="2003-05-01", **RAINNC)
+    cube = open_record([short], EACH_STEP, training.constants)
+    np.testing.assert_allclose(whole(cube)[1:], rain(4)[1:], atol=1e-4)
+    hourly = record(tmp_path / "hourly.nc", rain(seed=3), **RAINNC)
+    with pytest.raises(
+        InputError, match="tp was accumulated since the start of forecasts in training, and is not"
+    ):
+        open_record([hourly], EACH_STEP, training.constants)
 
 
 # --- a training that is replayed ------------------------------------------------------------------

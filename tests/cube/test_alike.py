@@ -336,3 +336,72 @@ def test_a_variable_of_one_step_that_is_asked_for_is_to_be_given_as_static(save,
         open_cube([record, mask], variables=["x", "lsm"])
     static = open_record([record], DataConfig(static=(str(mask),))).constants
     assert static.static_names == ("lsm",)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [[365 + 14, 396 + 14], [365 + 14], [365 + 30], [365 + 31 + 27], [365 + 4], [365 + 4, 365 + 5]],
+    ids=["fifteenths", "one fifteenth", "31 January", "28 February", "one day", "two days"],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_file_of_a_step_or_two_that_is_stamped_otherwise_is_no_part_of_a_monthly_record(save, days, turned):
+    paths = [save("year.nc", FIRSTS), save("more.nc", days)]
+    with pytest.raises(
+        InputError, match=r"(another time of the month|in steps of 1 month) in .*year\.nc.*more\.nc"
+    ):
+        open_cube(paths[::-1] if turned else paths)
+
+
+def test_two_days_are_told_as_such_beside_months(save):
+    with pytest.raises(InputError, match=r"steps of 1 month in .*year\.nc and of 1 day in .*more\.nc"):
+        open_cube([save("year.nc", FIRSTS), save("more.nc", [365, 366])])
+
+
+def test_a_field_of_a_day_is_no_part_of_a_record_of_files_of_a_month_each(save):
+    paths = [save(f"month{n}.nc", [day]) for n, day in enumerate(FIRSTS)]
+    with pytest.raises(InputError, match=r"another time of the month in .*month\d+\.nc.* than in .*day\.nc"):
+        open_cube([*paths, save("day.nc", [365 + 4])])
+
+
+@pytest.mark.parametrize("place", [0, 14, 15, 27], ids=["firsts", "fifteenths", "sixteenths", "late"])
+@pytest.mark.parametrize("months", [1, 2])
+def test_a_month_or_two_that_are_stamped_alike_go_on_with_a_year(save, place, months):
+    more = 365 + FIRSTS[:months] + place
+    time = open_cube([save("year.nc", FIRSTS + place), save("more.nc", more)]).time
+    assert (len(time), time.step, len(time.segments)) == (12 + months, "1 month", 1)
+
+
+def test_months_after_a_gap_go_on_with_a_year(save):
+    time = open_cube([save("year.nc", FIRSTS), save("more.nc", 365 + FIRSTS[[3, 7]])]).time
+    assert (len(time), time.step) == (14, "1 month")
+
+
+def test_two_steps_of_six_hours_are_no_part_of_a_daily_record(save):
+    with pytest.raises(InputError, match=r"steps of 1 day in .*year\.nc and of 6 hours in .*more\.nc"):
+        open_cube([save("year.nc", DAYS), save("more.nc", [365.0, 365.25])])
+
+
+def test_a_day_at_another_hour_than_those_before_is_told(save):
+    cube = open_cube([save("year.nc", DAYS), save("more.nc", [365.5])])
+    assert any("x is stamped at another place of its 1 day in" in note for note in cube.notes)
+    assert not any(
+        "another place" in note for note in open_cube([save("a.nc", DAYS), save("b.nc", [365])]).notes
+    )
+
+
+def test_days_in_pairs_may_fill_a_record_of_every_second_day(save):
+    pairs = [save(f"pair{n}.nc", [n, n + 1]) for n in range(1, 19, 2)]
+    time = open_cube([save("even.nc", DAYS[:20:2]), *pairs]).time
+    assert (len(time), time.step) == (19, "1 day")
+
+
+def test_months_that_are_stamped_here_and_there_go_on_so(save):
+    """As those of GRACE, whose months are not whole."""
+    days = FIRSTS + np.array([12, 15, 17, 13, 14, 16, 18, 12, 13, 15, 17, 16])
+    assert len(open_cube([save("year.nc", days), save("more.nc", [365 + 8])]).time) == 13
+    with pytest.raises(InputError, match="another time of the month"):
+        open_cube([save("a.nc", days), save("b.nc", [365 + 2])])
+
+
+def test_a_year_of_files_of_a_day_each_is_a_record(save):
+    assert open_cube([save(f"day{n}.nc", [n + 0.5]) for n in range(20)]).time.step == "1 day"

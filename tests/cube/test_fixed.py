@@ -31,7 +31,8 @@ def fixed(tmp_path):
             file.createDimension("time", 1)
             for key, values in fields.items():
                 dims = ("time", "lat", "lon")[-values.ndim :]
-                file.createVariable(key, values.dtype, dims, fill_value=-9)[:] = values
+                fill = -9 if values.dtype.kind != "u" else None
+                file.createVariable(key, values.dtype, dims, fill_value=fill)[:] = values
         return tmp_path / name
 
     return write
@@ -83,6 +84,31 @@ def test_a_mask_on_another_grid_is_refused_with_both_named(cube, fixed):
         read_mask(str(path), cube.grid, PLAIN)
     with pytest.raises(InputError, match="masks every point"):
         read_mask(str(fixed("zero.nc", lsm=0 * _land())), cube.grid, PLAIN)
+
+
+@pytest.mark.parametrize(("fill", "dtype"), [(255, "u1"), (-127, "i1"), (-1, "f4"), (2, "i2")])
+def test_a_mask_whose_fill_is_not_declared_is_refused(cube, fixed, fill, dtype):
+    path = str(fixed(lsm=np.where(_land() > 0, 1, fill).astype(dtype)))
+    held = ", ".join(map(str, sorted((1, fill))))
+    with pytest.raises(
+        InputError, match=rf"lsm holds {held}, and neither 0 nor a missing point.*0 or missing"
+    ):
+        read_mask(path, cube.grid, PLAIN)
+    keep = read_mask(path, cube.grid, DataConfig(missing_value=(fill,)))
+    np.testing.assert_array_equal(keep, _land() > 0)
+
+
+def test_a_mask_of_shares_none_of_which_is_zero_is_refused(cube, fixed):
+    shares = np.linspace(0.2, 1, 84, dtype="f4").reshape(7, 12)
+    with pytest.raises(InputError, match=r"lsm holds 0\.2 to 1, and neither 0"):
+        read_mask(str(fixed(lsm=shares)), cube.grid, PLAIN)
+
+
+def test_a_mask_of_one_value_and_basins_that_a_region_has_no_land_between_keep_all_points(cube, fixed):
+    assert read_mask(str(fixed(lsm=np.ones((7, 12), np.int8))), cube.grid, PLAIN).all()
+    basins = np.repeat(np.array([0, 1, 1, 2, 2, 3, 0], np.int8), 12).reshape(7, 12)
+    cut = cut_region(cube, "-40:40,0:360").grid
+    assert read_mask(str(fixed("basins.nc", basin=basins)), cut, PLAIN).all()
 
 
 def test_a_field_that_changes_in_time_is_no_mask(cube, write):

@@ -181,6 +181,29 @@ def test_chunks_that_were_never_written_are_told(tmp_path):
     assert not any("never written" in n for n in open_cube([rain(tmp_path / "y.zarr", np.nan, "f4")]).notes)
 
 
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_lost_chunks_of_a_field_without_a_fill_value_are_told(tmp_path, dtype):
+    """As xarray writes whole numbers in format 2; they read as 0."""
+    path = to_zarr((record(6) + 1).astype({"x": dtype}).chunk(time=1), tmp_path / "x.zarr", 2)
+    metadata = json.loads((path / "x" / ".zarray").read_text())
+    assert dtype == "f4" or metadata["fill_value"] is None
+    (path / "x" / ".zarray").write_text(json.dumps(metadata | {"fill_value": None}))
+    assert not any("never written" in note for note in open_cube([path]).notes)
+    (path / "x" / "3.0.0").unlink()
+    cube = open_cube([path])
+    assert not cube.read(3, 4).any()
+    assert "x: 1 of 6 chunks were never written: they are 0." in cube.notes
+
+
+def test_lost_chunks_of_packed_values_are_told_to_be_the_offset(tmp_path):
+    encoding = {"x": {"dtype": "i2", "scale_factor": 0.5, "add_offset": 280.0, "_FillValue": None}}
+    path = to_zarr(record(6).chunk(time=1), tmp_path / "x.zarr", 2, encoding=encoding)
+    (path / "x" / "3.0.0").unlink()
+    cube = open_cube([path])
+    np.testing.assert_array_equal(cube.read(3, 4), 280)
+    assert "x: 1 of 6 chunks were never written: they are 280.0." in cube.notes
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("consolidated", [True, False])
 def test_groups_of_a_store_are_looked_into(tmp_path, zarr_format, consolidated):
