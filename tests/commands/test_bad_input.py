@@ -1,8 +1,10 @@
 """What bad input gets: a short message, its exit code, and nothing half-written; whatever the command."""
 
+import io
 import os
 import shutil
 import signal
+import struct
 import time
 import zipfile
 
@@ -86,7 +88,11 @@ def _call(arguments):
 
 def _flipped(data):
     """The same archive with one byte of its largest part changed."""
-    middle = len(data) // 2
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+    header = data[largest.header_offset : largest.header_offset + 30]
+    names = sum(struct.unpack("<HH", header[26:]))  # what lies between a header and its part
+    middle = largest.header_offset + len(header) + names + largest.file_size // 2
     return data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
 
 
