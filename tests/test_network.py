@@ -3,7 +3,7 @@ import torch
 
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import UsageError
-from faconv_cli.network import build_encoder, build_forecaster
+from faconv_cli.network import build_encoder, build_forecaster, changes_seen
 from faconv_cli.windows.resolve import resolve
 
 SHAPE = (8, 12)
@@ -53,3 +53,26 @@ def test_layers_stack_in_every_task(task):
     )
     per_layer = 9 * 4 * 8 + 8 + 2 * 4  # convolution, its bias, norm
     assert three - one == 2 * per_layer
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({}, 2),
+        ({"burn_in": 1}, 1),
+        ({"burn_in": 0}, 0),
+        ({"without": ("changes",)}, 0),
+        ({"objective": "reconstruct"}, 0),
+        ({"task": "forecast"}, 2),
+        ({"task": "forecast", "closed_loop": True}, 0),
+    ],
+    ids=str,
+)
+def test_forecasts_see_the_changes_within_the_burn_in(options, changes):
+    assert changes_seen(_resolved(**options)) == changes
+
+
+@pytest.mark.parametrize(("lead", "changes"), [({}, 0), ({"task": "forecast"}, 2)], ids=str)
+def test_eofs_embed_linearly_and_forecast_by_changes(lead, changes):
+    config = resolve(RunConfig.build(None, {"encoder": "eof", **lead}), 1, SHAPE, periodic=True)
+    assert changes_seen(config) == changes

@@ -180,6 +180,13 @@ def test_untrained_the_embedding_is_the_eof_analysis(trained, cube):
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)
 
 
+def test_an_embedding_of_before_that_sees_no_changes_is_read_as_it_was(trained, cube):
+    made = trained(without=("changes",))
+    encoder = made.config.encoder.model_copy(update={"without": ()})
+    before = replace(made, config=made.config.model_copy(update={"encoder": encoder}))
+    np.testing.assert_array_equal(_embed(before, cube)[0], _embed(made, cube)[0])
+
+
 def test_channels_are_picked_by_name_whatever_their_order(checkpoint, cube):
     turned = cube.pick([1, 0])
     np.testing.assert_array_equal(
