@@ -311,7 +311,7 @@ class FitConfig(_Config):
     updates: NonNegativeInt | None = Field(
         None,
         description="Updates of the weights; 0 keeps the linear analysis that training starts from. Default: "
-        "three for ten training steps, at least 60 and at most 600.",
+        "three for ten training steps, at least 30 and at most 600.",
     )
     refit: bool = Field(
         True,
