@@ -177,7 +177,7 @@ Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "seas
 
 
 def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
-    """List what can be switched off in an encoder; the temporal attention of the head is in all but EOFs."""
+    """List what can be switched off in an encoder; what belongs to the head is in all but EOFs."""
     if encoder == EOF:
         return ()
     gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
@@ -310,7 +310,7 @@ class FitConfig(_Config):
     )
     updates: NonNegativeInt | None = Field(
         None,
-        description="Updates of the weights; 0 keeps the linear analysis that training starts from. Default: "
+        description="Updates of the weights; 0 keeps the analysis that training starts from. Default: "
         "three for ten training steps, at least 30 and at most 600.",
     )
     refit: bool = Field(

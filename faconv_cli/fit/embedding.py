@@ -15,7 +15,7 @@ from faconv_cli.fit.objective import Objective, counted_rows, encode, expected_a
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
 from faconv_cli.fit.toldtarget import tell_target
-from faconv_cli.network import build_encoder
+from faconv_cli.network import build_encoder, changes_seen
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.head import EofCoordinates
@@ -62,6 +62,7 @@ class EmbeddingTask:
             count=(len(like) if like else most) if config.predicts else embedding,
             seed=config.fit.seed,
             lags=config.lags if config.encoder.encoder == EOF else 1,
+            compared=changes_seen(config) > 0,
             share=1.0 if like else config.encoder.eof_share,
             least=embedding,
         )

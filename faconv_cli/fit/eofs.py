@@ -222,6 +222,7 @@ def fit_eofs(
     lags: int = 1,
     share: float = 1.0,
     least: int = 1,
+    compared: bool = False,
 ) -> Eofs:
     """Fit EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
 
@@ -238,6 +239,8 @@ def fit_eofs(
         lags: see above.
         share: of the variance; no more EOFs than explain it are kept.
         least: but no fewer than this.
+        compared: look for the points that a step and the one before both hold, which costs one more pass over
+            a record with gaps; else changes are those of the components.
 
     Raises:
         InputError: fewer steps or valid points than EOFs asked for.
@@ -283,7 +286,7 @@ def fit_eofs(
     projection = np.einsum("ldcp,lcp->ld", weights, means)
     changes = np.diff(components, axis=0, prepend=components[:1])
     known = np.diff(steps, prepend=steps[0]) == 1
-    if lags == 1 and _has_gaps(reader):
+    if compared and lags == 1 and _has_gaps(reader):
         changes, known = _changes_in_common(reader, domain, segments, project)
     return Eofs(
         patterns,

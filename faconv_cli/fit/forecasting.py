@@ -14,7 +14,7 @@ from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import fit_eofs, start_encoder
 from faconv_cli.fit.objective import Objective, expected_area, pooled
 from faconv_cli.fit.prepare import Prepared
-from faconv_cli.network import build_encoder
+from faconv_cli.network import build_encoder, changes_seen
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.leadforecaster import LeadForecaster
@@ -62,6 +62,7 @@ class ForecastTask:
             count=len(like) if like else self._count(values),
             seed=config.fit.seed,
             lags=config.lags if fitted else 1,
+            compared=changes_seen(config) > 0,
         )
         eofs = eofs.turned_towards(like) if like else eofs
         encoder = build_encoder(

@@ -123,6 +123,8 @@ def test_scores_on_steps_that_training_has_seen_are_refused(data, tmp_path):
 def test_without_a_test_period_the_validation_period_is_scored_on(data, tmp_path):
     job = _jobs(Data(data.record, (20, 120), None), tmp_path)[0]
     assert job.test == (100, 120)
+    assert not job.prepared.config.fit.refit  # or it would be scored on what it was fitted to
+    assert _jobs(data, tmp_path)[0].prepared.config.fit.refit
 
 
 def test_a_channel_that_is_constant_in_training_is_left_out_of_the_scores_too(data, tmp_path):

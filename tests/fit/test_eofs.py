@@ -157,7 +157,7 @@ def test_changes_are_over_the_points_that_both_steps_hold(make_cube):
     cube = make_cube(noise=0.1)
     fields = np.array(cube.fields)
     fields[10, :, :2], fields[20, :, 1:], fields[30] = np.nan, np.nan, np.nan
-    eofs, reader, domain = _fit(replace(cube, fields=cube.fields.copy(data=fields)))
+    eofs, reader, domain = _fit(replace(cube, fields=cube.fields.copy(data=fields)), compared=True)
     anomalies = reader.anomalies(0, 80).astype(np.float64)
     change = np.nan_to_num(np.diff(anomalies, axis=0, prepend=np.nan)) * domain.area.double().numpy()
     expected = np.einsum("tcyx,dcyx->td", change, eofs.patterns[0])

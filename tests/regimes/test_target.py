@@ -245,3 +245,11 @@ def test_assigned_regimes_are_scored_without_the_note_on_their_steps(found):
     scored = add_targets(assign_regimes(found.embedding, known), [("rain.nc", _target(found.labels), 0)])
     assert not any("found on all steps" in note for note in scored.notes)
     assert scored.targets[0].share.value == _score(found, _target(found.labels)).share.value
+
+
+def test_after_a_refit_the_validation_period_is_of_the_training(found):
+    held_out = periods_of(found.embedding)
+    refitted = periods_of(replace(found.embedding, training=TRAINED | {"refitted": True}))
+    assert held_out.validation.any()
+    np.testing.assert_array_equal(refitted.training, held_out.training | held_out.validation)
+    assert not refitted.validation.any()
