@@ -33,6 +33,7 @@ class ClosedLoopTask:
             periodic=cube.grid.periodic,
             statics=len(cube.constants.static_names),
         )
+        self.capturable = True
         self.notes: tuple[str, ...] = ()
         self.start = "persistence" if config.encoder.skip else "the climatology"
         frames = {"teacher-forced": self._given, "closed loop": self._closed}

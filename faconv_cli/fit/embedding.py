@@ -91,6 +91,7 @@ class EmbeddingTask:
         kind = "linear" if encoder.advection is None else "quadratic"
         self.start = f"the {kind} inverse model" if config.predicts else "the EOFs"
         held = float((eofs.components * eofs.scale).var(axis=0).sum())
+        self.capturable = False
         self.notes: tuple[str, ...] = (
             (f"the leading EOFs hold {held:.0%} of the variance; what they leave out is in no error",)
             if leads and self._trained

@@ -81,6 +81,7 @@ class ForecastTask:
         expected = expected_area(prepared.normalizer.valid, domain)
         self._objective = Objective(config.leads, self._given, expected)
         kind = "linear" if encoder.advection is None else "quadratic"
+        self.capturable = False
         self.notes: tuple[str, ...] = ()
         self.start = f"the {kind} inverse model"
         self.targets = tuple(f"lead {lead}" for lead in config.leads)

@@ -19,6 +19,7 @@ import faconv_cli
 from faconv_cli.checkpoint import Checkpoint, TargetGrid, read_checkpoint, write_checkpoint
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.files import last_path
+from faconv_cli.fit.captured import CapturedLoss
 from faconv_cli.fit.closedloop import ClosedLoopTask
 from faconv_cli.fit.embedding import EmbeddingTask
 from faconv_cli.fit.forecasting import ForecastTask
@@ -118,7 +119,7 @@ class Training:
         torch.manual_seed(self._fit.seed)
         self._reader, domain = _constants(prepared)
         self._task = make_task(prepared, self._reader, domain)
-        self._model = self._task.model.to(device)
+        self._model, self._shares = self._task.model.to(device), self._task.shares.to(device)
         self._domain = domain.to(device)
         self._average = AveragedModel(self._model, multi_avg_fn=average_weights)
         self._planned = (self._fit.updates or 0) if self._task.targets else 0
@@ -127,6 +128,7 @@ class Training:
         self._sample = self._fingerprints()
         self._update, self._best, self._best_update = 0, math.inf, 0
         self._history: list[float] = []
+        self._captured: CapturedLoss | None = None
         self._check_start()
 
     def run(self) -> Iterator[Report]:
@@ -259,10 +261,7 @@ class Training:
         windows = self._draw(np.random.default_rng([self._fit.seed, self._update]), stop - self._update)
         self._model.train()
         for batch in self._reader.batches(windows):
-            self._optimizer.zero_grad(set_to_none=True)
-            with self._autocast():
-                loss = self._total(self._losses(self._model, batch.to(self._device)))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._backward(batch.to(self._device))
             norm = nn.utils.clip_grad_norm_(self._model.parameters(), LARGEST_GRADIENT_NORM)
             self._check_finite(loss, norm)
             self._optimizer.step()
@@ -270,6 +269,21 @@ class Training:
             self._average.update_parameters(self._model)
             self._update += 1
             yield UpdateReport(self._update, float(loss.detach()))
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Give the loss of a batch, and the weights its gradients."""
+        if self._device.type == "cuda" and self._task.capturable:
+            if self._captured is None:
+                self._captured = CapturedLoss(self._model, self._loss, batch)
+            return self._captured(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        with self._autocast():
+            return self._total(self._losses(self._model, batch))
 
     def _draw(self, rng: np.random.Generator, batches: int) -> list[Window]:
         """Draw windows from the training steps, passing over them again where they are too few."""
@@ -315,7 +329,7 @@ class Training:
         return self._task.losses(model, batch, self._domain, checked=checked)
 
     def _total(self, losses: Tensor) -> Tensor:
-        return (losses * self._task.shares.to(losses.device)).sum()
+        return (losses * self._shares.to(losses.device)).sum()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -20,12 +20,15 @@ class Task(Protocol):
         notes: sentences about it.
         targets: names of the losses; none where there is nothing to train.
         shares: (s,) weight of each loss, adding up to 1.
+        capturable: the losses of a batch depend on its tensors alone, and never on a value that the host
+            must wait for; a GPU can replay them (`CapturedLoss`).
     """
 
     start: str
     notes: tuple[str, ...]
     targets: tuple[str, ...]
     shares: Tensor
+    capturable: bool
 
     @property
     def model(self) -> nn.Module:

@@ -41,11 +41,19 @@ class Batch:
     day_fraction: Float[Tensor, "b t"]
     windows: tuple[Window, ...]
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All but the windows."""
+        return self.x, self.valid, self.year_fraction, self.day_fraction
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """Change each tensor."""
+        x, valid, year, day = map(change, self.tensors)
+        return Batch(x, valid, year, day, self.windows)
+
     def to(self, device: torch.device) -> Batch:
         """Copy the tensors to a device."""
-        tensors = (self.x, self.valid, self.year_fraction, self.day_fraction)
-        x, valid, year, day = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        return Batch(x, valid, year, day, self.windows)
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True, eq=False)
