@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import Eofs, fit_eofs, start_encoder
-from faconv_cli.fit.objective import Objective, counted_rows, encode, expected_area, pooled
+from faconv_cli.fit.objective import Objective, counted_rows, encode, expected_area, trusted
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
 from faconv_cli.fit.toldtarget import tell_target
@@ -143,10 +143,9 @@ class EmbeddingTask:
         """
         encoder = cast("EmbeddingModel", model).encoder
         parts = [self._objective(encoder, batch, domain) for batch in batches]
-        found = pooled(parts)
+        found, confidence = trusted(parts)
         if not found.rows[self._trained].all():
             return None
-        confidence = found.confidence()
         encoder.confidence[self._trained] = confidence[self._trained]
         return (found.errors(confidence) / found.climatology.clamp_min(1e-12))[self._trained]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faconv_cli.config import EOF
 from faconv_cli.fit.eofs import fit_eofs, start_encoder
-from faconv_cli.fit.objective import Objective, expected_area, pooled
+from faconv_cli.fit.objective import Objective, expected_area, trusted
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_encoder, changes_seen
 from faconv_cli.nn.domain import Domain
@@ -128,16 +128,14 @@ class ForecastTask:
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
         """Trust the correction of each lead as far as it helps, and give the losses that are left (s,).
 
-        As far as it helps in either half of the period: what helps in one alone may be chance. None where no
-        field is known at some lead.
+        None where no field is known at some lead.
         """
         encoder = cast("LeadForecaster", model).encoder
         parts = [self._objective(encoder, self._rows(batch), domain) for batch in batches]
-        found, middle = pooled(parts), (len(parts) + 1) // 2
+        found, confidence = trusted(parts)
         if not found.rows.all():
             return None
-        halves = [pooled(half).confidence() for half in (parts[:middle], parts[middle:]) if half]
-        encoder.confidence.copy_(torch.stack(halves).amin(0))
+        encoder.confidence.copy_(confidence)
         return found.errors(encoder.confidence) / found.climatology.clamp_min(1e-12)
 
     def _rows(self, batch: Batch) -> Batch:

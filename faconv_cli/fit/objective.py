@@ -54,6 +54,18 @@ def pooled(parts: Sequence[Products]) -> Products:
     return Products(linear, cross, correction, climatology, total)
 
 
+def trusted(parts: Sequence[Products]) -> tuple[Products, Tensor]:
+    """Put the products of a period together, and say how far to trust each correction (l,).
+
+    As far as it helps in either half of the period: what helps in one alone may be chance. A half in which
+    nothing is known says nothing.
+    """
+    whole, middle = pooled(parts), (len(parts) + 1) // 2
+    halves = [pooled(half) for half in (parts[:middle], parts[middle:]) if half]
+    found = [torch.where(half.rows > 0, half.confidence(), whole.confidence()) for half in halves]
+    return whole, torch.stack(found).amin(0)
+
+
 def expected_area(valid: np.ndarray, domain: Domain) -> Tensor:
     """Share of the area (c,) that has values in training, from the share of steps (c, h, w) that have."""
     height, width = valid.shape[-2:]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.fit.objective import Objective, Products
+from faconv_cli.fit.objective import Objective, Products, trusted
 from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.windows.dataset import Batch
@@ -94,6 +94,16 @@ def test_errors_and_confidence_are_those_of_least_squares():
     torch.testing.assert_close(found.confidence(), torch.tensor([0.5, 0.0, 1.0]))
     torch.testing.assert_close(found.errors(found.confidence()), torch.tensor([3.0, 4.0, -10.0]))
     assert not Products(*torch.zeros(5, 2)).confidence().any()
+
+
+def test_a_correction_is_trusted_as_far_as_it_helps_in_both_halves():
+    cross = torch.tensor([[2.0, 2.0, 1.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
+    rows = torch.tensor([[5.0, 5.0, 5.0], [5.0, 5.0, 0.0], [5.0, 5.0, 0.0]])
+    four = torch.full((3,), 4.0)
+    parts = [Products(four, one, four, four, count) for one, count in zip(cross, rows, strict=True)]
+    found, confidence = trusted(parts)  # the first half has two parts
+    torch.testing.assert_close(found.cross, torch.tensor([4 / 3, 0.0, 1.0]))
+    torch.testing.assert_close(confidence, torch.tensor([0.25, 0.0, 0.25]))
 
 
 def test_rows_of_the_warm_up_do_not_count(encoder, domain):
