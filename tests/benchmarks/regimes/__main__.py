@@ -71,6 +71,7 @@ def _missing(given: argparse.Namespace) -> list[tuple[str, str, int]]:
         (method, task, seed)
         for task in given.tasks
         for method in given.methods
+        if TASKS[task].target or not METHODS[method].targeted
         for seed in range(given.seeds if METHODS[method].random or TASKS[task].random else 1)
     ]
     return [key for key in wanted if key not in there]

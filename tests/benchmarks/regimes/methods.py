@@ -36,12 +36,14 @@ class Method:
         random: fits of other seeds differ.
         sizes: numbers per step that are scored, of which the first few are the smaller ones; None: all of
             them, and regimes alone.
+        targeted: it is given the target of a record, and nothing where there is none.
     """
 
     title: str
     fit: Callable[[Record, int, Path], Encode]
     random: bool = True
     sizes: tuple[int, ...] | None = SIZES
+    targeted: bool = False
 
 
 def faconv(*options: str) -> Callable[[Record, int, Path], Encode]:
@@ -53,6 +55,16 @@ def faconv(*options: str) -> Callable[[Record, int, Path], Encode]:
         asked = ["--time-range", record.training, "--embedding", str(MODES), "--seed", str(seed), *options]
         _run("train", record.path, "-o", checkpoint, going_on, *asked)
         return lambda path: _embedding(checkpoint, path)
+
+    return fit
+
+
+def towards_target(*options: str) -> Callable[[Record, int, Path], Encode]:
+    """The same, with the record's target."""
+
+    def fit(record: Record, seed: int, name: Path) -> Encode:
+        assert record.target is not None
+        return faconv("--target", record.target, *options)(record, seed, name)
 
     return fit
 
@@ -97,6 +109,9 @@ METHODS = {
     "untrained": Method("FAConvLSTM untrained: inverse model", faconv("--updates", "0"), random=False),
     "faconvlstm": Method("FAConvLSTM", faconv()),
     "faconvlstm-no-refit": Method("FAConvLSTM, validation years kept out", faconv("--no-refit")),
+    "faconvlstm-target": Method(
+        "FAConvLSTM, target of weight 3", towards_target("--target-weight", "3"), targeted=True
+    ),
     "autoencoder": Method("ConvLSTM autoencoder", convlstm_autoencoder),
     "minfaconvlstm": Method(
         "MinFAConvLSTM", faconv("--encoder", "minfaconvlstm", "--hidden", "37", "--bottleneck", "18")

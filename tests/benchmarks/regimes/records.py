@@ -26,10 +26,12 @@ class Record:
     Attributes:
         path: of the file.
         training: FIRST:LAST, as for ``--time-range``.
+        target: FILE:VARIABLE that methods with a target are given, as for ``--target``.
     """
 
     path: Path
     training: str
+    target: str | None = None
 
     def prepared(self, **options: object) -> Prepared:
         """Prepare the training years as ``faconv train`` does, by default or with options."""

@@ -11,7 +11,7 @@ import numpy as np
 from tests.benchmarks.regimes.methods import METHODS, SIZES
 from tests.benchmarks.regimes.results import Result
 from tests.benchmarks.regimes.scores import agreement
-from tests.benchmarks.regimes.tasks import DJFM, KINDS, NOISES
+from tests.benchmarks.regimes.tasks import CHAINS, DJFM, KINDS, NOISES
 
 BEGIN, END = "<!-- bench-regimes: begin -->", "<!-- bench-regimes: end -->"
 AGREEMENT = "seeds agree"
@@ -57,7 +57,7 @@ GROUPS: dict[str, list[tuple[str, str, str]]] = {
         f"Planted regimes, noise {noise}": [
             (f"{kind}-{noise}", method, f"{kind}, {method}")
             for kind in KINDS
-            for method in ("k-means", "hmm")
+            for method in ("k-means", *CHAINS[kind])
         ]
         for noise in NOISES
     },
