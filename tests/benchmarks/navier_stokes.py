@@ -1,8 +1,9 @@
 """Forecasts of two-dimensional flow: errors of trained networks, and what an update of each costs.
 
-Usage: python -m tests.benchmarks.navier_stokes run FOLDER [SETTING]  train what has no score; 15/5, 25/20
-       python -m tests.benchmarks.navier_stokes scores                the table of all that has one
-       python -m tests.benchmarks.navier_stokes speed [ROUNDS]        CPU seconds of one thread, interleaved
+Usage: python -m tests.benchmarks.navier_stokes run FOLDER [SETTING [DEVICE [WORKERS]]]
+                                                               train what has no score; 15/5, 25/20
+       python -m tests.benchmarks.navier_stokes scores         the table of all that has one
+       python -m tests.benchmarks.navier_stokes speed [ROUNDS] CPU seconds of one thread, interleaved
 
 `run` may be stopped at any time and goes on where it was, with FOLDER, from the last checkpoint: it types the
 commands of `docs/benchmarks.md`, one network after the other and seed by seed, and adds a line for each to
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,39 +44,49 @@ SEEDS, UPDATES = 3, 5000
 RESULTS = Path(__file__).parent / "results" / "navier_stokes.jsonl"
 
 
-def run(folder: Path, window: int, given: int) -> None:
-    """Train, forecast and score each network and seed that has no score yet."""
-    flows = folder / "ns.nc"
+def run(folder: Path, window: int, given: int, device: str, workers: int) -> None:
+    """Train, forecast and score each network and seed that has no score yet, some at a time."""
     folder.mkdir(parents=True, exist_ok=True)
+    flows = folder / "ns.nc"
     if not flows.exists():
         _faconv("sample navier-stokes --samples 260 --steps 25", flows)
-    for seed in range(SEEDS):
-        for encoder, hidden in HIDDEN.items():
-            known = {"setting": f"{window}/{given}", "encoder": encoder, "seed": seed, "updates": UPDATES}
-            if any(known.items() <= score.items() for score in _scored()):
-                continue
-            model = folder / f"{encoder}-{window}-{given}-s{seed}.pt"
-            again = "--resume" if last_path(model).exists() else ""
-            _faconv(
-                f"train --task forecast --closed-loop --encoder {encoder} --hidden {hidden} --bottleneck 48 "
-                "--layers 4 --no-skip --padding circular --anomaly none --time-range 1:220 "
-                "--validation 201:220 "
-                f"--window {window} --teacher-forced {given} --burn-in 1 --batch 1 --updates {UPDATES} "
-                f"--lr 1e-3 --weight-decay 0.01 --seed {seed} --threads 1 {again}",
-                flows,
-                "-o",
-                model,
-            )
-            forecasts = model.with_suffix(".nc")
-            _faconv(
-                f"forecast --from 221:260 --steps {window - given} --verify --overwrite",
-                "-c",
-                model,
-                flows,
-                forecasts,
-            )
+    wanted = [
+        {"setting": f"{window}/{given}", "encoder": encoder, "seed": seed, "updates": UPDATES}
+        for seed in range(SEEDS)
+        for encoder in HIDDEN
+    ]
+    there = _scored()
+    left = [one for one in wanted if not any(one.items() <= score.items() for score in there)]
+    with ThreadPoolExecutor(workers) as pool:
+        for score in pool.map(lambda one: _train_and_score(folder, window, given, one, device), left):
             with RESULTS.open("a") as file:
-                file.write(json.dumps({**known, **_score(model, forecasts)}) + "\n")
+                file.write(json.dumps(score) + "\n")
+
+
+def _train_and_score(
+    folder: Path, window: int, given: int, one: dict[str, object], device: str
+) -> dict[str, object]:
+    encoder, seed = str(one["encoder"]), one["seed"]
+    flows, model = folder / "ns.nc", folder / f"{encoder}-{window}-{given}-s{seed}.pt"
+    again = "--resume" if last_path(model).exists() else ""
+    _faconv(
+        f"train --task forecast --closed-loop --encoder {encoder} --hidden {HIDDEN[encoder]} --bottleneck 48 "
+        "--layers 4 --no-skip --padding circular --anomaly none --time-range 1:220 --validation 201:220 "
+        f"--window {window} --teacher-forced {given} --burn-in 1 --batch 1 --updates {UPDATES} "
+        f"--lr 1e-3 --weight-decay 0.01 --seed {seed} --threads 1 --device {device} {again}",
+        flows,
+        "-o",
+        model,
+    )
+    forecasts = model.with_suffix(".nc")
+    _faconv(
+        f"forecast --from 221:260 --steps {window - given} --verify --overwrite --threads 1",
+        "-c",
+        model,
+        flows,
+        forecasts,
+    )
+    return {**one, **_score(model, forecasts), "device": device}
 
 
 def _faconv(options: str, *paths: object) -> None:
@@ -168,6 +180,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "scores":
         scores()
     elif sys.argv[1] == "run":
-        run(Path(sys.argv[2]), *map(int, (sys.argv[3] if len(sys.argv) > 3 else "15/5").split("/")))
+        folder, setting, device, workers = [*sys.argv[2:], *("", "15/5", "cpu", "1")[len(sys.argv) - 2 :]]
+        run(Path(folder), *map(int, setting.split("/")), device, int(workers))
     else:
         speed(int(sys.argv[2]) if len(sys.argv) > 2 else 5)
