@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +58,10 @@ def run(folder: Path, window: int, given: int, device: str, workers: int) -> Non
     there = _scored()
     left = [one for one in wanted if not any(one.items() <= score.items() for score in there)]
     with ThreadPoolExecutor(workers) as pool:
-        for score in pool.map(lambda one: _train_and_score(folder, window, given, one, device), left):
+        running = [pool.submit(_train_and_score, folder, window, given, one, device) for one in left]
+        for done in as_completed(running):
             with RESULTS.open("a") as file:
-                file.write(json.dumps(score) + "\n")
+                file.write(json.dumps(done.result()) + "\n")
 
 
 def _train_and_score(
