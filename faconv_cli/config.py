@@ -371,8 +371,6 @@ class RunConfig(_Config):
                 f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "
                 "nothing to forecast"
             )
-        if self.closed_loop and "dropout" in self.fit.model_fields_set:
-            raise ValueError("dropout is for forecasts of all leads at once, not for a closed loop")
         if self.encoder.encoder == EOF and (self.fit.closed_loop or not self.encoder.skip):
             raise ValueError(f"encoder {EOF} forecasts all leads at once, never in closed loop")
         return self
@@ -541,6 +539,13 @@ def _check_used(merged: Mapping[str, Mapping[str, Any]], origin: str) -> None:
                 wanted=f"it is for the task {other}",
                 do="drop it, or choose that --task",
             )
+    closed_loop = merged["fit"].get("closed_loop") or merged["encoder"].get("skip") is False
+    if closed_loop and "dropout" in given:
+        raise UsageError(
+            f"{origin}: dropout in closed loop",
+            wanted="it is for forecasts of all leads at once",
+            do="drop it, or leave --closed-loop and --no-skip out",
+        )
     leads = [name for name in ("lead", "lead_weight") if name in given]
     if leads and merged["fit"].get("objective") == "reconstruct":
         raise UsageError(

@@ -84,6 +84,25 @@ def test_a_configuration_survives_json():
     assert RunConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"encoder": "eof"},
+        {"encoder": "eof", "lead": (1, 2)},
+        {"encoder": "eof", "task": "forecast"},
+        {"task": "forecast"},
+        {"task": "forecast", "closed_loop": True},
+        {"task": "forecast", "skip": False},
+        {"objective": "reconstruct", "target": ("rain.csv:rain",), "target_weight": (3.0,)},
+        {"encoder": "minfaconvlstm", "causal": False},
+    ],
+)
+def test_what_can_be_trained_can_be_read_from_its_checkpoint(options):
+    config = RunConfig.build(None, options)
+    assert RunConfig.model_validate(config.model_dump(mode="json")) == config
+
+
 def test_static_fields_have_no_place_in_eofs():
     with pytest.raises(UsageError, match="static fields are seen by a network"):
         RunConfig.build(None, {"encoder": "eof", "static": ["s.nc:oro"]})

@@ -37,6 +37,16 @@ def test_without_options_the_last_step_is_gone_on_from(folder, run_code, capfd):
         assert "rmse_t2m" not in file
 
 
+def test_flows_are_forecast_frame_by_frame_as_far_as_asked(folder, run_code):
+    model = ["-o", folder / "flow.pt", *SMALL, "--closed-loop", "--updates", 2]
+    assert run_code("train", folder / "cube.nc", *model) == 0
+    arguments = ["-c", folder / "flow.pt", folder / "cube.nc", folder / "flow.nc"]
+    assert run_code("forecast", *arguments, "--from", "2000-09", "--steps", 12, "--verify") == 0
+    with xr.open_dataset(folder / "flow.nc", decode_timedelta=False) as file:
+        assert file.sizes["lead"] == 12
+        assert np.isfinite(file.rmse_t2m.values).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -179,7 +179,7 @@ def test_every_setting_changes_what_is_trained(cube, tmp_path, option):
     [
         ({"encoder": "eof", "closed_loop": True, "hidden": None}, "all leads at once"),
         ({"encoder": "eof", "skip": False, "hidden": None}, "all leads at once"),
-        ({"closed_loop": True, "dropout": 0.1}, "dropout is for forecasts of all leads"),
+        ({"closed_loop": True, "dropout": 0.1}, "dropout in closed loop"),
         ({"task": "embed", "teacher_forced": None, "closed_loop": True}, "closed_loop with task embed"),
     ],
 )
