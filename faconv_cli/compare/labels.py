@@ -71,5 +71,6 @@ def _labels(column: pd.Series) -> np.ndarray | None:
     """Give a column as text, "" where it is empty; None where it is not one of labels."""
     if column.dtype.kind == "f":
         return None
-    values = column.astype(object).where(column.notna(), "").astype(str).to_numpy(str)
+    # not to_numpy(str), which with NumPy 2.5 keeps one character of each
+    values = np.array(column.astype(object).where(column.notna(), "").astype(str).tolist())
     return values if 2 <= len(set(values) - {""}) <= MOST_CLASSES else None

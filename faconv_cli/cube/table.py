@@ -40,7 +40,7 @@ def open_table(location: str) -> list[Opened]:
             wanted="a series is a column of dates and one of numbers, separated by commas",
             do="check the table; missing numbers are empty cells",
         )
-    time = xr.Variable(("time",), table[dates].astype(str).to_numpy(str), {"standard_name": "time"})
+    time = xr.Variable(("time",), np.array(table[dates].astype(str).tolist()), {"standard_name": "time"})
     return [Opened(xr.Dataset(values, coords={"time": time}))]
 
 

@@ -60,7 +60,7 @@ def regime_scores(z: np.ndarray) -> dict[str, float]:
     nao = pd.read_csv(DATA / "labels/nao_phase_2001-2010.csv", parse_dates=["date"])
     known = nao.date.dt.month.isin([11, 12, 1, 2, 3]).to_numpy() & np.isfinite(nao.cpc_nao.to_numpy())
     regimes = KMeans(4, n_init=20, random_state=0).fit_predict(z[known])
-    return match(regimes, nao.nao_phase.to_numpy(str)[known], nao.cpc_nao.to_numpy()[known])
+    return match(regimes, np.array(nao.nao_phase.tolist())[known], nao.cpc_nao.to_numpy()[known])
 
 
 def match(regimes: np.ndarray, phase: np.ndarray, index: np.ndarray) -> dict[str, float]:

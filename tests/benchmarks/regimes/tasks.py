@@ -103,7 +103,7 @@ def _pressure(
 ) -> Outcome:
     month, year, train = record.dates.dt.month.values, record.dates.dt.year.values, record.train
     nao = pd.read_csv(DATA / "labels/nao_phase_2001-2010.csv")
-    index, phase = nao.cpc_nao.to_numpy(), nao.nao_phase.to_numpy(str)
+    index, phase = nao.cpc_nao.to_numpy(), np.array(nao.nao_phase.tolist())
     known, winter, season = np.isfinite(index), np.isin(month, WINTER), np.isin(month, NAO_SEASON)
     scores = slp_scores.scores(z) if probes else slp_scores.regime_scores(z)
     scores["halves agree"] = halves_agree(z[known & winter], (year + (month > 6))[known & winter], 4)
@@ -138,7 +138,7 @@ def score_temperature(
 
 def _temperature(record: Record, z: np.ndarray, *, probes: bool) -> Outcome:
     train = record.train
-    phase = pd.read_csv(DATA / "labels/oni_phase_1950-2009.csv").phase.to_numpy(str)
+    phase = np.array(pd.read_csv(DATA / "labels/oni_phase_1950-2009.csv").phase.tolist())
     regimes = kmeans(z[train], 3).predict(z[~train])
     scores = {
         "ENSO NMI": float(normalized_mutual_info_score(phase, kmeans(z, 3).predict(z))),
