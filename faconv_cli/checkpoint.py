@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from faconv_cli.config import RunConfig
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import Constants, Cycle
-from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.cycles import told
 from faconv_cli.cube.differences import is_difference
 from faconv_cli.cube.grid import Grid

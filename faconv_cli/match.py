@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import diurnal_left
 from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record

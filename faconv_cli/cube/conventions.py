@@ -13,9 +13,9 @@ import xarray as xr
 
 from faconv_cli import schema
 from faconv_cli.cube.areas import CellAreas
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates, Refusal
-from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.declared import REFUSED
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.differences import is_difference

@@ -18,9 +18,9 @@ from faconv_cli.cube.alike import (
     runs_told,
     unlike_steps,
 )
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
-from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.lazy import FileField, Series
 from faconv_cli.cube.oneunit import values_in_one_unit

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.lazy import Series
 from faconv_cli.cube.probe import Floats, series_of, some_points, values_at
 from faconv_cli.cube.readers import Reader

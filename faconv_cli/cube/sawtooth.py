@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.constants import NEVER, Cycle
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.probe import series_of, some_points, values_at
 from faconv_cli.cube.readers import Reader
 from faconv_cli.cube.roles import text_of

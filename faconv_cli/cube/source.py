@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli.cube.areas import CellAreas
+from faconv_cli.cube.channel import check_channel
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.coordinates import Refusal
@@ -23,7 +24,6 @@ from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
-from faconv_cli.cube.names import check_channel
 from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import flox
 import numpy as np
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.sametime import match_steps, same_dates

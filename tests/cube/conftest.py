@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 

@@ -6,7 +6,7 @@ import torch
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import describe
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.timeaxis import TimeAxis
 from faconv_cli.embed.run import Embedder

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.season import parse_season
 from faconv_cli.cube.timeaxis import TimeAxis
