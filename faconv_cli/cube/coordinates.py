@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from faconv_cli.cube.angles import degrees_in_one, in_degrees, pair_in_degrees
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.horizontal import make_grid
 from faconv_cli.cube.lazy import load
+from faconv_cli.cube.refusal import Refusal
 from faconv_cli.cube.regrid import Regridding, healpix_points, regridding
 from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
 from faconv_cli.cube.rotated import from_rotated_pole
@@ -24,31 +25,6 @@ Floats = npt.NDArray[np.float64]
 
 _ROTATED = {"grid_latitude": "rlat", "grid_longitude": "rlon"}
 ONE_POINT = {"y of a series": 1, "x of a series": 1}  # dimensions that a series is given
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a variable is not a channel, in the parts of an error; a larger ``stage`` came nearer.
-
-    ``wrong`` tells that its files are, which is an error for whoever wants the variable; the reason is then
-    a sentence of its own.
-    """
-
-    reason: str
-    wanted: str
-    do: str
-    stage: int = 0
-    wrong: bool = False
-
-    def as_error(self, name: str, where: str) -> InputError:
-        """The error for someone who wants the variable of that name."""
-        found = self.reason if self.wrong else f"{where}: {name} has {self.reason}"
-        return InputError(found, wanted=self.wanted, do=self.do)
-
-    @property
-    def told(self) -> str:
-        """The reason, with what to do where an option is all that is missing."""
-        return f"{self.reason}: {self.do}" if "--" in self.do else self.reason
 
 
 class Coordinates:

@@ -14,9 +14,9 @@ import xarray as xr
 from cfgrib import cfmessage, dataset, messages
 from cfgrib.xarray_plugin import ECCODES_LOCK, CfGribDataStore
 
-from faconv_cli.cube.coordinates import Refusal
 from faconv_cli.cube.gribindex import grib_index, index_folder, index_lock, quiet_cfgrib
 from faconv_cli.cube.opened import ACCUMULATED, STREAM, Opened
+from faconv_cli.cube.refusal import Refusal
 from faconv_cli.cube.scanning import ByColumns, is_by_columns, misplaced, with_axes
 
 _MOST_COMPARED = 16  # pairs of messages whose values are read to see whether they agree

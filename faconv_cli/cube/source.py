@@ -18,7 +18,6 @@ from faconv_cli.cube.areas import CellAreas
 from faconv_cli.cube.channel import check_channel
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
-from faconv_cli.cube.coordinates import Refusal
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
@@ -27,6 +26,7 @@ from faconv_cli.cube.lazy import FileField
 from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.paths import expand
 from faconv_cli.cube.readers import to_dask
+from faconv_cli.cube.refusal import Refusal
 from faconv_cli.cube.table import is_table, open_table
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import without_credentials
