@@ -14,11 +14,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.calendars import CALENDARS, canonical
-from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.roles import is_length
 from faconv_cli.cube.timeaxis import UNDATED
 from faconv_cli.cube.written import written
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, first_line
 
 _MONTHS = re.compile(r"(common_|calendar_)?(month|year)s?\s+since\s+(\S+(\s+\S+)?)", re.I)
 _SINCE = re.compile(r"(\w+)\s+since\s+(.+)", re.I)

@@ -17,7 +17,7 @@ import xarray as xr
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.masking import Found, Ledger, Screen, first_valid, mask_beyond
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, first_line
 from faconv_cli.guard import reading
 
 Fields = npt.NDArray[np.float32]
@@ -252,9 +252,3 @@ def load(variable: xr.Variable, path: str, name: str) -> npt.NDArray[Any]:
             wanted="the file seems damaged",
             do="fetch or write it again",
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """First line of a library's message, or its kind where it has none."""
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from faconv_cli.cube.declared import decoded
-from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import STORE_MARKERS
 from faconv_cli.cube.stores import open_store
-from faconv_cli.errors import InputError, UsageError
+from faconv_cli.errors import InputError, UsageError, first_line
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from faconv_cli.cube.declared import decoded
-from faconv_cli.cube.lazy import first_line
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import is_url
-from faconv_cli.errors import InputError
+from faconv_cli.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from zarr import Array, Group
