@@ -94,8 +94,8 @@ def _prepare(
     from faconv_cli.cube.cycles import diurnal_left
     from faconv_cli.cube.paths import expand, local_files
     from faconv_cli.cube.pipeline import open_record
-    from faconv_cli.cube.remote import need
     from faconv_cli.cube.size import estimate, notes
+    from faconv_cli.cube.urls import need
     from faconv_cli.fit.prepare import training_anomalies
     from faconv_cli.prepare.store import Anomalies, check_store, write_store
 

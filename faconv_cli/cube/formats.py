@@ -16,8 +16,9 @@ from faconv_cli.cube.foreign import what_is
 from faconv_cli.cube.integrity import classic_size, grib_count
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import is_store, is_url
-from faconv_cli.cube.remote import need, open_url
+from faconv_cli.cube.remote import open_url
 from faconv_cli.cube.stores import open_store, with_coordinates_of
+from faconv_cli.cube.urls import need
 from faconv_cli.errors import FaconvError, InputError, UsageError, first_line
 from faconv_cli.files import is_utf8, netcdf_lock
 from faconv_cli.guard import reading

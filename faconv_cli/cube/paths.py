@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from faconv_cli.cube.urls import file_system
 from faconv_cli.errors import InputError, UsageError
 
 STORE_MARKERS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")  # Zarr 3, and Zarr 2
@@ -97,8 +98,6 @@ def _path_matches(pattern: str) -> list[str]:
 def _url_matches(url: str) -> list[str]:
     if "?" in url and "*" not in url and "[" not in url:
         return [url]  # begins a query
-    from faconv_cli.cube.remote import file_system
-
     system, path = file_system(url)
     return [system.unstrip_protocol(match) for match in sorted(system.glob(path))]
 

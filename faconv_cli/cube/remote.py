@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import xarray as xr
 
@@ -12,10 +12,8 @@ from faconv_cli.cube.declared import decoded
 from faconv_cli.cube.opened import Opened
 from faconv_cli.cube.paths import STORE_MARKERS
 from faconv_cli.cube.stores import open_store
-from faconv_cli.errors import InputError, UsageError, first_line
-
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
+from faconv_cli.cube.urls import file_system, need
+from faconv_cli.errors import InputError, first_line
 
 _FETCHED_WHOLE = ("simplecache::", "filecache::")
 _SIGNATURES = {b"CDF": "NetCDF-3", b"GRI": "GRIB", b"PK\x03": "a zip archive", b"\x1f\x8b": "compressed"}
@@ -55,44 +53,8 @@ def open_url(url: str) -> list[Opened] | Path:
     )
 
 
-def file_system(url: str) -> tuple[AbstractFileSystem, str]:
-    """Find who speaks the protocol of a URL, and the path there.
-
-    Raises:
-        UsageError: nobody installed does.
-    """
-    need("fsspec", url, "URLs")
-    import fsspec
-
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise UsageError(
-            f"{url} cannot be opened ({first_line(error)})",
-            wanted="fsspec must know the protocol",
-            do="install the package it names, or fetch the file first",
-        ) from None
-    return system, str(path)
-
-
 def _open_hdf5(url: str, file: Any) -> xr.Dataset:
     need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in formats.py
         return decoded(xr.open_dataset(file, engine="h5netcdf", decode_cf=False, cache=False), url)
-
-
-def need(package: str, location: str, what: str, extra: str = "zarr") -> None:
-    """Check that a package of an extra is installed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise UsageError(
-            f"{location}: {package} is not installed",
-            wanted=f"{what} need it",
-            do=f"pip install 'faconv[{extra}]'",
-        )
