@@ -131,7 +131,7 @@ def command(
     continuum; they are still a useful summary of it, but not preferred states.
     """
     from faconv_cli.cube.fixed import file_of
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
     from faconv_cli.files import check_output
     from faconv_cli.regimes.figures import check_figure, save_figure
     from faconv_cli.regimes.netcdf import write_regimes

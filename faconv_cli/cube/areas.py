@@ -15,7 +15,7 @@ from faconv_cli.cube.axes import CLOSE, around, holes
 from faconv_cli.cube.coordinates import Coordinates, squeezed
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
-from faconv_cli.cube.refusal import Refusal
+from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.errors import InputError
 

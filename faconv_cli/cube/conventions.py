@@ -16,14 +16,14 @@ from faconv_cli.cube.areas import CellAreas
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
 from faconv_cli.cube.coordinates import Coordinates
-from faconv_cli.cube.declared import REFUSED
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.differences import is_difference
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import FileField, load
 from faconv_cli.cube.masking import Ledger, Screen
-from faconv_cli.cube.opened import ACCUMULATED, DATA_TYPE, STREAM
-from faconv_cli.cube.refusal import Refusal
+from faconv_cli.cube.open.declared import REFUSED
+from faconv_cli.cube.open.opened import ACCUMULATED, DATA_TYPE, STREAM
+from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times

@@ -15,10 +15,10 @@ from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.coarsen import Coarsened, block_sums
 from faconv_cli.cube.conventions import Layer, find_layers, joined
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.open.formats import open_datasets
+from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.readers import Held, Masked
-from faconv_cli.cube.refusal import Refusal
 from faconv_cli.cube.suspects import extremes, suspicions
 from faconv_cli.errors import CheckpointError, InputError
 

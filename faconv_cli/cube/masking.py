@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.declared import FLAWS
+from faconv_cli.cube.open.declared import FLAWS
 from faconv_cli.cube.suspects import Extremes, extremes, percent, suspicions
 
 LARGEST = 1e30

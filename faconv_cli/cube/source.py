@@ -19,15 +19,15 @@ from faconv_cli.cube.channel import check_channel
 from faconv_cli.cube.choose import Asked
 from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.formats import open_datasets
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
 from faconv_cli.cube.lazy import FileField
 from faconv_cli.cube.oneunit import levels_in_one_unit
-from faconv_cli.cube.paths import expand
+from faconv_cli.cube.open.formats import open_datasets
+from faconv_cli.cube.open.paths import expand
+from faconv_cli.cube.open.refusal import Refusal
+from faconv_cli.cube.open.table import is_table, open_table
 from faconv_cli.cube.readers import to_dask
-from faconv_cli.cube.refusal import Refusal
-from faconv_cli.cube.table import is_table, open_table
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import without_credentials
 

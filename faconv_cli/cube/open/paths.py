@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from faconv_cli.cube.urls import file_system
+from faconv_cli.cube.open.urls import file_system
 from faconv_cli.errors import InputError, UsageError
 
 STORE_MARKERS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")  # Zarr 3, and Zarr 2

@@ -8,11 +8,11 @@ from typing import Any
 
 import xarray as xr
 
-from faconv_cli.cube.declared import decoded
-from faconv_cli.cube.opened import Opened
-from faconv_cli.cube.paths import STORE_MARKERS
-from faconv_cli.cube.stores import open_store
-from faconv_cli.cube.urls import file_system, need
+from faconv_cli.cube.open.declared import decoded
+from faconv_cli.cube.open.opened import Opened
+from faconv_cli.cube.open.paths import STORE_MARKERS
+from faconv_cli.cube.open.stores import open_store
+from faconv_cli.cube.open.urls import file_system, need
 from faconv_cli.errors import InputError, first_line
 
 _FETCHED_WHOLE = ("simplecache::", "filecache::")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from faconv_cli.cube.refusal import Refusal
+from faconv_cli.cube.open.refusal import Refusal
 
 STREAM, DATA_TYPE = "GRIB_stream", "GRIB_dataType"  # attributes
 ACCUMULATED = "hours_accumulated"  # coordinate: over how many hours each step of a GRIB file reaches back

@@ -11,14 +11,14 @@ import netCDF4
 import xarray as xr
 from xarray.backends import CachingFileManager, NetCDF4DataStore
 
-from faconv_cli.cube.declared import decoded
-from faconv_cli.cube.foreign import what_is
-from faconv_cli.cube.integrity import classic_size, grib_count
-from faconv_cli.cube.opened import Opened
-from faconv_cli.cube.paths import is_store, is_url
-from faconv_cli.cube.remote import open_url
-from faconv_cli.cube.stores import open_store, with_coordinates_of
-from faconv_cli.cube.urls import need
+from faconv_cli.cube.open.declared import decoded
+from faconv_cli.cube.open.foreign import what_is
+from faconv_cli.cube.open.integrity import classic_size, grib_count
+from faconv_cli.cube.open.opened import Opened
+from faconv_cli.cube.open.paths import is_store, is_url
+from faconv_cli.cube.open.remote import open_url
+from faconv_cli.cube.open.stores import open_store, with_coordinates_of
+from faconv_cli.cube.open.urls import need
 from faconv_cli.errors import FaconvError, InputError, UsageError, first_line
 from faconv_cli.files import is_utf8, netcdf_lock
 from faconv_cli.guard import reading
@@ -157,7 +157,7 @@ def _open_classic(path: Path) -> list[Opened]:
 
 
 def _open_grib(path: Path) -> list[Opened]:
-    from faconv_cli.cube.grib import open_grib
+    from faconv_cli.cube.open.grib import open_grib
 
     with path.open("rb") as file:
         try:

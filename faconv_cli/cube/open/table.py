@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from faconv_cli.cube.opened import Opened
+from faconv_cli.cube.open.opened import Opened
 from faconv_cli.errors import InputError
 
 DATES = ("date", "time", "valid_time")  # names of the column of dates, wherever it is; else it is the first

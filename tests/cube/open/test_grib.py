@@ -220,7 +220,7 @@ def test_an_index_of_another_file_of_the_same_name_time_and_size_is_not_used(wri
 
 def test_what_eccodes_does_not_read_is_told(write, monkeypatch):
     path = write([{**T2M, "day": day, "values": day} for day in DAYS])
-    monkeypatch.setattr("faconv_cli.cube.formats.grib_count", lambda file: len(DAYS) + 1)
+    monkeypatch.setattr("faconv_cli.cube.open.formats.grib_count", lambda file: len(DAYS) + 1)
     with pytest.raises(InputError, match="ecCodes reads 6 of 7 messages"):
         open_cube([path])
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from cfgrib import messages
 
-from faconv_cli.cube.refusal import Refusal
+from faconv_cli.cube.open.refusal import Refusal
 
 _MODE = ("iScansNegatively", "jScansPositively", "jPointsAreConsecutive")
 _ALTERNATING = "alternativeRowScanning"

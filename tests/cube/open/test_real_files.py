@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from faconv_cli.cube.gribindex import grib_index
+from faconv_cli.cube.open.gribindex import grib_index
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
@@ -135,7 +135,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(sample_data, monkeypatch
 
 
 def test_one_process_at_a_time_makes_indices(sample_data, cache, monkeypatch):
-    monkeypatch.setattr("faconv_cli.cube.gribindex.LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr("faconv_cli.cube.open.gribindex.LONGEST_WAIT_S", 0.05)
     folder = cache / "faconv" / "grib"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):  # another job's: the index is then kept in memory

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from faconv_cli.cube.declared import decoded
-from faconv_cli.cube.opened import Opened
-from faconv_cli.cube.paths import is_url
+from faconv_cli.cube.open.declared import decoded
+from faconv_cli.cube.open.opened import Opened
+from faconv_cli.cube.open.paths import is_url
 from faconv_cli.errors import InputError, first_line
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import xarray as xr
 from cfgrib import cfmessage, dataset, messages
 from cfgrib.xarray_plugin import ECCODES_LOCK, CfGribDataStore
 
-from faconv_cli.cube.gribindex import grib_index, index_folder, index_lock, quiet_cfgrib
-from faconv_cli.cube.opened import ACCUMULATED, STREAM, Opened
-from faconv_cli.cube.refusal import Refusal
-from faconv_cli.cube.scanning import ByColumns, is_by_columns, misplaced, with_axes
+from faconv_cli.cube.open.gribindex import grib_index, index_folder, index_lock, quiet_cfgrib
+from faconv_cli.cube.open.opened import ACCUMULATED, STREAM, Opened
+from faconv_cli.cube.open.refusal import Refusal
+from faconv_cli.cube.open.scanning import ByColumns, is_by_columns, misplaced, with_axes
 
 _MOST_COMPARED = 16  # pairs of messages whose values are read to see whether they agree
 _UNKNOWN = 0  # ecCodes' paramId of every parameter that is not in its tables
