@@ -29,7 +29,7 @@ from faconv_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from faconv_cli.cube.timeaxis import TimeAxis
+    from faconv_cli.cube.time.timeaxis import TimeAxis
     from faconv_cli.forecast.run import ForecastRun
     from faconv_cli.forecast.verify import Scores, Verification
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from faconv_cli.cube.clock import Clock
 from faconv_cli.cube.conventions import OPTIONS, Layer, joined
-from faconv_cli.cube.rounding import Keys
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
-from faconv_cli.cube.timestep import days_of, months_of
+from faconv_cli.cube.time.rounding import Keys
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.timestep import days_of, months_of
 from faconv_cli.errors import InputError
 
 _LEAST_STEPS = 3  # that say what step a file has

@@ -10,10 +10,10 @@ import cftime
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.calendars import alike
 from faconv_cli.cube.conventions import Layer
-from faconv_cli.cube.rounding import Keys, rounded
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.calendars import alike
+from faconv_cli.cube.time.rounding import Keys, rounded
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.errors import InputError
 
 _PER_NUMBER = 1000  # keys per numbered step, as leads may be fractions

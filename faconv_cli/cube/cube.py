@@ -16,7 +16,7 @@ from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.masking import Ledger, sentences
 from faconv_cli.cube.readers import Held, Reader, take, to_dask
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 MEBIBYTE = 2**20
 HELD_BYTES = 512 * MEBIBYTE  # a record up to this size is held in memory

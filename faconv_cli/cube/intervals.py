@@ -11,8 +11,8 @@ import xarray as xr
 
 from faconv_cli.cube.decode_time import Stamps, decode_raw
 from faconv_cli.cube.roles import names_in, text_of
-from faconv_cli.cube.rounding import slack
-from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.cube.time.rounding import slack
+from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
 _FEW = 4  # of so many intervals one may be damaged

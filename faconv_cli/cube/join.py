@@ -25,9 +25,9 @@ from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.lazy import FileField, Series
 from faconv_cli.cube.oneunit import values_in_one_unit
 from faconv_cli.cube.overlap import Difference, difference
-from faconv_cli.cube.rounding import Keys
 from faconv_cli.cube.shifted import shifts_told
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.rounding import Keys
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
 _SINGLE_TOLD = 60.0  # s between numbers in single precision that may be why stamps are the same

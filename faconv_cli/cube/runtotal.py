@@ -11,7 +11,7 @@ from faconv_cli.cube.lazy import Series
 from faconv_cli.cube.probe import Floats, series_of, some_points, values_at
 from faconv_cli.cube.readers import Reader
 from faconv_cli.cube.roles import text_of
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units import conversion
 
 _LEAST_STEPS = 12  # that never fall

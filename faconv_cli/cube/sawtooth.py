@@ -15,7 +15,7 @@ from faconv_cli.cube.probe import series_of, some_points, values_at
 from faconv_cli.cube.readers import Reader
 from faconv_cli.cube.roles import text_of
 from faconv_cli.cube.runtotal import AMOUNTS, falls_somewhere, is_run_total
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units import conversion
 
 _CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from faconv_cli.cube.alike import Sampling, other_steps
-from faconv_cli.cube.rounding import Keys
-from faconv_cli.cube.timestep import months_of
+from faconv_cli.cube.time.rounding import Keys
+from faconv_cli.cube.time.timestep import months_of
 from faconv_cli.errors import InputError
 
 _SHIFT = 0.1  # of a step, between the stamps of two files

@@ -17,7 +17,7 @@ from faconv_cli.cube.intervals import bounds_of, into_intervals, is_point
 from faconv_cli.cube.lazy import load
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.roles import is_length, long_dims, role_of_name, text_of
-from faconv_cli.cube.timeaxis import UNDATED
+from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
 _SERIES_SHARE = 0.9  # of the steps of starts and leads that must be even for them to make one series

@@ -12,7 +12,7 @@ import xarray as xr
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.cube.decode_time import decode_time, numbered
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.errors import InputError
 
 CALENDARS = ["standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day"]

@@ -7,7 +7,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
 CALENDARS = ["standard", "proleptic_gregorian", "noleap", "all_leap", "360_day", "julian"]

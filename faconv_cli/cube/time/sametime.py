@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.calendars import alike
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.calendars import alike
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
 Indices = npt.NDArray[np.int64]

@@ -6,8 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.rounding import rounded
 from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.time.rounding import rounded
 from faconv_cli.errors import InputError
 
 SECOND = 10**9

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from faconv_cli.cube import timestep
-from faconv_cli.cube.calendars import canonical
-from faconv_cli.cube.timerange import parse_range
+from faconv_cli.cube.time import timestep
+from faconv_cli.cube.time.calendars import canonical
+from faconv_cli.cube.time.timerange import parse_range
 from faconv_cli.errors import InputError, UsageError
 
 UNDATED = "none"  # CF's calendar of times that are not dates: numbers of steps
