@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.axes import CLOSE
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.sphere.cells import CLOSE
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.align import aligned
-from faconv_cli.cube.axes import CLOSE, around, holes
 from faconv_cli.cube.coordinates import Coordinates, squeezed
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.lazy import load
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.roles import names_in, text_of
+from faconv_cli.cube.sphere.cells import CLOSE, around, holes
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]

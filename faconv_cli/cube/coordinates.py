@@ -16,7 +16,7 @@ from faconv_cli.cube.lazy import load
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.regrid import Regridding, healpix_points, regridding
 from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
-from faconv_cli.cube.rotated import from_rotated_pole
+from faconv_cli.cube.sphere.rotated import from_rotated_pole
 from faconv_cli.errors import InputError
 
 _ROLES: tuple[Role, ...] = ("latitude", "longitude", "time", "vertical", "member", "lead", "reference")

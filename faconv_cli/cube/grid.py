@@ -13,8 +13,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube import curved
-from faconv_cli.cube.axes import CLOSE, cells, holes, spacing
+from faconv_cli.cube.sphere import curved
+from faconv_cli.cube.sphere.cells import CLOSE, cells, holes, spacing
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]

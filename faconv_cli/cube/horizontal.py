@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.axes import axes_of_mesh, once_around
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.sphere.cells import axes_of_mesh, once_around
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.rotated import from_rotated_pole
 from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.sphere.rotated import from_rotated_pole
 from faconv_cli.errors import InputError
 
 NORTH, EAST = {"units": "degrees_north"}, {"units": "degrees_east"}
@@ -93,7 +93,7 @@ import warnings; warnings.simplefilter("ignore")
 import numpy as np
 from pyproj import CRS, Transformer
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.rotated import from_rotated_pole
+from faconv_cli.cube.sphere.rotated import from_rotated_pole
 lat, lon = np.linspace(-60, 60, 7), np.linspace(-100, 100, 9)
 for north, east, turn in ((39.25, -162, 0), (39.25, -162, 30), (50, 10, -45), (-30, 100, 0)):
     pole = dict(grid_mapping_name="rotated_latitude_longitude", grid_north_pole_latitude=north,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube import curved
 from faconv_cli.cube.grid import Grid, on_sphere
-from faconv_cli.cube.rotated import from_rotated_pole
+from faconv_cli.cube.sphere import curved
+from faconv_cli.cube.sphere.rotated import from_rotated_pole
 
 
 def shares(lat, lon):

@@ -6,10 +6,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.axes import axes_of_mesh, cells, holes, once_around
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.region import cut_region
 from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.sphere.cells import axes_of_mesh, cells, holes, once_around
 from faconv_cli.errors import InputError
 
 LAT, LON = np.arange(-50.0, 51, 20), np.arange(0.0, 360, 30)

@@ -1,0 +1,1 @@
+"""The sphere: places, axes and the areas of cells, as plain numbers."""
