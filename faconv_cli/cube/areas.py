@@ -13,8 +13,8 @@ import xarray as xr
 from faconv_cli.cube.align import aligned
 from faconv_cli.cube.coordinates import Coordinates, squeezed
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.lazy import load
 from faconv_cli.cube.open.refusal import Refusal
+from faconv_cli.cube.read.lazy import load
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.sphere.cells import CLOSE, around, holes
 from faconv_cli.errors import InputError

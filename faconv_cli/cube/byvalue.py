@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.readers import Reader
+from faconv_cli.cube.read.readers import Reader
 from faconv_cli.cube.spelling import is_practical
 from faconv_cli.cube.units import Conversion, conversion, is_one, parsed
 from faconv_cli.errors import InputError

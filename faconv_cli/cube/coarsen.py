@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.readers import Fields, Transformed
+from faconv_cli.cube.read.readers import Fields, Transformed
 from faconv_cli.errors import UsageError
 
 LEAST_VALID_SHARE = 0.5 - 1e-9  # of a block's area, less rounding; a mean of less stands for other places

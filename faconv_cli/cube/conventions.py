@@ -19,12 +19,12 @@ from faconv_cli.cube.coordinates import Coordinates
 from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.differences import is_difference
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.lazy import FileField, load
-from faconv_cli.cube.masking import Ledger, Screen
 from faconv_cli.cube.open.declared import REFUSED
 from faconv_cli.cube.open.opened import ACCUMULATED, DATA_TYPE, STREAM
 from faconv_cli.cube.open.refusal import Refusal
-from faconv_cli.cube.regrid import PointField
+from faconv_cli.cube.read.lazy import FileField, load
+from faconv_cli.cube.read.masking import Ledger, Screen
+from faconv_cli.cube.read.regrid import PointField
 from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.times import TimeFinder, Times
 from faconv_cli.cube.units import conversion

@@ -14,8 +14,8 @@ import xarray as xr
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.masking import Ledger, sentences
-from faconv_cli.cube.readers import Held, Reader, take, to_dask
+from faconv_cli.cube.read.masking import Ledger, sentences
+from faconv_cli.cube.read.readers import Held, Reader, take, to_dask
 from faconv_cli.cube.time.timeaxis import TimeAxis
 
 MEBIBYTE = 2**20

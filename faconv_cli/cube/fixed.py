@@ -18,8 +18,8 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.formats import open_datasets
 from faconv_cli.cube.open.refusal import Refusal
-from faconv_cli.cube.readers import Held, Masked
-from faconv_cli.cube.suspects import extremes, suspicions
+from faconv_cli.cube.read.readers import Held, Masked
+from faconv_cli.cube.read.suspects import extremes, suspicions
 from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding

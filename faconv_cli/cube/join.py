@@ -22,9 +22,9 @@ from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.clock import Clock, wind
 from faconv_cli.cube.conventions import Layer, joined
 from faconv_cli.cube.decode_time import numbered
-from faconv_cli.cube.lazy import FileField, Series
 from faconv_cli.cube.oneunit import values_in_one_unit
 from faconv_cli.cube.overlap import Difference, difference
+from faconv_cli.cube.read.lazy import FileField, Series
 from faconv_cli.cube.shifted import shifts_told
 from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timeaxis import TimeAxis

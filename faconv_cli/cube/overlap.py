@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from faconv_cli.cube.lazy import Fields, FileField
+from faconv_cli.cube.read.lazy import Fields, FileField
 
 _PAIRS = 8  # of neighbouring steps that tell how much a record varies
 _ROUNDING = 1e-6  # relative, of values in float32 that were converted

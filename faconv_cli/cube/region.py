@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.lazy import Series
-from faconv_cli.cube.readers import Masked, Picked, Reader
+from faconv_cli.cube.read.lazy import Series
+from faconv_cli.cube.read.readers import Masked, Picked, Reader
 from faconv_cli.errors import InputError, UsageError
 
 TOLERANCE_DEG = 1e-4  # coordinates are often float32

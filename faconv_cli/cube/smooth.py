@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.readers import Fields, Transformed
+from faconv_cli.cube.read.readers import Fields, Transformed
 from faconv_cli.errors import UsageError
 
 LEAST_VALID_SHARE = 0.5  # of the steps of a mean

@@ -21,13 +21,13 @@ from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join
-from faconv_cli.cube.lazy import FileField
 from faconv_cli.cube.oneunit import levels_in_one_unit
 from faconv_cli.cube.open.formats import open_datasets
 from faconv_cli.cube.open.paths import expand
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.open.table import is_table, open_table
-from faconv_cli.cube.readers import to_dask
+from faconv_cli.cube.read.lazy import FileField
+from faconv_cli.cube.read.readers import to_dask
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.files import without_credentials
 

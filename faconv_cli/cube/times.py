@@ -14,8 +14,8 @@ from faconv_cli.cube.coordinates import Coordinates, squeezed
 from faconv_cli.cube.decode_time import Stamps, decode_time, numbered
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.intervals import bounds_of, into_intervals, is_point
-from faconv_cli.cube.lazy import load
 from faconv_cli.cube.open.refusal import Refusal
+from faconv_cli.cube.read.lazy import load
 from faconv_cli.cube.roles import is_length, long_dims, role_of_name, text_of
 from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError

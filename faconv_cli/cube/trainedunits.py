@@ -10,7 +10,7 @@ import numpy as np
 
 from faconv_cli.cube.byvalue import settled, usual_value
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.readers import Scaled
+from faconv_cli.cube.read.readers import Scaled
 from faconv_cli.errors import CheckpointError
 
 

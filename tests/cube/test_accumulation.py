@@ -13,7 +13,7 @@ from faconv_cli.config import DataConfig
 from faconv_cli.cube.accumulation import Differences
 from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.readers import Held
+from faconv_cli.cube.read.readers import Held
 from faconv_cli.errors import InputError
 from tests.cube.grib_files import write_grib
 
@@ -205,7 +205,7 @@ def test_how_a_record_is_cut_into_blocks_never_changes_a_value(data):
 
 
 def test_small_pieces_give_the_same_differences(monkeypatch):
-    monkeypatch.setattr("faconv_cli.cube.readers._PIECE_BYTES", 50)
+    monkeypatch.setattr("faconv_cli.cube.read.readers._PIECE_BYTES", 50)
     fields = np.random.default_rng(0).normal(size=(9, 2, 3)).astype("f4")
     continues = np.arange(9) % 4 > 0
     got = np.empty_like(fields[2:])

@@ -6,7 +6,7 @@ import xarray as xr
 
 from faconv_cli.cube.byvalue import settled, usual_value
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.readers import Held
+from faconv_cli.cube.read.readers import Held
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 

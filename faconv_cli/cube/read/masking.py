@@ -25,7 +25,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.open.declared import FLAWS
-from faconv_cli.cube.suspects import Extremes, extremes, percent, suspicions
+from faconv_cli.cube.read.suspects import Extremes, extremes, percent, suspicions
 
 LARGEST = 1e30
 _CERTAIN = (np.float32(1e20), np.float32(9.999e20))  # of either sign

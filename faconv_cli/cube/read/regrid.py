@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.cube.grid import Grid, check_degrees, on_sphere
-from faconv_cli.cube.lazy import FileField, load
-from faconv_cli.cube.masking import Found, first_valid, mask_beyond
+from faconv_cli.cube.read.lazy import FileField, load
+from faconv_cli.cube.read.masking import Found, first_valid, mask_beyond
 from faconv_cli.errors import InputError, UsageError
 
 MOST_CELLS = 2**26

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.masking import Found, Ledger, Screen, first_valid, mask_beyond
+from faconv_cli.cube.read.masking import Found, Ledger, Screen, first_valid, mask_beyond
 from faconv_cli.errors import InputError, first_line
 from faconv_cli.guard import reading
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube import readers
 from faconv_cli.cube.coarsen import Coarsened
 from faconv_cli.cube.derive import Derived, parse_all
-from faconv_cli.cube.readers import Held, Masked, Picked, Scaled, Taken, take, to_dask
+from faconv_cli.cube.read import readers
+from faconv_cli.cube.read.readers import Held, Masked, Picked, Scaled, Taken, take, to_dask
 from faconv_cli.cube.smooth import Smoothed
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.regrid import healpix_points, regridding
+from faconv_cli.cube.read.regrid import healpix_points, regridding
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError, UsageError
 

@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.lazy import FileField, Series, scale
+from faconv_cli.cube.read.lazy import FileField, Series, scale
 
 Fields = npt.NDArray[np.float32]
 Steps = npt.NDArray[np.int64]

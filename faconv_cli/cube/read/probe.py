@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.lazy import Series
-from faconv_cli.cube.masking import Ledger
-from faconv_cli.cube.readers import Masked, Picked, Reader
+from faconv_cli.cube.read.lazy import Series
+from faconv_cli.cube.read.masking import Ledger
+from faconv_cli.cube.read.readers import Masked, Picked, Reader
 
 _BLOCK, _SMALL = 8, 1024  # points along a side of a block; points of a grid that is read whole
 
