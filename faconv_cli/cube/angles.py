@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.units import parsed
+from faconv_cli.cube.units.units import parsed
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from faconv_cli.cube import units
+from faconv_cli.cube.units import units
 from faconv_cli.errors import UsageError
 
 LONGEST = 500  # characters; a longer one may nest deeper than Python goes

@@ -8,11 +8,11 @@ from functools import cache, partial
 
 import numpy as np
 
-from faconv_cli.cube.byvalue import Usual, settled, usual_value
 from faconv_cli.cube.conventions import Layer
 from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.read.masking import Ledger
-from faconv_cli.cube.units import Conversion, conversion
+from faconv_cli.cube.units.byvalue import Usual, settled, usual_value
+from faconv_cli.cube.units.units import Conversion, conversion
 from faconv_cli.errors import InputError
 
 

@@ -12,7 +12,7 @@ from faconv_cli.cube.read.probe import Floats, series_of, some_points, values_at
 from faconv_cli.cube.read.readers import Reader
 from faconv_cli.cube.roles import text_of
 from faconv_cli.cube.time.timeaxis import TimeAxis
-from faconv_cli.cube.units import conversion
+from faconv_cli.cube.units.units import conversion
 
 _LEAST_STEPS = 12  # that never fall
 _SPREAD_OUT, _IN_A_ROW = 48, 24  # steps that are read: over the whole record, and in its middle

@@ -16,7 +16,7 @@ from faconv_cli.cube.read.readers import Reader
 from faconv_cli.cube.roles import text_of
 from faconv_cli.cube.runtotal import AMOUNTS, falls_somewhere, is_run_total
 from faconv_cli.cube.time.timeaxis import TimeAxis
-from faconv_cli.cube.units import conversion
+from faconv_cli.cube.units.units import conversion
 
 _CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew
 _FEWEST = 4  # steps of a cycle that can be told by its values

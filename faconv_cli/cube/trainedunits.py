@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from faconv_cli.cube.byvalue import settled, usual_value
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.read.readers import Scaled
+from faconv_cli.cube.units.byvalue import settled, usual_value
 from faconv_cli.errors import CheckpointError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.spelling import is_practical, meant, share_of, vague_times
+from faconv_cli.cube.units.spelling import is_practical, meant, share_of, vague_times
 
 _ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
 _TEMPERATURES = ("K", "degC", "degF", "degR")

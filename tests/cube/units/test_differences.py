@@ -2,7 +2,7 @@
 
 import pytest
 
-from faconv_cli.cube.differences import is_difference
+from faconv_cli.cube.units.differences import is_difference
 
 
 @pytest.mark.parametrize(

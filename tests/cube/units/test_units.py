@@ -5,7 +5,7 @@ import pytest
 
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.trainedunits import in_units
-from faconv_cli.cube.units import conversion, units_metadata
+from faconv_cli.cube.units.units import conversion, units_metadata
 from faconv_cli.errors import CheckpointError
 
 

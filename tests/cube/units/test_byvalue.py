@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.byvalue import settled, usual_value
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.read.readers import Held
 from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.units.byvalue import settled, usual_value
 from faconv_cli.errors import InputError
 
 NOISE = np.random.default_rng(0).normal(size=(48, 3, 4))

@@ -9,8 +9,8 @@ import numpy as np
 
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.read.readers import Reader
-from faconv_cli.cube.spelling import is_practical
-from faconv_cli.cube.units import Conversion, conversion, is_one, parsed
+from faconv_cli.cube.units.spelling import is_practical
+from faconv_cli.cube.units.units import Conversion, conversion, is_one, parsed
 from faconv_cli.errors import InputError
 
 _STEPS = 3  # that are read
