@@ -10,7 +10,7 @@ import cftime
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.conventions import Layer
+from faconv_cli.cube.axes.conventions import Layer
 from faconv_cli.cube.time.calendars import alike
 from faconv_cli.cube.time.rounding import Keys, rounded
 from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.align import aligned
-from faconv_cli.cube.choose import Asked
+from faconv_cli.cube.axes.align import aligned
+from faconv_cli.cube.axes.choose import Asked
+from faconv_cli.cube.axes.conventions import Layer, find_layers, joined
 from faconv_cli.cube.coarsen import Coarsened, block_sums
-from faconv_cli.cube.conventions import Layer, find_layers, joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.formats import open_datasets

@@ -18,10 +18,10 @@ from faconv_cli.cube.alike import (
     runs_told,
     unlike_steps,
 )
+from faconv_cli.cube.axes.conventions import Layer, joined
+from faconv_cli.cube.axes.decode_time import numbered
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.clock import Clock, wind
-from faconv_cli.cube.conventions import Layer, joined
-from faconv_cli.cube.decode_time import numbered
 from faconv_cli.cube.oneunit import values_in_one_unit
 from faconv_cli.cube.overlap import Difference, difference
 from faconv_cli.cube.read.lazy import FileField, Series

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from faconv_cli.cube.conventions import Layer
+from faconv_cli.cube.axes.conventions import Layer
 from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.read.masking import Ledger
 from faconv_cli.cube.units.byvalue import Usual, settled, usual_value

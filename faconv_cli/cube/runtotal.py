@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
+from faconv_cli.cube.axes.roles import text_of
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.read.probe import Floats, series_of, some_points, values_at
 from faconv_cli.cube.read.readers import Reader
-from faconv_cli.cube.roles import text_of
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units.units import conversion
 

@@ -14,10 +14,10 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from faconv_cli.cube.areas import CellAreas
+from faconv_cli.cube.axes.areas import CellAreas
+from faconv_cli.cube.axes.choose import Asked
+from faconv_cli.cube.axes.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.channel import check_channel
-from faconv_cli.cube.choose import Asked
-from faconv_cli.cube.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join import Entry, join

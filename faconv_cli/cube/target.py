@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.conventions import joined
+from faconv_cli.cube.axes.conventions import joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.fixed import file_and_names

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.angles import degrees_in_one, radians_told
+from faconv_cli.cube.axes.angles import degrees_in_one, radians_told
 from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.axes.roles import Role, find, long_dims, named_by_others, role_of_name, text_of
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
-from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, role_of_name, text_of
 from faconv_cli.errors import InputError, UsageError
 
 ALL = "all"  # members, as samples

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.roles import is_length
+from faconv_cli.cube.axes.roles import is_length
+from faconv_cli.cube.axes.written import written
 from faconv_cli.cube.time.calendars import CALENDARS, canonical
 from faconv_cli.cube.time.timeaxis import UNDATED
-from faconv_cli.cube.written import written
 from faconv_cli.errors import InputError, first_line
 
 _MONTHS = re.compile(r"(common_|calendar_)?(month|year)s?\s+since\s+(\S+(\s+\S+)?)", re.I)

@@ -4,8 +4,8 @@ import netCDF4
 import numpy as np
 import pytest
 
+from faconv_cli.cube.axes.written import written
 from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.written import written
 from faconv_cli.errors import InputError
 
 FILL = netCDF4.default_fillvals

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.choose import Asked, leads_told
-from faconv_cli.cube.coordinates import Coordinates, squeezed
-from faconv_cli.cube.decode_time import Stamps, decode_time, numbered
+from faconv_cli.cube.axes.choose import Asked, leads_told
+from faconv_cli.cube.axes.coordinates import Coordinates, squeezed
+from faconv_cli.cube.axes.decode_time import Stamps, decode_time, numbered
+from faconv_cli.cube.axes.intervals import bounds_of, into_intervals, is_point
+from faconv_cli.cube.axes.roles import is_length, long_dims, role_of_name, text_of
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.intervals import bounds_of, into_intervals, is_point
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
-from faconv_cli.cube.roles import is_length, long_dims, role_of_name, text_of
 from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 

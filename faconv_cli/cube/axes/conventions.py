@@ -12,11 +12,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.areas import CellAreas
+from faconv_cli.cube.axes.areas import CellAreas
+from faconv_cli.cube.axes.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
+from faconv_cli.cube.axes.coordinates import Coordinates
+from faconv_cli.cube.axes.decode_time import Stamps
+from faconv_cli.cube.axes.roles import names_in, text_of
+from faconv_cli.cube.axes.times import TimeFinder, Times
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.choose import ALL, VERSION, Asked, choose, leads_told, member_labels
-from faconv_cli.cube.coordinates import Coordinates
-from faconv_cli.cube.decode_time import Stamps
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.declared import REFUSED
 from faconv_cli.cube.open.opened import ACCUMULATED, DATA_TYPE, STREAM
@@ -24,8 +26,6 @@ from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import FileField, load
 from faconv_cli.cube.read.masking import Ledger, Screen
 from faconv_cli.cube.read.regrid import PointField
-from faconv_cli.cube.roles import names_in, text_of
-from faconv_cli.cube.times import TimeFinder, Times
 from faconv_cli.cube.units.differences import is_difference
 from faconv_cli.cube.units.units import conversion
 from faconv_cli.errors import InputError

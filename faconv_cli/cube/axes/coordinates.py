@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.angles import degrees_in_one, in_degrees, pair_in_degrees
+from faconv_cli.cube.axes.angles import degrees_in_one, in_degrees, pair_in_degrees
+from faconv_cli.cube.axes.horizontal import make_grid
+from faconv_cli.cube.axes.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.horizontal import make_grid
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
 from faconv_cli.cube.read.regrid import Regridding, healpix_points, regridding
-from faconv_cli.cube.roles import Role, find, long_dims, named_by_others, names_in, role_of_name, text_of
 from faconv_cli.cube.sphere.rotated import from_rotated_pole
 from faconv_cli.errors import InputError
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.decode_time import decode_time, numbered
+from faconv_cli.cube.axes.decode_time import decode_time, numbered
 from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.errors import InputError
 

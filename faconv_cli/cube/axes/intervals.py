@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.decode_time import Stamps, decode_raw
-from faconv_cli.cube.roles import names_in, text_of
+from faconv_cli.cube.axes.decode_time import Stamps, decode_raw
+from faconv_cli.cube.axes.roles import names_in, text_of
 from faconv_cli.cube.time.rounding import slack
 from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.align import aligned
+from faconv_cli.cube.axes.align import aligned
 from faconv_cli.cube.grid import Grid
 
 LAT, LON = np.arange(-60.0, 61, 20), np.arange(0.0, 360, 30)

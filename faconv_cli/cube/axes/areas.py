@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from faconv_cli.cube.align import aligned
-from faconv_cli.cube.coordinates import Coordinates, squeezed
+from faconv_cli.cube.axes.align import aligned
+from faconv_cli.cube.axes.coordinates import Coordinates, squeezed
+from faconv_cli.cube.axes.roles import names_in, text_of
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
-from faconv_cli.cube.roles import names_in, text_of
 from faconv_cli.cube.sphere.cells import CLOSE, around, holes
 from faconv_cli.errors import InputError
 
