@@ -14,11 +14,11 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.derive import derive, inputs_of, parse_all
 from faconv_cli.cube.expression import Expression
 from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.region import cut_region
 from faconv_cli.cube.season import keep_season
 from faconv_cli.cube.size import check_fits, notes
 from faconv_cli.cube.smooth import smooth
-from faconv_cli.cube.source import open_cube
 from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import InputError
 

@@ -4,8 +4,8 @@ import pytest
 
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.region import cut_region
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import CheckpointError, InputError
 
 PLAIN = DataConfig()

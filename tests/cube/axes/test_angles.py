@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli.cube.axes.angles import degrees_in_one, radians_told
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import InputError
 
 LAT, LON = np.arange(-50.0, 51, 20), np.arange(0.0, 360, 30)

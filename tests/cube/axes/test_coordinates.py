@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.sphere.rotated import from_rotated_pole
 from faconv_cli.errors import InputError
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
 CALENDARS = ["standard", "proleptic_gregorian", "julian", "noleap", "all_leap", "360_day"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from faconv_cli.cube.axes.written import written
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import InputError
 
 FILL = netCDF4.default_fillvals

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.open.declared import decoded
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
 SHAPE = (6, 3, 4)

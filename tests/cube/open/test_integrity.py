@@ -4,8 +4,8 @@ import random
 import numpy as np
 import pytest
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.open.integrity import classic_size, grib_count
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.open.paths import beside, expand, is_url, local_files
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError, UsageError
 
 

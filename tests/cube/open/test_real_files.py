@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.open.gribindex import grib_index
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError
 
 

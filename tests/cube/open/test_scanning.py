@@ -4,7 +4,7 @@ import eccodes
 import numpy as np
 import pytest
 
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import InputError
 from tests.cube.grib_files import LAT, LON, write_grib
 

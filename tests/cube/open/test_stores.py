@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import InputError
 from tests.cube.conftest import ramp
 

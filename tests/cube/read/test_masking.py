@@ -7,8 +7,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.read.masking import Found, Ledger, Screen, sentences
-from faconv_cli.cube.source import open_cube
 
 SHAPE = (6, 3, 4)
 NUMBERS = itertools.count()

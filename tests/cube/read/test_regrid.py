@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.read.regrid import healpix_points, regridding
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError, UsageError
 
 STEPS = 5

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.read.suspects import extremes, percent, suspicions
-from faconv_cli.cube.source import open_cube
 
 RNG = np.random.default_rng(0)
 

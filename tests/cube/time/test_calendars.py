@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.time.calendars import CALENDARS, canonical
 from faconv_cli.errors import InputError
 

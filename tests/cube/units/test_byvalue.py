@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.read.readers import Held
-from faconv_cli.cube.source import open_cube
 from faconv_cli.cube.units.byvalue import settled, usual_value
 from faconv_cli.errors import InputError
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from faconv_cli.cube.alike import Sampling, other_steps
+from faconv_cli.cube.join.alike import Sampling, other_steps
 from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timestep import months_of
 from faconv_cli.errors import InputError

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import InputError, UsageError
 
 

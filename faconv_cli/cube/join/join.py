@@ -8,7 +8,10 @@ from functools import reduce
 
 import numpy as np
 
-from faconv_cli.cube.alike import (
+from faconv_cli.cube.axes.conventions import Layer, joined
+from faconv_cli.cube.axes.decode_time import numbered
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.join.alike import (
     Likeness,
     Sampling,
     check_common,
@@ -18,14 +21,11 @@ from faconv_cli.cube.alike import (
     runs_told,
     unlike_steps,
 )
-from faconv_cli.cube.axes.conventions import Layer, joined
-from faconv_cli.cube.axes.decode_time import numbered
-from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.clock import Clock, wind
-from faconv_cli.cube.oneunit import values_in_one_unit
-from faconv_cli.cube.overlap import Difference, difference
+from faconv_cli.cube.join.clock import Clock, wind
+from faconv_cli.cube.join.oneunit import values_in_one_unit
+from faconv_cli.cube.join.overlap import Difference, difference
+from faconv_cli.cube.join.shifted import shifts_told
 from faconv_cli.cube.read.lazy import FileField, Series
-from faconv_cli.cube.shifted import shifts_told
 from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError

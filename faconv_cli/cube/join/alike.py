@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.cube.axes.conventions import OPTIONS, Layer, joined
-from faconv_cli.cube.clock import Clock
+from faconv_cli.cube.join.clock import Clock
 from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.cube.time.timestep import days_of, months_of

@@ -20,8 +20,8 @@ from faconv_cli.cube.axes.conventions import Found, Layer, find_layers, joined
 from faconv_cli.cube.channel import check_channel
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.join import Entry, join
-from faconv_cli.cube.oneunit import levels_in_one_unit
+from faconv_cli.cube.join.join import Entry, join
+from faconv_cli.cube.join.oneunit import levels_in_one_unit
 from faconv_cli.cube.open.formats import open_datasets
 from faconv_cli.cube.open.paths import expand
 from faconv_cli.cube.open.refusal import Refusal

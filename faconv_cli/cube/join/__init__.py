@@ -1,0 +1,1 @@
+"""Joining: the fields of several files, told apart or put together, as one cube."""
