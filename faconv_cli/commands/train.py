@@ -184,8 +184,8 @@ def _check_outputs(
     *,
     overwrite: bool,
 ) -> None:
-    from faconv_cli.cube.fixed import file_of
     from faconv_cli.cube.open.paths import expand, local_files
+    from faconv_cli.cube.shape.fixed import file_of
     from faconv_cli.files import check_output
 
     fixed = [file_of(text) for text in (settings.mask, *settings.static, *targets) if text]

@@ -11,8 +11,8 @@ from faconv_cli.config import DataConfig
 from faconv_cli.cube.axes.conventions import joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
-from faconv_cli.cube.fixed import file_and_names
 from faconv_cli.cube.join.source import open_cube
+from faconv_cli.cube.shape.fixed import file_and_names
 from faconv_cli.cube.time.sametime import match_periods
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError

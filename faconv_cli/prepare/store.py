@@ -31,7 +31,7 @@ from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.open.paths import is_store
-from faconv_cli.cube.region import cut_rows
+from faconv_cli.cube.shape.region import cut_rows
 from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.errors import OutputError
 from faconv_cli.files import check_output

@@ -16,7 +16,7 @@ import xarray as xr
 
 import faconv_cli
 from faconv_cli import schema
-from faconv_cli.cube.season import Season
+from faconv_cli.cube.shape.season import Season
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.errors import InputError

@@ -11,8 +11,8 @@ from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.cycles import resolve_anomaly
 from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.season import keep_season
-from faconv_cli.cube.smooth import smooth
+from faconv_cli.cube.shape.season import keep_season
+from faconv_cli.cube.shape.smooth import smooth
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.windows.plan import plan_windows

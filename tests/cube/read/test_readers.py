@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.coarsen import Coarsened
-from faconv_cli.cube.derive import Derived, parse_all
 from faconv_cli.cube.read import readers
 from faconv_cli.cube.read.readers import Held, Masked, Picked, Scaled, Taken, take, to_dask
-from faconv_cli.cube.smooth import Smoothed
+from faconv_cli.cube.shape.coarsen import Coarsened
+from faconv_cli.cube.shape.derive import Derived, parse_all
+from faconv_cli.cube.shape.smooth import Smoothed
 
 RNG = np.random.default_rng(0)
 FIELDS = RNG.normal(280, 5, (40, 6, 8)).astype(np.float32)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join.source import open_cube
-from faconv_cli.cube.region import cut_region
+from faconv_cli.cube.shape.region import cut_region
 from faconv_cli.cube.sphere.cells import axes_of_mesh, cells, holes, once_around
 from faconv_cli.errors import InputError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.trainedunits import in_units
+from faconv_cli.cube.shape.trainedunits import in_units
 from faconv_cli.cube.units.units import conversion, units_metadata
 from faconv_cli.errors import CheckpointError
 

@@ -13,13 +13,13 @@ from faconv_cli.config import DataConfig
 from faconv_cli.cube.axes.align import aligned
 from faconv_cli.cube.axes.choose import Asked
 from faconv_cli.cube.axes.conventions import Layer, find_layers, joined
-from faconv_cli.cube.coarsen import Coarsened, block_sums
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.formats import open_datasets
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.readers import Held, Masked
 from faconv_cli.cube.read.suspects import extremes, suspicions
+from faconv_cli.cube.shape.coarsen import Coarsened, block_sums
 from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding

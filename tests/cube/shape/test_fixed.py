@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
 from faconv_cli.cube.join.source import open_cube
-from faconv_cli.cube.region import cut_region
+from faconv_cli.cube.shape.fixed import apply_mask, read_mask, read_statics
+from faconv_cli.cube.shape.region import cut_region
 from faconv_cli.errors import CheckpointError, InputError
 
 PLAIN = DataConfig()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.expression import FUNCTIONS, Expression
+from faconv_cli.cube.shape.expression import FUNCTIONS, Expression
 from faconv_cli.errors import UsageError
 
 FIELDS = {name: np.random.default_rng(ord(name)).uniform(0.5, 2, (2, 3)) for name in "uvw"}

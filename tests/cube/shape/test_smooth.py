@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.smooth import smooth, trailing_sums
+from faconv_cli.cube.shape.smooth import smooth, trailing_sums
 from faconv_cli.errors import UsageError
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.season import WHOLE_YEAR, keep_season, parse_season
+from faconv_cli.cube.shape.season import WHOLE_YEAR, keep_season, parse_season
 from faconv_cli.errors import InputError, UsageError
 
 

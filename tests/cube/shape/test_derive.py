@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from faconv_cli.cube.channel import Channel
-from faconv_cli.cube.derive import derive, inputs_of, parse_all
+from faconv_cli.cube.shape.derive import derive, inputs_of, parse_all
 from faconv_cli.errors import InputError, UsageError
 
 

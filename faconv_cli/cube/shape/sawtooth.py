@@ -14,7 +14,7 @@ from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.read.probe import series_of, some_points, values_at
 from faconv_cli.cube.read.readers import Reader
-from faconv_cli.cube.runtotal import AMOUNTS, falls_somewhere, is_run_total
+from faconv_cli.cube.shape.runtotal import AMOUNTS, falls_somewhere, is_run_total
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units.units import conversion
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.accumulation import Differences
 from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.pipeline import open_record
 from faconv_cli.cube.read.readers import Held
+from faconv_cli.cube.shape.accumulation import Differences
 from faconv_cli.errors import InputError
 from tests.cube.grib_files import write_grib
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from faconv_cli.cube.constants import NEVER, Cycle
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.read.readers import Fields, Reader, Transformed
-from faconv_cli.cube.sawtooth import Sawtooth, contradicts, find_sawtooth, known_lengths, of_cycle
+from faconv_cli.cube.shape.sawtooth import Sawtooth, contradicts, find_sawtooth, known_lengths, of_cycle
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.coarsen import coarsen
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.shape.coarsen import coarsen
 from faconv_cli.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.join.source import open_cube
-from faconv_cli.cube.region import Region, cut_region
+from faconv_cli.cube.shape.region import Region, cut_region
 from faconv_cli.errors import InputError, UsageError
 
 LAT = np.arange(-80.0, 81.0, 20)

@@ -9,9 +9,9 @@ import numpy as np
 
 from faconv_cli.cube.channel import Channel, check_channel
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.expression import FUNCTIONS, Expression
 from faconv_cli.cube.read.masking import LARGEST
 from faconv_cli.cube.read.readers import Fields, Reader, Transformed
+from faconv_cli.cube.shape.expression import FUNCTIONS, Expression
 from faconv_cli.errors import InputError, UsageError
 
 
