@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.sphere.cells import CLOSE
+from faconv_cli.cube.sphere.longitude import wrapped
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -60,7 +61,7 @@ def _places(own: Grid, grid: Grid) -> Places | None:
 def _on_axes(own: Grid, grid: Grid) -> Places | None:
     near = CLOSE * grid.spacing
     rows, away_lat = _nearest(np.abs(own.lat - grid.lat[:, None]))
-    columns, away_lon = _nearest(np.abs((own.lon - grid.lon[:, None] + 180) % 360 - 180))
+    columns, away_lon = _nearest(np.abs(wrapped(own.lon - grid.lon[:, None])))
     if max(away_lat.max(), away_lon.max()) > near:
         return None
     if (np.diff(rows) != 1).any() or (np.diff(columns) % len(own.lon) != 1).any():

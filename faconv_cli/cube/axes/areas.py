@@ -16,7 +16,8 @@ from faconv_cli.cube.axes.roles import names_in, text_of
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
-from faconv_cli.cube.sphere.cells import CLOSE, around, holes
+from faconv_cli.cube.sphere.cells import CLOSE, holes
+from faconv_cli.cube.sphere.longitude import around, wrapped
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
@@ -195,5 +196,5 @@ def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
     along = around(centres)
     ahead = along[-1] > along[0]
     gaps = (lower[1:] - upper[:-1]) if ahead else (lower[:-1] - upper[1:])
-    touching = np.abs((gaps + 180) % 360 - 180) <= near
+    touching = np.abs(wrapped(gaps)) <= near
     return edges if inside.all() and (touching | ((gaps > 0) & holes(along))).all() else None

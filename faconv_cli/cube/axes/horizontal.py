@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.sphere.cells import axes_of_mesh, once_around
+from faconv_cli.cube.sphere.longitude import once_around
+from faconv_cli.cube.sphere.mesh import axes_of_mesh
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]

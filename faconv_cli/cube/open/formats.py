@@ -24,7 +24,6 @@ from faconv_cli.files import is_utf8, netcdf_lock
 from faconv_cli.guard import reading
 
 CHUNK_CACHE_BYTES = 2**26  # of one open file
-LONGEST_WAIT_S = 600.0
 _GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
 
 

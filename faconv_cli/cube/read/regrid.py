@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from faconv_cli.cube.grid import Grid, check_degrees, on_sphere
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.read.lazy import FileField, load
 from faconv_cli.cube.read.masking import Found, first_valid, mask_beyond
+from faconv_cli.cube.sphere.longitude import wrapped
+from faconv_cli.cube.sphere.places import check_degrees, on_sphere
 from faconv_cli.errors import InputError, UsageError
 
 MOST_CELLS = 2**26
@@ -138,7 +140,7 @@ def _target(lat: Floats, lon: Floats, degrees: float, dim: str) -> Grid:
     south, north = max(int(row.min()), 0), int(row.max())
     first, wide = _span(np.unique(np.round(lon / width).astype(np.int64) % columns), columns, width)
     centres = -90 + height * (np.arange(south, max(north, south + 1) + 1) + 0.5)
-    west = width * first if wide == columns else (width * first + 180) % 360 - 180
+    west = width * first if wide == columns else wrapped(width * first)
     return Grid.from_coordinates(centres, west + width * np.arange(wide), dim, "longitude")
 
 

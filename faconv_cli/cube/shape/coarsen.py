@@ -10,6 +10,7 @@ import numpy.typing as npt
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.read.readers import Fields, Transformed
+from faconv_cli.cube.sphere.longitude import wrapped
 from faconv_cli.errors import UsageError
 
 LEAST_VALID_SHARE = 0.5 - 1e-9  # of a block's area, less rounding; a mean of less stands for other places
@@ -96,7 +97,7 @@ def coarse_grid(grid: Grid, side: int) -> Grid:
     if grid.regular:
         lat = _block_means(grid.lat[None], side)[0]
         lon = _block_means(grid.lon[None], side)[0]
-        lon = np.sort(lon % 360 if np.max(grid.file_lon) > 180 else (lon + 180) % 360 - 180)
+        lon = np.sort(lon % 360 if np.max(grid.file_lon) > 180 else wrapped(lon))
         lat, lon = lat[:: -1 if grid.y_flip else 1], lon[:: -1 if grid.x_flip else 1]
     else:
         east = grid.lon + 360 * np.round((_first_of_block(grid.lon, side) - grid.lon) / 360)

@@ -12,6 +12,7 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.read.readers import Masked, Picked, Reader
+from faconv_cli.cube.sphere.longitude import wrapped
 from faconv_cli.errors import InputError, UsageError
 
 TOLERANCE_DEG = 1e-4  # coordinates are often float32
@@ -176,7 +177,7 @@ def _sub_grid(grid: Grid, rows: Indices, columns: Indices) -> Grid:
 
 def _nearest(lon: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> Indices:
     """Indices of the longitudes that are ``wanted``, in any convention."""
-    away = np.abs((lon[None] - wanted[:, None] + 180) % 360 - 180)
+    away = np.abs(wrapped(lon[None] - wanted[:, None]))
     return np.asarray(away.argmin(axis=1))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from faconv_cli.cube.sphere.longitude import wrapped
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -33,4 +35,4 @@ def from_rotated_pole(
     y = -np.cos(phi) * np.sin(lam)
     z = np.sin(pole) * np.sin(phi) + np.cos(pole) * np.cos(phi) * np.cos(lam)
     lon = np.degrees(np.arctan2(y, x) + meridian)
-    return np.degrees(np.arcsin(np.clip(z, -1, 1))), (lon + 180) % 360 - 180
+    return np.degrees(np.arcsin(np.clip(z, -1, 1))), wrapped(lon)
