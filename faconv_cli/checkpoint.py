@@ -20,12 +20,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from faconv_cli.config import RunConfig
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import Constants, Cycle
-from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.cycles import told
-from faconv_cli.cube.differences import is_difference
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.units.differences import is_difference
 from faconv_cli.errors import CheckpointError
 from faconv_cli.files import atomic_output
 from faconv_cli.windows.normalize import Normalizer

@@ -86,6 +86,12 @@ def explained(error: Exception) -> FaconvError:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """First line of a library's message, or its kind where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 class Stopped(BaseException):
     """Ctrl-C, or the signal by which Slurm and cron end a job; not an error, and not to be caught as one."""
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import diurnal_left
-from faconv_cli.cube.derive import parse_all
 from faconv_cli.cube.pipeline import open_record
+from faconv_cli.cube.shape.derive import parse_all
+from faconv_cli.cube.shape.trainedunits import in_units, same_kind
 from faconv_cli.cube.size import eased
-from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import CheckpointError
 
 _DAYS_OF_A_MONTH = 30.4

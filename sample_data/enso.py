@@ -11,7 +11,7 @@ import xarray as xr
 
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.regimes.statistics import regime_means
 
 WEST_DEG, EAST_DEG = 190.0, 240.0  # 170°W to 120°W: the longitudes of Niño 3.4

@@ -18,9 +18,10 @@ from jaxtyping import install_import_hook
 SHAPED = [*(f"faconv_cli.nn.{name}" for name in ("domain", "head", "decoder")), "faconv_cli.windows.dataset"]
 install_import_hook(SHAPED, "beartype.beartype")
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 settings.register_profile(
     "faconv", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]

@@ -8,9 +8,9 @@ import xarray as xr
 
 from faconv_cli.checkpoint import Checkpoint, describe, read_checkpoint, write_checkpoint
 from faconv_cli.config import RunConfig
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import Climatology
 from faconv_cli.cube.constants import NEVER, Constants, Cycle
-from faconv_cli.cube.cube import Channel
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError, OutputError
 from faconv_cli.windows.normalize import Normalizer

@@ -130,8 +130,8 @@ def command(
     Regimes are numbered by frequency. A small score or a note about red noise means that the regimes cut a
     continuum; they are still a useful summary of it, but not preferred states.
     """
-    from faconv_cli.cube.fixed import file_of
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
+    from faconv_cli.cube.shape.fixed import file_of
     from faconv_cli.files import check_output
     from faconv_cli.regimes.figures import check_figure, save_figure
     from faconv_cli.regimes.netcdf import write_regimes
@@ -186,7 +186,7 @@ def _regimes(
     seed: int | None,
 ) -> Regimes:
     """Fit, or assign where old regimes are given."""
-    from faconv_cli.cube.season import parse_season
+    from faconv_cli.cube.shape.season import parse_season
     from faconv_cli.regimes.analysis import assign_regimes, find_regimes
     from faconv_cli.regimes.embedding import read_embedding
     from faconv_cli.regimes.netcdf import read_known

@@ -85,7 +85,7 @@ def command(
     from faconv_cli.compare.budget import spend_time
     from faconv_cli.compare.plan import encoder_config, plan_jobs, prepare_all
     from faconv_cli.compare.table import write_tables
-    from faconv_cli.cube.paths import beside
+    from faconv_cli.cube.open.paths import beside
     from faconv_cli.device import choose_device, set_threads
 
     names = split_list([encoders]) or ()

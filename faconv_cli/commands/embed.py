@@ -84,7 +84,7 @@ def command(
     Example: faconv embed --checkpoint sst.pt sst.nc sst_embedding.nc
     """
     from faconv_cli.checkpoint import read_checkpoint
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.embed.append import layout_of
     from faconv_cli.embed.run import Embedder

@@ -29,7 +29,7 @@ from faconv_cli.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from faconv_cli.cube.timeaxis import TimeAxis
+    from faconv_cli.cube.time.timeaxis import TimeAxis
     from faconv_cli.forecast.run import ForecastRun
     from faconv_cli.forecast.verify import Scores, Verification
 
@@ -84,7 +84,7 @@ def command(
     Example: faconv forecast --checkpoint sst.pt sst.nc sst_forecast.nc --from 2019 --steps 6 --verify
     """
     from faconv_cli.checkpoint import read_checkpoint
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
     from faconv_cli.device import choose_device, set_threads
     from faconv_cli.files import check_output
     from faconv_cli.forecast.run import ForecastRun

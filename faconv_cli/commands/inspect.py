@@ -66,7 +66,7 @@ def command(
 
     Example: faconv inspect sample_data/ostia_monthly.nc
     """
-    from faconv_cli.cube.foreign import is_checkpoint
+    from faconv_cli.cube.open.foreign import is_checkpoint
 
     checkpoint = next((name for name in files if is_checkpoint(Path(name))), None)
     if checkpoint:

@@ -118,7 +118,7 @@ def data_and_output(files: list[str]) -> tuple[list[str], Path]:
     Raises:
         UsageError: only one is given, or the last is a URL.
     """
-    from faconv_cli.cube.paths import is_url
+    from faconv_cli.cube.open.paths import is_url
 
     *data, last = files
     if not data:

@@ -92,9 +92,9 @@ def _prepare(
     data: list[str], output: Path, settings: DataConfig, memory_bytes: int, *, overwrite: bool
 ) -> str:
     from faconv_cli.cube.cycles import diurnal_left
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
+    from faconv_cli.cube.open.urls import need
     from faconv_cli.cube.pipeline import open_record
-    from faconv_cli.cube.remote import need
     from faconv_cli.cube.size import estimate, notes
     from faconv_cli.fit.prepare import training_anomalies
     from faconv_cli.prepare.store import Anomalies, check_store, write_store

@@ -127,7 +127,7 @@ def command(
     The best checkpoint goes to the output, the last one to NAME.last.pt and a line of metrics per check to
     NAME.metrics.jsonl beside it.
     """
-    from faconv_cli.cube.paths import beside
+    from faconv_cli.cube.open.paths import beside
     from faconv_cli.files import check_no_folder, last_path
 
     given = {name: value for name, value in locals().items() if name in _SETTINGS}
@@ -184,8 +184,8 @@ def _check_outputs(
     *,
     overwrite: bool,
 ) -> None:
-    from faconv_cli.cube.fixed import file_of
-    from faconv_cli.cube.paths import expand, local_files
+    from faconv_cli.cube.open.paths import expand, local_files
+    from faconv_cli.cube.shape.fixed import file_of
     from faconv_cli.files import check_output
 
     fixed = [file_of(text) for text in (settings.mask, *settings.static, *targets) if text]

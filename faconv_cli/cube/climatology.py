@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import SEASONS_OF_DAY, Kind
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,36 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.constants import Constants
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.masking import Ledger, sentences
-from faconv_cli.cube.readers import Held, Reader, take, to_dask
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.read.masking import Ledger, sentences
+from faconv_cli.cube.read.readers import Held, Reader, take, to_dask
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 MEBIBYTE = 2**20
 HELD_BYTES = 512 * MEBIBYTE  # a record up to this size is held in memory
-
-
-@dataclass(frozen=True)
-class Channel:
-    """What one channel of a cube holds.
-
-    Attributes:
-        name: name of the variable, with the level where there is one: ``z500``.
-        units, long_name, standard_name: as the file says; empty where it does not.
-        level: the level in ``level_units``, or ``None``.
-        anomaly: what has been taken off already, in words; empty where nothing has.
-        difference: it holds differences or anomalies, which other units scale but do not shift.
-    """
-
-    name: str
-    units: str = ""
-    long_name: str = ""
-    standard_name: str = ""
-    level: float | None = None
-    level_units: str = ""
-    anomaly: str = ""
-    difference: bool = False
 
 
 @dataclass(frozen=True, eq=False)

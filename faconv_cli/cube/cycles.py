@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 
 Kind = Literal[

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 STAMPS_PER_CHUNK = 1024
 FILL = np.float32(netCDF4.default_fillvals["f4"])

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube import curved
-from faconv_cli.cube.axes import CLOSE, cells, holes, spacing
+from faconv_cli.cube.sphere import curved, longitude
+from faconv_cli.cube.sphere.cells import CLOSE, cells, holes, spacing
+from faconv_cli.cube.sphere.longitude import wrapped
+from faconv_cli.cube.sphere.places import central_angle, check_degrees, disorder, on_sphere
 from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
-_FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no angle
 _SAME_PLACE_DIGITS = 4  # of degrees: ten metres
 _NAME = re.compile(r"[A-Za-z]\w*")
 _KEPT = ("standard_name", "long_name", "units", "axis")  # what a coordinate of a dimension says of itself
@@ -75,14 +76,14 @@ class Grid:
         if north.ndim == 2:
             return cls(north, east, False, False, 0, y_name, x_name, file_lat, file_lon)
         if not (np.isfinite(north).all() and np.isfinite(east).all()):
-            raise _disorder(f"coordinate {y_name!r} or {x_name!r} has missing values")
+            raise disorder(f"coordinate {y_name!r} or {x_name!r} has missing values")
         y_flip = bool(north[0] > north[-1])
         north = north[::-1] if y_flip else north
         if (np.diff(np.sort(north)) == 0).any():
-            raise _disorder(f"latitude {y_name!r} is there twice")
+            raise disorder(f"latitude {y_name!r} is there twice")
         if not (np.diff(north) > 0).all():
-            raise _disorder(f"latitude {y_name!r} neither increases nor decreases")
-        east, periodic, x_flip, x_roll = _canonical_longitude(east, x_name)
+            raise disorder(f"latitude {y_name!r} neither increases nor decreases")
+        east, periodic, x_flip, x_roll = longitude.canonical(east, x_name)
         return cls(north, east, periodic, y_flip, x_roll, y_name, x_name, file_lat, file_lon, x_flip)
 
     @classmethod
@@ -196,7 +197,7 @@ class Grid:
         y, x = (int(i) for i in np.unravel_index(np.nanargmin(away), away.shape))
         ys, xs = self._neighbours(y, x)
         lats, lons = (np.broadcast_to(a, self.shape) for a in self._mesh())
-        spacing = np.nanmax(_central_angle(lats[y, x], lons[y, x], lats[ys, xs], lons[ys, xs]))
+        spacing = np.nanmax(central_angle(lats[y, x], lons[y, x], lats[ys, xs], lons[ys, xs]))
         if away[y, x] > spacing:
             raise InputError(
                 f"the place {lat:g},{lon:g} (latitude, longitude) lies outside the grid",
@@ -209,14 +210,14 @@ class Grid:
     def position(self, y: int, x: int) -> tuple[float, float]:
         """Give latitude and longitude (-180 to 180) of a point of the canonical grid."""
         lat, lon = np.broadcast_arrays(*self._mesh())
-        return float(lat[y, x]), float((lon[y, x] + 180) % 360 - 180)
+        return float(lat[y, x]), float(wrapped(lon[y, x]))
 
     def _mesh(self) -> tuple[Floats, Floats]:
         return (self.lat[:, None], self.lon[None, :]) if self.regular else (self.lat, self.lon)
 
     def _central_angle(self, lat: float, lon: float) -> Floats:
         """(h, w) degrees between a place and each point; NaN where a coordinate is missing."""
-        return _central_angle(lat, lon, *self._mesh())
+        return central_angle(lat, lon, *self._mesh())
 
     def _neighbours(self, y: int, x: int) -> tuple[list[int], list[int]]:
         h, w = self.shape
@@ -316,10 +317,10 @@ class Grid:
         if self.lat.shape != other.lat.shape or self.lon.shape != other.lon.shape:
             return False
         if self.regular:
-            off = np.abs(self.lat - other.lat), np.abs((self.lon - other.lon + 180) % 360 - 180)
+            off = np.abs(self.lat - other.lat), np.abs(wrapped(self.lon - other.lon))
             return all(bool((one <= CLOSE * self.spacing).all()) for one in off)
         ours, theirs = (np.isfinite(grid.lat + grid.lon) for grid in (self, other))
-        apart = _central_angle(self.lat, self.lon, other.lat, other.lon)[ours]
+        apart = central_angle(self.lat, self.lon, other.lat, other.lon)[ours]
         return np.array_equal(ours, theirs) and bool((apart <= CLOSE * self.spacing).all())
 
     @cached_property
@@ -328,7 +329,7 @@ class Grid:
         if self.regular:
             return min(spacing(self.lat), spacing(self.lon))
         sides = ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]))
-        steps = [_central_angle(self.lat[a], self.lon[a], self.lat[b], self.lon[b]).ravel() for a, b in sides]
+        steps = [central_angle(self.lat[a], self.lon[a], self.lat[b], self.lon[b]).ravel() for a, b in sides]
         return min(float(np.nanmedian(one)) if np.isfinite(one).any() else 1.0 for one in steps) or 1.0
 
     def told(self) -> str:
@@ -336,59 +337,3 @@ class Grid:
         h, w = self.shape
         south, north, west, east = (f(c) for c in (self.lat, self.lon) for f in (np.nanmin, np.nanmax))
         return f"{h} x {w} points, latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}"
-
-
-def _canonical_longitude(lon: Floats, name: str) -> tuple[Floats, bool, bool, int]:
-    """Return ascending longitudes, whether they close the circle, were flipped, and how far rolled."""
-    flip = bool(np.median((np.diff(lon) + 180) % 360 - 180) < 0)
-    east = lon[::-1] if flip else lon
-    steps = np.diff(east) % 360
-    around = np.append(steps, (east[0] - east[-1]) % 360)
-    if not (around > 0).all() or not np.isclose(around.sum(), 360):
-        raise _disorder(f"longitude {name!r} goes neither east nor west throughout")
-    periodic = len(lon) > 2 and bool(around.max() < 1.5 * np.median(around))
-    if periodic:
-        start = int(np.argmin((east + 1e-6) % 360))
-        return _from_west(np.roll(east, -start), 0.0), True, flip, start
-    start = (int(np.argmax(around)) + 1) % len(east)
-    return _from_west(np.roll(east, -start), -180.0), False, flip, start
-
-
-def _from_west(east: Floats, lowest: float) -> Floats:
-    """Unwrap longitudes that go east so that the first lies in [lowest, lowest + 360)."""
-    first = (east[0] - lowest + 1e-6) % 360 - 1e-6 + lowest
-    return np.concatenate([[first], first + np.cumsum(np.diff(east) % 360)])
-
-
-def check_degrees(lat: Floats, lon: Floats, lat_name: str, lon_name: str) -> None:
-    """Refuse numbers that are no degrees; missing ones are not looked at.
-
-    Raises:
-        InputError: latitudes beyond the poles, longitudes that are fill values or no angles.
-    """
-    if (np.abs(lat[np.isfinite(lat)]) > 90.001).any():
-        raise _disorder(f"latitude {lat_name!r} goes beyond the poles")
-    if (np.abs(lon[np.isfinite(lon)]) > _FARTHEST).any():
-        raise _disorder(f"longitude {lon_name!r} has values such as {np.nanmax(np.abs(lon)):g}")
-
-
-def on_sphere(lat: Floats, lon: Floats) -> Floats:
-    """Points (..., 3) of the unit sphere."""
-    phi, lam = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
-
-
-def _central_angle(lat: Any, lon: Any, lats: Any, lons: Any) -> Floats:
-    """Degrees on the great circle (haversine, exact for small angles)."""
-    phi, phis = np.radians(lat), np.radians(lats)
-    half = np.sin((phis - phi) / 2) ** 2
-    half = half + np.cos(phi) * np.cos(phis) * np.sin(np.radians(lons - lon) / 2) ** 2
-    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))), np.float64)
-
-
-def _disorder(found: str) -> InputError:
-    return InputError(
-        found,
-        wanted="latitude and longitude must be degrees in order",
-        do="correct the coordinate in the file",
-    )

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.accumulation import deaccumulate, find_all, warnings_of
-from faconv_cli.cube.coarsen import coarsen
 from faconv_cli.cube.constants import Constants, Cycle
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.derive import derive, inputs_of, parse_all
-from faconv_cli.cube.expression import Expression
-from faconv_cli.cube.fixed import apply_mask, read_mask, read_statics
-from faconv_cli.cube.region import cut_region
-from faconv_cli.cube.season import keep_season
+from faconv_cli.cube.join.source import open_cube
+from faconv_cli.cube.shape.accumulation import deaccumulate, find_all, warnings_of
+from faconv_cli.cube.shape.coarsen import coarsen
+from faconv_cli.cube.shape.derive import derive, inputs_of, parse_all
+from faconv_cli.cube.shape.expression import Expression
+from faconv_cli.cube.shape.fixed import apply_mask, read_mask, read_statics
+from faconv_cli.cube.shape.region import cut_region
+from faconv_cli.cube.shape.season import keep_season
+from faconv_cli.cube.shape.smooth import smooth
+from faconv_cli.cube.shape.trainedunits import in_units, same_kind
 from faconv_cli.cube.size import check_fits, notes
-from faconv_cli.cube.smooth import smooth
-from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.trainedunits import in_units, same_kind
 from faconv_cli.errors import InputError
 
 

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from faconv_cli.cube.cube import HELD_BYTES, MEBIBYTE, Cube
-from faconv_cli.cube.lazy import FileField
+from faconv_cli.cube.read.lazy import FileField
 from faconv_cli.errors import InputError
 
 GIBIBYTE = 2**30

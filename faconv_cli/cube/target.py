@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.conventions import joined
+from faconv_cli.cube.axes.conventions import joined
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
-from faconv_cli.cube.fixed import file_and_names
-from faconv_cli.cube.sametime import match_periods
-from faconv_cli.cube.source import open_cube
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.join.source import open_cube
+from faconv_cli.cube.shape.fixed import file_and_names
+from faconv_cli.cube.time.sametime import match_periods
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 
 LEAST_VALID_SHARE = 0.5  # of the area that has values in training; else a step of a target is unknown

@@ -11,14 +11,13 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.calendars import alike, canonical
 from faconv_cli.cube.cube import HELD_BYTES
 from faconv_cli.cube.encode import encode_stamps
-from faconv_cli.cube.lazy import first_line
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.calendars import alike, canonical
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.embed.netcdf import Layout
 from faconv_cli.embed.run import Embedder
-from faconv_cli.errors import FaconvError, OutputError
+from faconv_cli.errors import FaconvError, OutputError, first_line
 from faconv_cli.guard import reading
 from faconv_cli.windows.fingerprint import LATEST, SAMPLE, first_change, rounding
 

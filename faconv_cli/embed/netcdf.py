@@ -23,7 +23,7 @@ from faconv_cli.cube.encode import (
     encode_stamps,
 )
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.embed.run import Rows
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import global_attributes, history, notes

@@ -12,7 +12,7 @@ from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind, diurnal_left, resolve_anomaly
 from faconv_cli.cube.size import told
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 from faconv_cli.fit.target import Target, prepare_targets
 from faconv_cli.windows.adapt import LEAST_STEPS, Sizes, adapt

@@ -11,7 +11,7 @@ import numpy as np
 
 from faconv_cli import schema
 from faconv_cli.cube.encode import define_grid, encode_time, time_attributes
-from faconv_cli.cube.units import units_metadata
+from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.forecast.run import ForecastRun, Forecasts
 from faconv_cli.forecast.verify import Scores

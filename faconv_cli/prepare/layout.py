@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.lazy import Series
+from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.size import wasted
 
 CHUNK_BYTES = 2**23

@@ -26,12 +26,13 @@ from filelock import FileLock, Timeout
 import faconv_cli
 from faconv_cli import schema
 from faconv_cli.config import DataConfig
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import Climatology, fit_climatology
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
-from faconv_cli.cube.paths import is_store
-from faconv_cli.cube.region import cut_rows
-from faconv_cli.cube.units import units_metadata
+from faconv_cli.cube.open.paths import is_store
+from faconv_cli.cube.shape.region import cut_rows
+from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.errors import OutputError
 from faconv_cli.files import check_output
 from faconv_cli.prepare.layout import Layout, Piece, plan_layout

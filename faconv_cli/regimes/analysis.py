@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.sametime import match_steps
-from faconv_cli.cube.season import WHOLE_YEAR, Season
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.shape.season import WHOLE_YEAR, Season
+from faconv_cli.cube.time.sametime import match_steps
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.cluster import (

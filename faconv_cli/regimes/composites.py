@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import flox
 import numpy as np
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.cycles import Kind
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.sametime import match_steps, same_dates
-from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.cube.timestep import months_of
+from faconv_cli.cube.time.sametime import match_steps, same_dates
+from faconv_cli.cube.time.timeaxis import TimeAxis
+from faconv_cli.cube.time.timestep import months_of
 from faconv_cli.errors import InputError
 from faconv_cli.regimes.rednoise import steps_apart
 from faconv_cli.regimes.regression import Regression

@@ -13,9 +13,8 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.lazy import first_line
-from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.errors import FaconvError, InputError, UsageError
+from faconv_cli.cube.time.timeaxis import TimeAxis
+from faconv_cli.errors import FaconvError, InputError, UsageError, first_line
 from faconv_cli.guard import reading
 
 

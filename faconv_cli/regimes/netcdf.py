@@ -16,9 +16,9 @@ import xarray as xr
 
 import faconv_cli
 from faconv_cli import schema
-from faconv_cli.cube.season import Season
-from faconv_cli.cube.timeaxis import TimeAxis
-from faconv_cli.cube.units import units_metadata
+from faconv_cli.cube.shape.season import Season
+from faconv_cli.cube.time.timeaxis import TimeAxis
+from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 LONGEST_MEMORY = 0.999  # of a step; a record that never forgets has no noise of its own
 _NEAR = 1.5  # steps; what lies nearer than this is a neighbour

@@ -9,9 +9,9 @@ import numpy as np
 
 from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.sametime import full_stamps
 from faconv_cli.cube.target import known_steps, steps_of_target, target_cycle
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.sametime import full_stamps
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes.cluster import fit_regimes, one_thread
 from faconv_cli.regimes.embedding import Embedding

@@ -7,8 +7,8 @@ from scipy.stats import chi2, entropy
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
 
-from faconv_cli.cube.season import parse_season
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.shape.season import parse_season
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 # Of the mutual information there can be. Noise without a diurnal cycle stays below 0.03 in a season; what is
 # left of a cycle as large as the weather gives 0.3.

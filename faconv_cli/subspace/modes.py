@@ -8,7 +8,7 @@ import netCDF4
 import numpy as np
 
 from faconv_cli import schema
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.encode import FILL, define_coordinate, define_grid, define_variable
 from faconv_cli.cube.grid import Grid
 from faconv_cli.files import netcdf_lock, netcdf_output

@@ -10,10 +10,10 @@ import numpy as np
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.encode import FILL
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.units import units_metadata
+from faconv_cli.cube.units.units import units_metadata
 
 
 def channel_attributes(channel: Channel, *, anomaly: bool) -> dict[str, str]:

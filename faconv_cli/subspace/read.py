@@ -10,8 +10,8 @@ import xarray as xr
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.calendars import canonical
-from faconv_cli.cube.timeaxis import UNDATED, TimeAxis
+from faconv_cli.cube.time.calendars import canonical
+from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes.embedding import open_netcdf
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import Checkpoint
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.encode import (
     define_coordinate,
     define_grid,
@@ -20,7 +20,7 @@ from faconv_cli.cube.encode import (
     encode_time,
     time_attributes,
 )
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 from faconv_cli.files import netcdf_lock, netcdf_output
 from faconv_cli.provenance import checkpoint_attributes

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 
 DATA = Path(os.environ.get("FACONV_DATA", Path(__file__).parents[3] / "shared" / "data"))
 LEADS_DAYS = (0, 1, 3, 5)

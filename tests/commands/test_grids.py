@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 
 STEPS, SHAPE = 24, (8, 10)
 TINY = (

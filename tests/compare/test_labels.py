@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from faconv_cli.compare.labels import read_labels
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 
 
 @pytest.fixture
@@ -84,3 +85,8 @@ def make_cube() -> Callable[..., Cube]:
         )
 
     return _make
+
+
+def places(lat, lon):
+    """Fields (4, y, x) whose values name the place."""
+    return np.arange(4.0)[:, None, None] + 1000 * lat[:, None] + lon % 360

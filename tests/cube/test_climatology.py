@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from faconv_cli.cube import climatology
 from faconv_cli.cube.climatology import Climatology, fit_climatology
 from faconv_cli.cube.cycles import diurnal_left, resolve_anomaly, told
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import UsageError
 
 KINDS = [("monthly", False), ("monthly", True), ("daily", False), ("daily", True), ("none", True)]

@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 
 from faconv_cli.config import DataConfig
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.target import known_steps, open_target, steps_of_target, target_cycle
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
 
 

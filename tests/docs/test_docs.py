@@ -150,6 +150,16 @@ def test_fidelity_names_what_exists():
         assert name in definitions(path), f"{file} has no {name}"
 
 
+@pytest.mark.parametrize("room", ["", "open", "time", "sphere", "read", "units", "axes", "join", "shape"])
+def test_a_room_of_the_cube_tells_of_each_of_its_files_and_rooms(room):
+    folder = REPOSITORY / "faconv_cli" / "cube" / room
+    told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    lists = re.findall(r"(?:^- |; |\. )([\w, ]+):", told, re.MULTILINE)
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(", ".join(lists).split(", "))
+    for inner in folder.glob("*/__init__.py"):
+        assert re.search(rf"^    {inner.parent.name} |`{inner.parent.name}`", told, re.MULTILINE)
+
+
 def test_output_names_every_variable_of_the_schema():
     from faconv_cli import schema
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from faconv_cli.checkpoint import write_checkpoint
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.sample.config import PlantedConfig
 from faconv_cli.sample.netcdf import write_planted
 

@@ -6,9 +6,9 @@ import torch
 
 from faconv_cli import schema
 from faconv_cli.checkpoint import describe
-from faconv_cli.cube.cube import Channel
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.embed.run import Embedder
 from faconv_cli.errors import CheckpointError, InputError
 from faconv_cli.match import match_cube

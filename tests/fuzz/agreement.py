@@ -15,7 +15,7 @@ from faconv_cli import schema
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.units import Conversion, conversion
+from faconv_cli.cube.units.units import Conversion, conversion
 from tests.fuzz.odd_files import QUANTITIES, Odd, write
 from tests.fuzz.run import TINY, run_here
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.lazy import Series
-from faconv_cli.cube.readers import Masked
+from faconv_cli.cube.read.lazy import Series
+from faconv_cli.cube.read.readers import Masked
 from faconv_cli.prepare.layout import _COPIES, CHUNK_BYTES, Layout, plan_layout
 
 

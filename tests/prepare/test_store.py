@@ -16,8 +16,8 @@ from faconv_cli.app import main
 from faconv_cli.checkpoint import read_checkpoint
 from faconv_cli.config import DataConfig
 from faconv_cli.cube.climatology import fit_climatology
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.cube.pipeline import open_record
-from faconv_cli.cube.source import open_cube
 from faconv_cli.errors import InputError, OutputError
 from faconv_cli.prepare import store as module
 from faconv_cli.prepare.store import Anomalies, write_store

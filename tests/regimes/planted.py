@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.regimes.embedding import Embedding
 
 SHA = "5a" * 32

@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from faconv_cli import schema
-from faconv_cli.cube.season import WHOLE_YEAR, parse_season
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.shape.season import WHOLE_YEAR, parse_season
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import analysis, significance
 from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, find_regimes

@@ -9,9 +9,10 @@ from scipy.stats import t as t_distribution
 from scipy.stats import ttest_ind
 from sklearn.decomposition import PCA
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes import composites as room
 from faconv_cli.regimes import significance

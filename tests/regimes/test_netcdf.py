@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, OutputError
 from faconv_cli.regimes.analysis import add_data, find_regimes
 from faconv_cli.regimes.cluster import METHODS

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.regimes.rednoise import Surrogates, steps_apart
 from tests.regimes.planted import days
 

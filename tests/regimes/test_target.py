@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes import target as room
 from faconv_cli.regimes.analysis import KnownRegimes, add_targets, assign_regimes, find_regimes

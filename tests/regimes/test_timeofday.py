@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.climatology import fit_climatology
-from faconv_cli.cube.cube import Channel, Cube
+from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
-from faconv_cli.cube.season import parse_season
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.shape.season import parse_season
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.regimes.analysis import find_regimes
 from faconv_cli.regimes.timeofday import told_by_hour
 from tests.regimes.planted import embedding

@@ -8,7 +8,7 @@ import pytest
 import torch
 import xarray as xr
 
-from faconv_cli.cube.source import open_cube
+from faconv_cli.cube.join.source import open_cube
 from faconv_cli.errors import OutputError, UsageError
 from faconv_cli.sample.config import NavierStokesConfig
 from faconv_cli.sample.navierstokes import (

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from faconv_cli import schema
-from faconv_cli.cube.timeaxis import TimeAxis
+from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.regimes.analysis import find_regimes
 from faconv_cli.regimes.embedding import Embedding
 from faconv_cli.sample.config import Kind, PlantedConfig

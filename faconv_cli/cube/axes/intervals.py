@@ -1,0 +1,128 @@
+"""Means and sums are of an interval: a step that is stamped at its end belongs to what lies before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.cube.axes.decode_time import Stamps, decode_raw
+from faconv_cli.cube.axes.roles import names_in, text_of
+from faconv_cli.cube.time.rounding import slack
+from faconv_cli.cube.time.timeaxis import UNDATED
+from faconv_cli.errors import InputError
+
+_FEW = 4  # of so many intervals one may be damaged
+_NEVER = 1e15  # NetCDF's fill is larger, no time is
+_USUAL = ("_bnds", "_bounds", "_bound")  # of CESM among others, where no attribute tells
+
+
+def bounds_of(name: str, variables: dict[str, xr.Variable]) -> str | None:
+    """Name the bounds (t, 2) of a time coordinate; those of a climatology are another thing."""
+    time = variables[name]
+    if names_in(time, "climatology"):
+        return None
+    named = [*names_in(time, "bounds"), *(f"{name}{ending}" for ending in _USUAL)]
+    fitting = (n for n in named if n in variables and variables[n].shape == (*time.shape, 2))
+    return next(fitting, None)
+
+
+def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path: str, name: str) -> Stamps:
+    """Move the stamps that lie at the end of their interval to its middle; all others stay.
+
+    Monthly means of CESM are stamped when the next month begins, daily means at 24:00: by their stamps alone,
+    January would be February, and each day the next.
+
+    Args:
+        stamps: (t,) of the coordinate, decoded.
+        time: the coordinate, for what its bounds do not say themselves.
+        bounds: (t, 2), not decoded.
+        path, name: file and name of the bounds, for notes.
+    """
+    where = f"{path}: {name}"
+    if stamps.calendar == UNDATED or not len(stamps.values):
+        return stamps
+    ends = _decoded(len(stamps.values), time, bounds, where)
+    if ends is None or ends[0].dtype.kind != stamps.values.dtype.kind:
+        return _kept(stamps, f"{where} cannot be decoded")
+    begin, end = ends
+    length, at = _seconds(end - begin), _seconds(stamps.values - begin)
+    near = np.maximum(slack(length), stamps.spacing_s)
+    odd = (length < 0) | (at < -near) | (at > length + near)
+    late = ~odd & (length > 2 * near) & (at >= length - near)
+    if odd.any() and not (late[~odd].all() and _FEW * odd.sum() <= len(odd)):
+        return _kept(stamps, f"{where} are not intervals around the stamps")
+    if not late.any():
+        return stamps
+    repaired = ""
+    if odd.any():  # all others end at their stamps: so do these
+        begin, end = np.where(odd, _stamp_before(stamps.values), begin), np.where(odd, stamps.values, end)
+        late = late | odd
+        repaired = f" {odd.sum()} of the intervals are not around their stamps, and taken to end at them."
+    if not _follow_each_other(begin, end):
+        return _kept(stamps, f"the intervals of {where} overlap")
+    moved = np.where(late, begin + (end - begin) // 2, stamps.values)
+    note = (
+        f"Steps that are stamped at the end of their interval ({name}) are taken as of its middle: month, "
+        f"season and day are those of the interval.{repaired}"
+    )
+    return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))), moved=True)
+
+
+def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give for each stamp the one before it; for the first, as long before as the next comes after."""
+    order = np.argsort(stamps, kind="stable")
+    values = stamps[order]
+    before = np.concatenate([[values[0] - (values[1] - values[0])], values[:-1]])
+    found = stamps.copy()
+    found[order] = before
+    return found
+
+
+def is_point(variable: xr.Variable, time: str) -> bool:
+    """Whether a variable says that it holds instants, whatever bounds its time has."""
+    methods = text_of(variable.attrs, "cell_methods").split()
+    return any(
+        methods[i : i + 2] == [f"{name}:", "point"] for name in (time, "time") for i in range(len(methods))
+    )
+
+
+def _decoded(
+    steps: int, time: xr.Variable, bounds: xr.Variable, where: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Begin and end of each interval, in the units of the time where the bounds have none; or None."""
+    raw = bounds.to_numpy().reshape(-1, 2)[:steps]
+    if raw.dtype.kind == "f":  # pairs that were never written: no length, so they are seen to be no intervals
+        raw = np.where((np.abs(raw) < _NEVER).all(axis=1, keepdims=True), raw, 0.0)
+    about = {key: bounds.attrs.get(key, time.attrs.get(key, "")) for key in ("units", "calendar")}
+    like = xr.Variable((), 0.0, about, {**time.encoding, "dtype": raw.dtype})
+    try:
+        begin, end = (decode_raw(raw[:, side], like, where).values for side in (0, 1))
+    except InputError:
+        return None
+    if begin.dtype.kind != end.dtype.kind:
+        return None
+    return np.minimum(begin, end), np.maximum(begin, end)
+
+
+def _follow_each_other(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> bool:
+    """Whether no interval reaches into another: sums since a start do, and have no middle of their own."""
+    order = np.argsort(begin, kind="stable")
+    begin, end = begin[order], end[order]
+    apart = _seconds(begin[1:] - end[:-1]) >= -slack(_seconds(end[:-1] - begin[:-1]))
+    same = (begin[1:] == begin[:-1]) & (end[1:] == end[:-1])
+    return bool((apart | same).all())
+
+
+def _seconds(lengths: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    if lengths.dtype.kind == "m":
+        return np.asarray(lengths / np.timedelta64(1, "s"), np.float64)
+    return np.array([one.total_seconds() for one in lengths], np.float64)
+
+
+def _kept(stamps: Stamps, why: str) -> Stamps:
+    note = f"{why}: each step is taken as of its stamp."
+    return replace(stamps, note=" ".join(filter(None, (stamps.note, note))))

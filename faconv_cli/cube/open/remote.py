@@ -1,0 +1,60 @@
+"""Data at a URL, through fsspec: Zarr stores and NetCDF-4 piece by piece, all else fetched whole."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from faconv_cli.cube.open.declared import decoded
+from faconv_cli.cube.open.opened import Opened
+from faconv_cli.cube.open.paths import STORE_MARKERS
+from faconv_cli.cube.open.stores import open_store
+from faconv_cli.cube.open.urls import file_system, need
+from faconv_cli.errors import InputError, first_line
+
+_FETCHED_WHOLE = ("simplecache::", "filecache::")
+_SIGNATURES = {b"CDF": "NetCDF-3", b"GRI": "GRIB", b"PK\x03": "a zip archive", b"\x1f\x8b": "compressed"}
+
+
+def open_url(url: str) -> list[Opened] | Path:
+    """Open what lies at a URL; a path where it was fetched whole, as ``simplecache::URL`` asks.
+
+    Raises:
+        InputError: nothing there, or a kind that cannot be read piece by piece.
+        UsageError: a protocol nothing installed knows.
+    """
+    system, path = file_system(url)
+    if any(system.exists(f"{path.rstrip('/')}/{marker}") for marker in STORE_MARKERS):
+        need("zarr", url, "Zarr stores")
+        return open_store(url)
+    if url.startswith(_FETCHED_WHOLE):
+        import fsspec
+
+        return Path(fsspec.open_local(url))
+    try:
+        with system.open(path, "rb") as file:
+            head = file.read(8)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{url} cannot be opened ({first_line(error)})",
+            wanted="a Zarr store or a file must be there",
+            do="check the URL",
+        ) from None
+    if head[:4] == b"\x89HDF":
+        return [Opened(_open_hdf5(url, system.open(path, "rb")))]
+    kind = next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
+    raise InputError(
+        f"{url} is {kind or f'neither Zarr nor NetCDF (it begins with {head!r})'}",
+        wanted="at a URL faconv reads Zarr and NetCDF-4, which can be read in pieces",
+        do="fetch the file first, or write simplecache:: before the URL" if kind else "check the URL",
+    )
+
+
+def _open_hdf5(url: str, file: Any) -> xr.Dataset:
+    need("h5netcdf", url, "NetCDF-4 at a URL", extra="h5netcdf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in formats.py
+        return decoded(xr.open_dataset(file, engine="h5netcdf", decode_cf=False, cache=False), url)

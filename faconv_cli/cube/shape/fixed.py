@@ -1,0 +1,239 @@
+"""Fields that do not change in time, from files of their own: masks and static channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from faconv_cli.config import DataConfig
+from faconv_cli.cube.axes.align import aligned
+from faconv_cli.cube.axes.choose import Asked
+from faconv_cli.cube.axes.conventions import Layer, find_layers, joined
+from faconv_cli.cube.cube import Cube
+from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.open.formats import open_datasets
+from faconv_cli.cube.open.refusal import Refusal
+from faconv_cli.cube.read.readers import Held, Masked
+from faconv_cli.cube.read.suspects import extremes, suspicions
+from faconv_cli.cube.shape.coarsen import Coarsened, block_sums
+from faconv_cli.errors import CheckpointError, InputError
+
+SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
+_MASK = "--mask"
+_FEW = 6  # values that are told one by one
+
+Field = npt.NDArray[np.float32]
+
+
+def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
+    """Read ``FILE[:VARIABLE]``: (h, w) True where the mask is neither 0 nor missing.
+
+    Args:
+        text: the file, and which variable is meant where it has several.
+        grid: of the record, cut to its region.
+        data: what was done to the record; a mask on its points is regridded alike.
+
+    Raises:
+        InputError: no such file or variable, several to choose from, another grid, or a field that masks all
+            points, or none although it holds several values.
+    """
+    fields = _read(text, grid, data, _MASK)
+    if len(fields) > 1:
+        raise InputError(
+            f"{text} has several fields: {joined(fields)}",
+            wanted="one mask",
+            do="name it, as in --mask FILE:VARIABLE",
+        )
+    (field,) = fields.values()
+    keep = np.isfinite(field) & (field != 0)
+    if not keep.any():
+        raise InputError(
+            f"{text} masks every point",
+            wanted="points where the mask is 0 or missing are left out",
+            do="check it; perhaps it is the other way round",
+        )
+    return np.asarray(keep)
+
+
+def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
+    """Take the points where ``keep`` (h, w) is False as missing.
+
+    Raises:
+        CheckpointError: the mask, of a checkpoint, is of another grid.
+    """
+    if keep.shape != cube.grid.shape:
+        raise CheckpointError(
+            f"the data have {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
+            wanted=f"the checkpoint's mask has {keep.shape[0]} x {keep.shape[1]}",
+            do="give data on the grid it was trained on",
+        )
+    readers = [Masked(reader, keep) for reader in cube.readers]
+    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are taken as missing.")
+
+
+def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tuple[str, ...], Field]:
+    """Read ``FILE[:NAME,NAME]`` items as static channels (s,) and (s, h, w), coarsened and scaled.
+
+    Args:
+        texts: the files, and which variables are meant; all fields without a time where none is named.
+        grid: of the record, cut to its region but not coarsened.
+        data: what was, and will be, done to the record, and so to these fields.
+
+    Raises:
+        InputError: no such file or variable, another grid, a field without variation, or a name twice.
+    """
+    names: list[str] = []
+    values: list[Field] = []
+    for text in texts:
+        for name, field in _read(text, grid, data, "--static").items():
+            if name in names:
+                raise InputError(
+                    f"--static names {name} twice", wanted="each field once", do="leave one of them out"
+                )
+            names.append(name)
+            values.append(_scaled(field, grid.area, data.coarsen, f"{text}: {name}"))
+    return tuple(names), np.stack(values)
+
+
+def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where: str) -> Field:
+    """Coarsen a field, take off its mean over the area and divide by its standard deviation."""
+    if side is not None:
+        coarse = Coarsened(Held(field[None]), side, area)
+        area = block_sums(area, side)
+        field = np.empty(area.shape, np.float32)
+        coarse.read_into(field[None], 0, 1)
+    valid = np.isfinite(field)
+    weight, known = np.where(valid, area, 0.0), np.where(valid, field, 0.0).astype(np.float64)
+    total = weight.sum()
+    mean = (weight * known).sum() / max(total, 1e-300)
+    spread = np.sqrt((weight * (known - mean) ** 2).sum() / max(total, 1e-300))
+    if spread <= SMALLEST_SPREAD * np.abs(known).max():
+        raise InputError(
+            f"{where} has {'one value' if total else 'no value'} on this grid",
+            wanted="a static field tells places apart",
+            do="leave it out",
+        )
+    return np.asarray(np.where(valid, (known - mean) / spread, 0.0), np.float32)
+
+
+def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Field]:
+    """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
+    path, names = file_and_names(text)
+    layers: dict[str, Layer] = {}
+    refused: dict[str, Refusal] = {}
+    for one in open_datasets(path):
+        found = find_layers(
+            _timeless(one.dataset),
+            path,
+            Asked(regrid=data.regrid, missing_value=data.missing_value),
+            one.close,
+            refused=one.refused,
+        )
+        layers |= {layer.channel.name: layer for layer in found.layers}
+        refused |= found.refused
+    there = {name: layer for name, layer in layers.items() if layer.field.steps == 1}
+    lacking = [name for name in names or refused if name not in there and (names or refused[name].wrong)]
+    if not there and not lacking:
+        raise _unfit(f"{path}: no field without a time", option, there)
+    if lacking:
+        raise _why_not(lacking[0], path, option, layers, refused, there)
+    return {name: _on_grid(there[name], grid, option) for name in names or there}
+
+
+def _why_not(
+    name: str,
+    path: str,
+    option: str,
+    layers: Mapping[str, Layer],
+    refused: Mapping[str, Refusal],
+    there: Iterable[str],
+) -> InputError:
+    """What keeps a field from being a mask or a static channel."""
+    if name in layers:
+        return _unfit(f"{path}: {name} has {layers[name].field.steps} time steps", option, there)
+    if name not in refused:
+        return _unfit(f"{path}: no field {name!r}", option, there)
+    if refused[name].wrong:
+        return refused[name].as_error(name, path)
+    return _unfit(f"{path}: {name} has {refused[name].reason}", option, there)
+
+
+def _unfit(found: str, option: str, there: Iterable[str]) -> InputError:
+    names = joined(there)
+    return InputError(
+        found,
+        wanted=f"{option} takes fields on latitude and longitude alone; there are {names or 'none'}",
+        do="name one of them" if names else "give a file that has some",
+    )
+
+
+def file_of(text: str) -> str:
+    """Name the file of ``FILE[:NAME,NAME]``."""
+    return file_and_names(text)[0]
+
+
+def file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
+    """Split ``FILE:NAME,NAME``; a colon may be part of the file's name."""
+    path, colon, names = text.rpartition(":")
+    if not colon or Path(text).exists() or names.startswith("//"):
+        return text, ()
+    return path, tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _timeless(dataset: xr.Dataset) -> xr.Dataset:
+    """Give fields without a time one that means nothing, so that they are found as other fields are."""
+    attributes = {"standard_name": "time", "units": "days since 2000-01-01"}
+    return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
+
+
+def _screen(field: Field, layer: Layer, option: str) -> None:
+    """Refuse a field in which some value may stand for missing: it would count as any other.
+
+    Raises:
+        InputError: there is one.
+    """
+    found = np.array([extremes(field, int(np.isnan(field).sum()))])
+    if told := suspicions(layer.channel.name, found, field.size):
+        raise InputError(
+            f"{layer.field.path}: {told[0].partition('. It is taken')[0]}",
+            wanted=f"{option} takes missing points as missing only where they are declared",
+            do="pass --missing-value with that number, or declare it in the file",
+        )
+
+
+def _check_leaves_out(field: Field, layer: Layer) -> None:
+    """Refuse a mask (y, x) that leaves no point out although it tells points apart.
+
+    Raises:
+        InputError: it holds several values, and neither 0 nor a missing point.
+    """
+    low, high = float(field.min()), float(field.max())  # NaN where a point is missing
+    if not high - low > SMALLEST_SPREAD * max(abs(low), abs(high)) or not field.all():
+        return
+    values = np.unique(field)
+    told = joined(f"{value:g}" for value in values) if len(values) <= _FEW else f"{low:g} to {high:g}"
+    raise InputError(
+        f"{layer.field.path}: {layer.channel.name} holds {told}, and neither 0 nor a missing point",
+        wanted="--mask leaves out the points where the mask is 0 or missing",
+        do="declare which value is missing in the file, pass it with --missing-value, or write it as 0",
+    )
+
+
+def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
+    block = np.empty((1, *layer.field.shape), np.float32)
+    layer.field.read_into(block, 0, 1)
+    _screen(block[0], layer, option)
+    if option == _MASK:
+        _check_leaves_out(block[0], layer)
+    field = aligned(block[0], layer.field.grid, grid)
+    if field is None:
+        raise InputError(
+            f"{layer.field.path}: {layer.channel.name} lies on {layer.field.grid.told()}",
+            wanted=f"{option} must have the points of the data: {grid.told()}",
+            do="regrid it",
+        )
+    return np.asarray(field, np.float32)

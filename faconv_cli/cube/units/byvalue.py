@@ -1,0 +1,109 @@
+"""Conversions of units held against values: zeros of temperatures, and salinities that may be thousandths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from faconv_cli.cube.channel import Channel
+from faconv_cli.cube.read.readers import Reader
+from faconv_cli.cube.units.spelling import is_practical
+from faconv_cli.cube.units.units import Conversion, conversion, is_one, parsed
+from faconv_cli.errors import InputError
+
+_STEPS = 3  # that are read
+_COLDEST_K, _WIDEST_K = 100.0, 150.0  # no temperature of the air or the sea is below, no anomaly beyond
+_SALINITY = re.compile(r"salin|^(?:so|sos|sss|salt|psal)$", re.IGNORECASE)
+_LARGEST_RATIO, _LARGEST_SALINITY = 0.06, 100.0  # kg of salt in kg of water, and the same in g
+
+Usual = Callable[[], float]
+
+
+def usual_value(reader: Reader) -> float:
+    """Read some steps of a channel and give the median of their values; NaN where all are missing."""
+    steps, *shape = reader.shape
+    values = np.empty((min(steps, _STEPS), *shape), np.float32)
+    for place, step in enumerate(np.linspace(0, steps - 1, len(values)).astype(int).tolist()):
+        reader.read_into(values[place : place + 1], step, step + 1)
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else np.nan
+
+
+def settled(channel: Channel, wanted: str, ours: Usual, theirs: Usual, where: str) -> Conversion | None:
+    """Find how a channel's numbers become numbers in ``wanted``, as `units.conversion` does.
+
+    Practical salinity has the unit 1 by CF and had 1e-3 before, with the same numbers: where one side says 1,
+    its values tell whether they are those or shares of mass.
+
+    Args:
+        channel: whose numbers are converted.
+        wanted: units of the other side.
+        ours: gives the usual value of the channel, in its units; NaN where that is not known.
+        theirs: gives that of the other side, in ``wanted``.
+        where: the channel and its file, for messages.
+
+    Raises:
+        InputError: values about 0 K that no attribute calls anomalies, values that are no anomalies although
+            an attribute says so, or a salinity in neither unit.
+    """
+    factor = _of_salinity(channel, wanted, ours, theirs, where)
+    if factor is not None:
+        return Conversion(factor, 0.0)
+    change = conversion(channel.units, wanted, difference=channel.difference)
+    shifted = change if change is None or not channel.difference else conversion(channel.units, wanted)
+    if shifted is not None and shifted.offset:
+        _check_zero(channel, channel.units, ours(), where)
+        _check_zero(channel, wanted, theirs(), where)
+    return change
+
+
+def _check_zero(channel: Channel, units: str, value: float, where: str) -> None:
+    """Refuse values in kelvin about zero of a temperature, or far from zero of differences."""
+    to_kelvin = conversion(units, "K")
+    if to_kelvin is None or not np.isfinite(value):
+        return
+    kelvin = value * to_kelvin.factor + to_kelvin.offset
+    if channel.difference and not to_kelvin.offset and abs(kelvin) > _WIDEST_K:
+        told = f"{where} is said to hold anomalies or differences, with values about {value:.4g} {units}"
+        raise _unclear(told, "these seem to be temperatures")
+    if not channel.difference and kelvin < _COLDEST_K:
+        told = f"{where} is taken for a temperature, with values about {value:.4g} {units}"
+        raise _unclear(told, "these seem to be anomalies or differences, which other units do not shift")
+
+
+def _unclear(found: str, wanted: str) -> InputError:
+    return InputError(
+        found,
+        wanted=wanted,
+        do="say what they are with units_metadata (temperature: difference, temperature: on_scale) or a "
+        "standard_name, or convert the data",
+    )
+
+
+def _of_salinity(channel: Channel, wanted: str, ours: Usual, theirs: Usual, where: str) -> float | None:
+    """The factor between a salinity in 1 and in thousandths; None for any other pair of units."""
+    sides = channel.units, wanted
+    plain = [is_one(units) for units in sides]
+    if plain[0] == plain[1] or not all(plain[number] or _is_thousandth(sides[number]) for number in (0, 1)):
+        return None
+    level = "" if channel.level is None else f"{channel.level:g}"
+    texts = channel.name.removesuffix(level), channel.long_name, channel.standard_name
+    if not any(map(is_practical, sides)) and not any(map(_SALINITY.search, texts)):
+        return None
+    value = np.nan if channel.difference else abs(theirs() if plain[1] else ours())
+    if np.isnan(value) or _LARGEST_RATIO < value <= _LARGEST_SALINITY:
+        return 1.0
+    if 0 < value <= _LARGEST_RATIO:
+        return 1e-3 if plain[1] else 1e3
+    raise InputError(
+        f"{where} is a salinity in {channel.units}, wanted in {wanted}; that in 1 is about {value:.4g}",
+        wanted="the numbers in 1 are about 35 (practical salinity) or 0.035 (a ratio of masses)",
+        do="correct the units attribute, or convert the data",
+    )
+
+
+def _is_thousandth(units: str) -> bool:
+    unit = parsed(units)
+    return unit is not None and bool(unit == parsed("1e-3"))
