@@ -3,7 +3,7 @@
 A command that reads settings says which models, and gets what was given for their fields::
 
     @options_of(DataConfig, without=("validation",))
-    def command(files: DataFiles, given: Given) -> None: ...
+    def command(files: DataFiles, *, given: Given) -> None: ...
 
 What is told here of single fields is what a command line has more than a model: the panel that an option
 stands in, and how its text is read. Names, kinds, defaults and help are those of the models.
@@ -68,7 +68,6 @@ def setting(section: type[BaseModel], name: str, **more: Any) -> Any:
         help=text,
         show_default=False,
         metavar=_METAVARS.get(name),
-        rich_help_panel=panel_of(section, name),
         **more,
     )
 
@@ -131,7 +130,7 @@ def _parameter(section: type[BaseModel], name: str) -> inspect.Parameter:
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[kind | None, setting(section, name)],
+        annotation=Annotated[kind | None, setting(section, name, rich_help_panel=panel_of(section, name))],
     )
 
 
