@@ -53,7 +53,10 @@ def section(name: str, command: Any) -> str:
     lines += [
         f"| `{argument.metavar or argument.name.upper()}` | {_meaning(argument)} |" for argument in arguments
     ]
-    lines += [f"| {_flags(option)} | {_meaning(option)} |" for option in options]
+    for panel in dict.fromkeys(option.rich_help_panel for option in options):
+        lines += [f"| **{panel}** | |"] if panel else []
+        own = (option for option in options if option.rich_help_panel == panel)
+        lines += [f"| {_flags(option)} | {_meaning(option)} |" for option in own]
     return "\n".join(lines) + "\n"
 
 

@@ -8,22 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import (
-    DataType,
-    Deaccumulate,
-    Engine,
-    Member,
-    MissingValue,
-    Overwrite,
-    Step,
-    Stream,
-    TimeDim,
-    TimeIndex,
-    command_line,
-    split_list,
-    split_numbers,
-    tell,
-)
+from faconv_cli.commands.options import Overwrite, command_line, split_list, tell
+from faconv_cli.commands.settings import REPLAYED, Given, options_of
 from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
@@ -31,6 +17,7 @@ if TYPE_CHECKING:
     from faconv_cli.regimes.analysis import Regimes
 
 
+@options_of(DataConfig, only=(*REPLAYED, "deaccumulate", "missing_value"))
 def command(
     embedding: Annotated[
         Path,
@@ -83,15 +70,8 @@ def command(
         list[str] | None,
         typer.Option(help="Variables of --data to average. Default: every variable on the grid."),
     ] = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    deaccumulate: Deaccumulate = None,
-    missing_value: MissingValue = None,
-    engine: Engine = None,
+    *,
+    given: Given,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -147,17 +127,7 @@ def command(
     found = _regimes(
         embedding, assign, clusters=clusters, method=method, modes=modes, season=season, seed=seed
     )
-    settings = DataConfig(
-        time_dim=time_dim,
-        time_index=bool(time_index),
-        member=member,
-        step=step,
-        stream=stream,
-        data_type=data_type,
-        deaccumulate=bool(deaccumulate),
-        missing_value=split_numbers(missing_value, "--missing-value") or (),
-        engine=engine,
-    )
+    settings = DataConfig(**{name: value for name, value in given.items() if value is not None})
     if data:
         found = _with_data(found, data, settings.model_copy(update={"variables": split_list(variables)}))
     if target:

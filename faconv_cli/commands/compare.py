@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import DataFiles, Device, Threads, setting, split_list, tell
+from faconv_cli.commands.options import DataFiles, Device, Threads, split_list, tell
+from faconv_cli.commands.settings import setting
 from faconv_cli.config import DataConfig, FitConfig
 from faconv_cli.errors import InterruptedRunError, OutputError, Stopped, UsageError
 

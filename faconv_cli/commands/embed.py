@@ -9,30 +9,26 @@ import typer
 
 from faconv_cli import console, schema
 from faconv_cli.commands.options import (
-    DataType,
     Device,
-    Engine,
     FilesAndOutput,
-    Member,
     Modes,
     Overwrite,
-    Step,
-    Stream,
     Threads,
-    TimeDim,
-    TimeIndex,
     TrainedVariables,
     command_line,
     data_and_output,
     split_list,
     tell,
 )
+from faconv_cli.commands.settings import REPLAYED, Given, options_of
+from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from faconv_cli.cube.cube import Cube
 
 
+@options_of(DataConfig, only=REPLAYED)
 def command(
     files: FilesAndOutput,
     checkpoint: Annotated[
@@ -45,13 +41,8 @@ def command(
             help="FIRST:LAST rows to write, such as 2001:2003-06; steps before still warm the state up."
         ),
     ] = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    engine: Engine = None,
+    *,
+    given: Given,
     modes: Modes = None,
     attention: Annotated[bool, typer.Option(help="Write attention maps and weights.")] = True,
     query: Annotated[
@@ -106,18 +97,7 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = open_matching(
-        trained,
-        data,
-        variables=split_list(variables),
-        time_dim=time_dim,
-        time_index=time_index,
-        member=member,
-        step=step,
-        stream=stream,
-        data_type=data_type,
-        engine=engine,
-    )
+    cube = open_matching(trained, data, variables=split_list(variables), **given)
     tell(cube)
     rows = cube.time.indices_of(time_range) if time_range else (0, len(cube.time))
     embedder = Embedder(trained, cube, chosen, batch=batch, attention=attention, queries=_points(cube, query))

@@ -10,23 +10,18 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
-    DataType,
     Device,
-    Engine,
     FilesAndOutput,
-    Member,
     Overwrite,
-    Step,
-    Stream,
     Threads,
-    TimeDim,
-    TimeIndex,
     TrainedVariables,
     command_line,
     data_and_output,
     split_list,
     tell,
 )
+from faconv_cli.commands.settings import REPLAYED, Given, options_of
+from faconv_cli.config import DataConfig
 
 if TYPE_CHECKING:
     from faconv_cli.cube.time.timeaxis import TimeAxis
@@ -34,6 +29,7 @@ if TYPE_CHECKING:
     from faconv_cli.forecast.verify import Scores, Verification
 
 
+@options_of(DataConfig, only=REPLAYED)
 def command(
     files: FilesAndOutput,
     checkpoint: Annotated[
@@ -64,13 +60,8 @@ def command(
         ),
     ] = False,
     variables: TrainedVariables = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    engine: Engine = None,
+    *,
+    given: Given,
     batch: Annotated[
         int | None,
         typer.Option(min=1, help="Starts at a time. Default: up to 8, fewer on large grids to bound memory."),
@@ -96,18 +87,7 @@ def command(
     trained = read_checkpoint(checkpoint)
     chosen = choose_device(device)
     console.note(f"computing on {chosen} with {set_threads(threads)} CPU threads")
-    cube = open_matching(
-        trained,
-        data,
-        variables=split_list(variables),
-        time_dim=time_dim,
-        time_index=time_index,
-        member=member,
-        step=step,
-        stream=stream,
-        data_type=data_type,
-        engine=engine,
-    )
+    cube = open_matching(trained, data, variables=split_list(variables), **given)
     tell(cube)
     ahead = steps or max(trained.config.tiling.window - trained.config.teacher_forced, 1)
     run = ForecastRun(trained, cube, ahead, chosen, batch=batch, truth=verify)

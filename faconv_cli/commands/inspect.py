@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import (
-    DataType,
-    Deaccumulate,
-    Engine,
-    Member,
-    MissingValue,
-    Step,
-    Stream,
-    TimeDim,
-    TimeIndex,
-    setting,
-    split_list,
-    split_numbers,
-)
+from faconv_cli.commands.options import RUN
+from faconv_cli.commands.settings import Given, options_of
 from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.errors import FaconvError, UsageError
 
@@ -31,6 +19,7 @@ if TYPE_CHECKING:
 REFUSED = "train would refuse this"
 
 
+@options_of(DataConfig, without=("validation", "anomaly", "detrend"))
 def command(
     files: Annotated[
         list[str],
@@ -40,27 +29,11 @@ def command(
             show_default=False,
         ),
     ],
-    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
-    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
-    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    deaccumulate: Deaccumulate = None,
-    missing_value: MissingValue = None,
-    engine: Engine = None,
-    regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
-    region: Annotated[str | None, setting(DataConfig, "region")] = None,
-    derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,
-    mask: Annotated[str | None, setting(DataConfig, "mask", metavar="FILE[:VARIABLE]")] = None,
-    static: Annotated[list[str] | None, setting(DataConfig, "static", metavar="FILE[:NAMES]")] = None,
-    coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
-    smooth: Annotated[float | None, setting(DataConfig, "smooth", metavar="DAYS")] = None,
-    season: Annotated[str | None, setting(DataConfig, "season")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    *,
+    given: Given,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document.", rich_help_panel=RUN)
+    ] = False,
 ) -> None:
     """Show what faconv sees in data, and how it would work on them; or what a checkpoint holds.
 
@@ -78,9 +51,6 @@ def command(
             )
         shown, show = _describe_checkpoint(Path(checkpoint)), _show_checkpoint
     else:
-        given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
-        given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
-        given["missing_value"] = split_numbers(missing_value, "--missing-value")
         shown, show = _describe_data(files, RunConfig.build(None, given)), _show_data
     if as_json:
         console.result_json(shown)

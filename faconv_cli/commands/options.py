@@ -1,4 +1,4 @@
-"""Options that commands share; help and defaults of settings come from their fields in `config`."""
+"""Options that commands share, besides those that come from the models of settings (see `settings`)."""
 
 from __future__ import annotations
 
@@ -6,31 +6,19 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import BaseModel
 
 from faconv_cli import console
-from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 from faconv_cli.files import without_credentials
 
 if TYPE_CHECKING:
     from faconv_cli.cube.cube import Cube
 
+RUN = "Run"  # the panel of what is of the machine and of the run, not of the result
 MOST_TOLD = 10  # variables that are left out, in the log
-
-
-def setting(section: type[BaseModel], name: str, *flags: str, **more: Any) -> Any:
-    """Make the option of a setting: its help is the field's description, with its default."""
-    field = section.model_fields[name]
-    text = field.description or ""
-    if field.default not in (None, ()) and "Default" not in text:
-        shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        text += f" [default: {shown}]"
-    flags = flags or (f"--{name.replace('_', '-')}",)
-    return typer.Option(*flags, help=text, show_default=False, **more)
 
 
 DataFiles = Annotated[
@@ -57,26 +45,24 @@ TrainedVariables = Annotated[
         "of the training.",
     ),
 ]
-TimeDim = Annotated[str | None, setting(DataConfig, "time_dim")]
-TimeIndex = Annotated[bool | None, setting(DataConfig, "time_index", "--time-index/--no-time-index")]
-Member = Annotated[str | None, setting(DataConfig, "member")]
-Step = Annotated[str | None, setting(DataConfig, "step")]
-Stream = Annotated[str | None, setting(DataConfig, "stream")]
-DataType = Annotated[str | None, setting(DataConfig, "data_type", metavar="TYPE")]
-Deaccumulate = Annotated[bool | None, setting(DataConfig, "deaccumulate", "--deaccumulate/--no-deaccumulate")]
-Engine = Annotated[str | None, setting(DataConfig, "engine")]
-MissingValue = Annotated[list[str] | None, setting(DataConfig, "missing_value", metavar="NUMBERS")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.")]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu, cuda or cuda:n; auto takes a GPU where there is one.", rich_help_panel=RUN),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use."
+        min=1,
+        help="CPU threads. Default: SLURM_CPUS_PER_TASK, else the cores this process may use.",
+        rich_help_panel=RUN,
     ),
 ]
 Modes = Annotated[
     int | None, typer.Option("--modes", min=1, help="Take the first so many modes. Default: all.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the output where it exists.", rich_help_panel=RUN)
+]
 
 
 def split_list(values: Iterable[str] | None) -> tuple[str, ...] | None:

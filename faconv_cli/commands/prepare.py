@@ -10,27 +10,18 @@ import typer
 
 from faconv_cli import console
 from faconv_cli.commands.options import (
-    DataType,
-    Deaccumulate,
-    Engine,
-    Member,
-    MissingValue,
+    RUN,
     Overwrite,
-    Step,
-    Stream,
-    TimeDim,
-    TimeIndex,
     command_line,
     data_and_output,
-    setting,
-    split_list,
-    split_numbers,
     tell,
 )
+from faconv_cli.commands.settings import Given, options_of
 from faconv_cli.config import DataConfig, RunConfig
 from faconv_cli.errors import InterruptedRunError, Stopped
 
 
+@options_of(DataConfig, without=("static", "anomaly"))
 def command(
     files: Annotated[
         list[str],
@@ -40,25 +31,8 @@ def command(
             show_default=False,
         ),
     ],
-    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
-    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
-    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    deaccumulate: Deaccumulate = None,
-    missing_value: MissingValue = None,
-    engine: Engine = None,
-    regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
-    region: Annotated[str | None, setting(DataConfig, "region")] = None,
-    derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,
-    mask: Annotated[str | None, setting(DataConfig, "mask", metavar="FILE[:VARIABLE]")] = None,
-    coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
-    smooth: Annotated[float | None, setting(DataConfig, "smooth", metavar="DAYS")] = None,
-    season: Annotated[str | None, setting(DataConfig, "season")] = None,
+    *,
+    given: Given,
     anomaly: Annotated[
         str,
         typer.Option(
@@ -66,9 +40,9 @@ def command(
             "seasonal-diurnal, hourly or auto, as in train."
         ),
     ] = "none",
-    detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
-    validation: Annotated[str | None, setting(DataConfig, "validation")] = None,
-    memory: Annotated[float, typer.Option(min=0.01, metavar="GIB", help="GiB of memory to work in.")] = 1.0,
+    memory: Annotated[
+        float, typer.Option(min=0.01, metavar="GIB", help="GiB of memory to work in.", rich_help_panel=RUN)
+    ] = 1.0,
     overwrite: Overwrite = False,
 ) -> None:
     """Store a record anew for repeated training: in chunks that windows are read fast from, as float32.
@@ -79,10 +53,7 @@ def command(
     seasonal cycle is taken off once; it is fitted to the steps that train would not hold out
     (--validation), and train takes nothing more off.
     """
-    given = {name: value for name, value in locals().items() if name in DataConfig.model_fields}
-    given |= {"variables": split_list(variables), "levels": split_numbers(levels, "--levels")}
-    given["missing_value"] = split_numbers(missing_value, "--missing-value")
-    settings = RunConfig.build(None, given).data
+    settings = RunConfig.build(None, {**given, "anomaly": anomaly}).data
     data, output = data_and_output(files)
     stored = _prepare(data, output, settings, round(memory * 2**30), overwrite=overwrite)
     console.result(f"{output}: {stored}")

@@ -12,25 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faconv_cli import console
-from faconv_cli.commands.options import (
-    DataFiles,
-    DataType,
-    Deaccumulate,
-    Device,
-    Engine,
-    Member,
-    MissingValue,
-    Overwrite,
-    Step,
-    Stream,
-    Threads,
-    TimeDim,
-    TimeIndex,
-    setting,
-    split_list,
-    split_numbers,
-    tell,
-)
+from faconv_cli.commands.options import RUN, DataFiles, Device, Overwrite, Threads, tell
+from faconv_cli.commands.settings import Given, options_of
 from faconv_cli.config import DataConfig, EncoderConfig, FitConfig, RunConfig, TilingConfig
 from faconv_cli.errors import InterruptedRunError, Stopped, UsageError
 
@@ -40,83 +23,34 @@ if TYPE_CHECKING:
     from faconv_cli.fit.prepare import Prepared
 
 
+@options_of(DataConfig, TilingConfig, EncoderConfig, FitConfig)
 def command(
     data: DataFiles,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Checkpoint. Default: DATA.pt beside the first DATA."),
     ] = None,
-    variables: Annotated[list[str] | None, setting(DataConfig, "variables")] = None,
-    levels: Annotated[list[str] | None, setting(DataConfig, "levels")] = None,
-    time_range: Annotated[str | None, setting(DataConfig, "time_range")] = None,
-    time_dim: TimeDim = None,
-    time_index: TimeIndex = None,
-    member: Member = None,
-    step: Step = None,
-    stream: Stream = None,
-    data_type: DataType = None,
-    deaccumulate: Deaccumulate = None,
-    missing_value: MissingValue = None,
-    engine: Engine = None,
-    regrid: Annotated[float | None, setting(DataConfig, "regrid")] = None,
-    region: Annotated[str | None, setting(DataConfig, "region")] = None,
-    derive: Annotated[list[str] | None, setting(DataConfig, "derive", metavar="NAME=FORMULA")] = None,
-    mask: Annotated[str | None, setting(DataConfig, "mask", metavar="FILE[:VARIABLE]")] = None,
-    static: Annotated[list[str] | None, setting(DataConfig, "static", metavar="FILE[:NAMES]")] = None,
-    coarsen: Annotated[int | None, setting(DataConfig, "coarsen")] = None,
-    smooth: Annotated[float | None, setting(DataConfig, "smooth", metavar="DAYS")] = None,
-    season: Annotated[str | None, setting(DataConfig, "season")] = None,
-    validation: Annotated[str | None, setting(DataConfig, "validation")] = None,
-    anomaly: Annotated[str | None, setting(DataConfig, "anomaly")] = None,
-    detrend: Annotated[bool | None, setting(DataConfig, "detrend", "--detrend/--no-detrend")] = None,
-    window: Annotated[int | None, setting(TilingConfig, "window")] = None,
-    stride: Annotated[int | None, setting(TilingConfig, "stride")] = None,
-    burn_in: Annotated[int | None, setting(TilingConfig, "burn_in")] = None,
-    tile: Annotated[int | None, setting(TilingConfig, "tile")] = None,
-    halo: Annotated[int | None, setting(TilingConfig, "halo")] = None,
-    encoder: Annotated[str | None, setting(EncoderConfig, "encoder")] = None,
-    hidden: Annotated[int | None, setting(EncoderConfig, "hidden")] = None,
-    layers: Annotated[int | None, setting(EncoderConfig, "layers")] = None,
-    bottleneck: Annotated[int | None, setting(EncoderConfig, "bottleneck")] = None,
-    kernel_size: Annotated[int | None, setting(EncoderConfig, "kernel_size")] = None,
-    padding: Annotated[str | None, setting(EncoderConfig, "padding")] = None,
-    dilations: Annotated[list[str] | None, setting(EncoderConfig, "dilations")] = None,
-    attention_every: Annotated[int | None, setting(EncoderConfig, "attention_every")] = None,
-    attention_heads: Annotated[int | None, setting(EncoderConfig, "attention_heads")] = None,
-    attention_pool: Annotated[int | None, setting(EncoderConfig, "attention_pool")] = None,
-    embedding: Annotated[int | None, setting(EncoderConfig, "embedding")] = None,
-    eof_share: Annotated[float | None, setting(EncoderConfig, "eof_share")] = None,
-    causal: Annotated[bool | None, setting(EncoderConfig, "causal", "--causal/--no-causal")] = None,
-    patch: Annotated[int | None, setting(EncoderConfig, "patch")] = None,
-    skip: Annotated[bool | None, setting(EncoderConfig, "skip", "--skip/--no-skip")] = None,
-    without: Annotated[list[str] | None, setting(EncoderConfig, "without")] = None,
-    task: Annotated[str | None, setting(FitConfig, "task")] = None,
-    teacher_forced: Annotated[int | None, setting(FitConfig, "teacher_forced")] = None,
-    closed_loop: Annotated[bool | None, setting(FitConfig, "closed_loop", "--closed-loop")] = None,
-    objective: Annotated[str | None, setting(FitConfig, "objective")] = None,
-    lead: Annotated[list[str] | None, setting(FitConfig, "lead")] = None,
-    lead_weight: Annotated[list[str] | None, setting(FitConfig, "lead_weight")] = None,
-    target: Annotated[list[str] | None, setting(FitConfig, "target", metavar="FILE[:VARIABLE]")] = None,
-    target_weight: Annotated[list[str] | None, setting(FitConfig, "target_weight")] = None,
-    target_lead: Annotated[list[str] | None, setting(FitConfig, "target_lead")] = None,
-    updates: Annotated[int | None, setting(FitConfig, "updates")] = None,
-    refit: Annotated[bool | None, setting(FitConfig, "refit", "--refit/--no-refit")] = None,
-    batch: Annotated[int | None, setting(FitConfig, "batch")] = None,
-    lr: Annotated[float | None, setting(FitConfig, "lr")] = None,
-    weight_decay: Annotated[float | None, setting(FitConfig, "weight_decay")] = None,
-    dropout: Annotated[float | None, setting(FitConfig, "dropout")] = None,
-    precision: Annotated[str | None, setting(FitConfig, "precision")] = None,
-    seed: Annotated[int | None, setting(FitConfig, "seed")] = None,
+    *,
+    given: Given,
     config: Annotated[
-        Path | None, typer.Option(help="TOML file of these settings; options given here override it.")
+        Path | None,
+        typer.Option(
+            help="TOML file of these settings; options given here override it.", rich_help_panel=RUN
+        ),
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan and stop before anything is read.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan and stop before anything is read.", rich_help_panel=RUN
+        ),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training whose last checkpoint lies there.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the training whose last checkpoint lies there.", rich_help_panel=RUN
+        ),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -130,16 +64,6 @@ def command(
     from faconv_cli.cube.open.paths import beside
     from faconv_cli.files import check_no_folder, last_path
 
-    given = {name: value for name, value in locals().items() if name in _SETTINGS}
-    given |= {
-        name: split_list(given[name])
-        for name in (
-            *("variables", "dilations", "without"),
-            *("lead", "lead_weight", "target_weight", "target_lead"),
-        )
-    }
-    given["levels"] = split_numbers(levels, "--levels")
-    given["missing_value"] = split_numbers(missing_value, "--missing-value")
     settings = RunConfig.build(config, given)
     path = output or beside(data[0], ".pt")
     if resume and overwrite:
@@ -171,9 +95,6 @@ def command(
 
 METRICS = ".metrics.jsonl"
 _WARM_UP, _TIMED = 3, 5
-_SETTINGS = {
-    name for section in (DataConfig, TilingConfig, EncoderConfig, FitConfig) for name in section.model_fields
-}
 
 
 def _check_outputs(

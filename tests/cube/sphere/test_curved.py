@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.cube.grid import Grid, on_sphere
+from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.sphere import curved
+from faconv_cli.cube.sphere.places import on_sphere
 from faconv_cli.cube.sphere.rotated import from_rotated_pole
 
 

@@ -1,0 +1,100 @@
+"""The network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from faconv_cli.config.base import Config, PositiveInt
+
+EOF = "eof"  # the encoder that is fitted, not trained
+
+Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "season", "changes"]
+
+
+def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
+    """List what can be switched off in an encoder; what belongs to the head is in all but EOFs."""
+    if encoder == EOF:
+        return ()
+    gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
+    mixing: tuple[Mechanism, ...] = ("squeeze-excitation", "axial") if "fa" in encoder else ()
+    return (*gates, *mixing, "temporal", "season", "changes")
+
+
+class EncoderConfig(Config):
+    """The network; every mechanism of FAConvLSTM can be switched off."""
+
+    encoder: Literal[
+        "faconvlstm",
+        "minfaconvlstm",
+        "convlstm",
+        "convgru",
+        "minconvlstm",
+        "minconvgru",
+        "minconvexplstm",
+        "eof",
+    ] = Field(
+        "faconvlstm",
+        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru "
+        "or minconvexplstm; or eof, the EOF analysis, where nothing is trained, and a --window above 1 (its "
+        "default then) makes extended EOFs.",
+    )
+    hidden: PositiveInt = Field(32, description="Hidden channels F.")
+    layers: PositiveInt = Field(1, description="Recurrent layers, each after the first with a residual.")
+    bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
+    kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
+    padding: Literal["zeros", "longitude", "circular"] | None = Field(
+        None,
+        description="What kernels see beyond the edge: zeros, longitude (wraps around it) or circular (wraps "
+        "around both, a torus). Default: longitude where the grid closes the circle, else zeros.",
+    )
+    dilations: tuple[PositiveInt, ...] = Field(
+        (1, 2, 4), min_length=1, description="Dilations of the shared depthwise mix."
+    )
+    attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
+    attention_heads: PositiveInt = Field(
+        2,
+        description="Heads of the axial and the temporal attention; of the latter as many of them as share "
+        "the EOFs evenly.",
+    )
+    attention_pool: PositiveInt | None = Field(
+        None,
+        description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
+    )
+    embedding: PositiveInt = Field(
+        16,
+        description="Modes d of an embedding, numbers per time step. Its first k are the best k. To forecast "
+        "with eof: EOFs, by default as many as networks start from, at most 64.",
+    )
+    eof_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.98,
+        description="Share of the variance that the EOFs explain in which leads are forecast; they are at "
+        "most 64, and one for ten training steps.",
+    )
+    causal: bool = Field(True, description="Let z look at earlier steps only, so that a record can grow.")
+    patch: Literal[1, 2, 4] | None = Field(
+        None,
+        description="Grid points per side that one hidden point covers: 1, 2 or 4. Default: 1 up to 16,384 "
+        "points, 2 up to 131,072, else 4.",
+    )
+    skip: bool = Field(
+        True,
+        description="Forecast the change from the last frame, not the frame itself (in closed loop).",
+    )
+    without: tuple[Mechanism, ...] = Field(
+        (),
+        description="Mechanisms to switch off, for ablation: squeeze-excitation, peephole, axial, temporal, "
+        "season, changes (what the last changes of the field tell of the leads without a network).",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        absent = [name for name in self.without if name not in mechanisms_of(self.encoder)]
+        if absent:
+            raise ValueError(f"{self.encoder} has no {', '.join(absent)} to leave out")
+        if self.bottleneck % self.attention_heads:
+            raise ValueError(
+                f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"
+            )
+        return self
