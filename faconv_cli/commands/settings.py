@@ -58,10 +58,9 @@ def setting(section: type[BaseModel], name: str, **more: Any) -> Any:
     """Make the option of a setting: its help is the field's description, with its default."""
     field = section.model_fields[name]
     text = field.description or ""
-    if field.default not in (None, ()) and "Default" not in text:
-        shown = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else field.default
-        text += f" [default: {shown}]"
     flag = name.replace("_", "-")
+    if field.default not in (None, ()) and "Default" not in text and name not in _ONLY_ON:
+        text += f" Default: {_shown(field.default, flag)}."  # in brackets Rich would take it for a style
     negated = f"/--no-{flag}" if field.annotation is bool and name not in _ONLY_ON else ""
     return typer.Option(
         f"--{flag}{negated}",
@@ -70,6 +69,13 @@ def setting(section: type[BaseModel], name: str, **more: Any) -> Any:
         metavar=_METAVARS.get(name),
         **more,
     )
+
+
+def _shown(default: Any, flag: str) -> str:
+    """Write a default as a user would type it."""
+    if isinstance(default, bool):
+        return f"--{flag}" if default else f"--no-{flag}"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 def panel_of(section: type[BaseModel], name: str) -> str | None:

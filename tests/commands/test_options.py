@@ -52,7 +52,15 @@ def test_help_and_default_are_those_of_the_field(command):
             assert option.help.startswith(field.description)
             assert option.default in (None, [])
             if field.default not in (None, ()):
-                assert "[default: " in option.help or "Default" in field.description, name
+                assert "Default: " in option.help or name == "closed_loop", name
+
+
+def test_help_on_a_terminal_shows_the_defaults(run_code, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run_code("train", "--help") == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    for default in ("Default: 24.", "Default: 1,2,4.", "Default: --no-detrend.", "Default: --causal."):
+        assert default in shown
 
 
 def test_the_ten_most_used_stand_before_the_panels():
