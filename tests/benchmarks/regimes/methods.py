@@ -105,9 +105,11 @@ def raw_field(record: Record, seed: int, name: Path) -> Encode:
 # as many parameters in the recurrent layer as FAConvLSTM has by default (6561), as near as they come
 METHODS = {
     "eof": Method("EOFs", faconv(*EOF), random=False),
+    "eof-detrended": Method("EOFs, trend taken off", faconv(*EOF, "--detrend"), random=False),
     "linear": Method("linear predictive subspace", faconv(*LINEAR), random=False),
     "untrained": Method("FAConvLSTM untrained: inverse model", faconv("--updates", "0"), random=False),
     "faconvlstm": Method("FAConvLSTM", faconv()),
+    "faconvlstm-detrended": Method("FAConvLSTM, trend taken off", faconv("--detrend")),
     "faconvlstm-no-refit": Method("FAConvLSTM, validation years kept out", faconv("--no-refit")),
     "faconvlstm-target": Method(
         "FAConvLSTM, target of weight 3", towards_target("--target-weight", "3"), targeted=True
