@@ -2,12 +2,13 @@
 # make test   the same, then format, lint, layers, types and tests
 # make check  format, lint, layers and types alone
 # make bench  the benchmarks
+# make bench-gpu   the same on a GPU, in under four minutes (ARGS=...)
 # make bench-regimes   methods by tasks over seeds, into docs/benchmarks.md; goes on where it was stopped (ARGS=...)
 
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable
 
-.PHONY: demo test check bench bench-regimes docs clean
+.PHONY: demo test check bench bench-gpu bench-regimes docs clean
 
 demo: .venv/runtime
 	sh sample_data/demo.sh $(BIN) demo
@@ -23,6 +24,9 @@ check: .venv/development
 
 bench: .venv/development
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+bench-gpu: .venv/development
+	$(BIN)/python -m tests.benchmarks.gpu $(ARGS)
 
 bench-regimes: .venv/development
 	$(BIN)/python -m tests.benchmarks.regimes $(ARGS)

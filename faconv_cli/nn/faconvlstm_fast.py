@@ -187,7 +187,8 @@ class _Gates:
     def __init__(self, cell: FAConvLSTMCell, points: int) -> None:
         F, R = cell.hidden_channels, cell.Pg.in_features
         P, b = cell.Pg.weight.detach().view(4, F, R), cell.Pg.bias.detach().view(4, F, 1)
-        self.sign = P.new_tensor([1, 1, -2, 1])[:, None, None]
+        self.sign = P.new_ones(4, 1, 1)  # 1, 1, -2, 1, without a copy from the host: a CUDA graph has none
+        self.sign[2] = -2
         self.P = (torch.cat([P, b], -1) * self.sign).mT.contiguous()
         self.w = None if cell.peepholes is None else cell.peepholes.detach() / -2
         self.mixed = P.new_ones(points, R + 1)
