@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from faconv_cli.errors import UsageError
 from faconv_cli.nn.axial import AxialAttention
 from faconv_cli.nn.faconvlstm_fast import Watch, run_fast
+from faconv_cli.nn.kernels import usable
 from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
 from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation
 from faconv_cli.nn.padding import Padding
@@ -127,7 +128,8 @@ class FAConvLSTMCell(nn.Module):
     ) -> LayerOutput:
         """Run over ``x`` (b, t, c, h, w); see `RecurrentLayer2d.run`.
 
-        The fast path has gradients of the first order and one precision: under autocast the loop runs.
+        The fast path has gradients of the first order and one precision: under autocast the loop runs, but
+        where there are kernels, which keep to float32 and are faster still.
         """
         state = state or self.init_state(x)
         maps: list[AttentionMaps] = []
@@ -136,10 +138,13 @@ class FAConvLSTMCell(nn.Module):
             if attention and self.axial is not None:
                 maps.append(self.axial.maps(h, weights, queries))
 
-        if torch.is_autocast_enabled(x.device.type):
+        in_kernels = usable(x)
+        if torch.is_autocast_enabled(x.device.type) and not in_kernels:
             y, state = self._loop(x, state, weights, watch)
         else:
-            y, h, c = run_fast(self, x, state.h, state.c, state.steps, weights, watch)
+            given = [one.float() if in_kernels else one for one in (x, state.h, state.c)]
+            with torch.autocast(x.device.type, enabled=False):
+                y, h, c = run_fast(self, *given, state.steps, weights, watch)
             state = FAConvLSTMState(h, c, state.steps + x.shape[1])
         return LayerOutput(y, state, _join(maps))
 

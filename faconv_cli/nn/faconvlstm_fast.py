@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from faconv_cli.nn.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
+from faconv_cli.nn.kernels import usable
 from faconv_cli.nn.mixing import Stencil, area_shares
 
 if TYPE_CHECKING:
@@ -38,9 +39,17 @@ def run_fast(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         y, h, c = _FastRun.apply(cell, steps, weights, watch, *inputs)  # type: ignore[no-untyped-call]
     else:
-        y, c, _ = _Run(cell, x, weights, keep=False).forward(x, h, c, steps, watch)
+        y, c, _ = _make_run(cell, x, weights, keep=False).forward(x, h, c, steps, watch)
         y, h, c = y, y[-1].clone(), c[-1] / -2
     return y.transpose(0, 1).movedim(-1, -3), h.movedim(-1, -3), c.movedim(-1, -3)
+
+
+def _make_run(cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> Run:
+    if usable(x) and x.dtype == torch.float32:
+        from faconv_cli.nn.faconvlstm_fused import FusedRun
+
+        return FusedRun(cell, x, weights, keep=keep)
+    return Run(cell, x, weights, keep=keep)
 
 
 class _FastRun(torch.autograd.Function):
@@ -56,7 +65,7 @@ class _FastRun(torch.autograd.Function):
         c: Tensor,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        run = _Run(cell, x, weights, keep=True)
+        run = _make_run(cell, x, weights, keep=True)
         y, chat, m = run.forward(x, h, c, steps, watch)
         ctx.save_for_backward(x, h, y, chat, m)
         ctx.run, ctx.names = run, [name for name, _ in cell.named_parameters()]
@@ -69,17 +78,19 @@ class _FastRun(torch.autograd.Function):
         return (None, None, None, None, *(gradients.get(name) for name in ["x", "h", "c", *ctx.names]))
 
 
-class _Run:
+class Run:
     """One call of the fast path: the cell as the loop wants it, and the small graphs of its steps."""
+
+    in_blocks = True  # the gates go block by block
 
     def __init__(self, cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> None:
         self.cell, self.weights, self.keep = cell, weights, keep
         self.Px, self.Ph = cell.Px.weight.detach(), cell.Ph.weight.detach()
         self.stencil = Stencil(cell.mix)
-        self.gates = _Gates(cell, x[0, ..., 0].numel())
+        self.gates = Gates(cell, x[0, ..., 0].numel() if self.in_blocks else 0)
         self.shares = area_shares(weights, x[0, ..., 0])
-        self.scales: list[_Local] = []
-        self.changes: dict[int, _Local] = {}
+        self.scales: list[Local] = []
+        self.changes: dict[int, Local] = {}
 
     def forward(
         self, x: Tensor, h: Tensor, c: Tensor, steps: int, watch: Watch
@@ -96,7 +107,7 @@ class _Run:
             self.gates.forward(self._recalibrated(m[t]), chat[before], chat[after], y[t])
             if self.cell.attends(steps + t):
                 watch(y[t].movedim(-1, 1))
-                y[t] += self._change(y[t], t)
+                y[t] += self.change(y[t], t)
             h = y[t]
         return y, chat, m
 
@@ -105,17 +116,18 @@ class _Run:
         if recalibrate is None:
             return m
         mean = (self.shares.flatten(1)[:, None] @ m.flatten(1, 2))[:, 0]
-        scale = _Local("recalibrate", recalibrate, recalibrate.scale, mean, keep=self.keep)
+        scale = Local("recalibrate", recalibrate, recalibrate.scale, mean, keep=self.keep)
         if self.keep:
             self.scales.append(scale)
         return m * scale.value[:, None, None]
 
-    def _change(self, h: Tensor, t: int) -> Tensor:
+    def change(self, h: Tensor, t: int) -> Tensor:
+        """Give what the axial attention adds to ``h`` (b, h, w, F) at step t of this call."""
         axial = self.cell.axial
         assert axial is not None  # only an attended step comes here
         if not self.keep:
             return axial.change(h, self.weights)
-        self.changes[t] = _Local("axial", axial, partial(axial.change, weights=self.weights), h.clone())
+        self.changes[t] = Local("axial", axial, partial(axial.change, weights=self.weights), h.clone())
         return self.changes[t].value
 
     def backward(
@@ -141,20 +153,24 @@ class _Run:
         found |= {"h": dh, "c": -2 * dc} | self.gates.gradients()
         if x_wanted:
             found["x"] = du @ self.Px
-        return found | self._mix_gradients(x, h, y, dm, du)
+        return found | self.mix_gradients(x, h, y, dm, du)
 
-    def _mix_gradients(self, x: Tensor, h: Tensor, y: Tensor, dm: Tensor, du: Tensor) -> dict[str, Tensor]:
+    def mix_gradients(self, x: Tensor, h: Tensor, y: Tensor, dm: Tensor, du: Tensor) -> dict[str, Tensor]:
         """Give the gradients of Px, Ph and the depthwise kernels, over all steps at once."""
         u = x @ self.Px.T
         u[0] += h @ self.Ph.T
         u[1:] += y[:-1] @ self.Ph.T
         flat = partial(torch.flatten, end_dim=-2)
         dPh = flat(du[0]).T @ flat(h) + flat(du[1:]).T @ flat(y[:-1])
-        kernel = self.stencil.kernel_gradient(u.flatten(0, 1), dm.flatten(0, 1))
+        kernel = self.kernel_gradient(u.flatten(0, 1), dm.flatten(0, 1))
         return {"Px.weight": flat(du).T @ flat(x), "Ph.weight": dPh, "mix.kernel": kernel}
 
+    def kernel_gradient(self, u: Tensor, dm: Tensor) -> Tensor:
+        """Give the gradient of the depthwise kernels for u and the gradient of m, both (n, h, w, R)."""
+        return self.stencil.kernel_gradient(u, dm)
 
-class _Local:
+
+class Local:
     """A small mechanism at one step, differentiated by autograd: its graph lives as long as this."""
 
     def __init__(
@@ -181,7 +197,7 @@ class _Local:
         return first
 
 
-class _Gates:
+class Gates:
     """Expand and gates of a cell: Pg and b as one matrix (R + 1, F) a gate, as m̃ is followed by a 1."""
 
     def __init__(self, cell: FAConvLSTMCell, points: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from faconv_cli.nn.featureslast import (
     Halo,
@@ -17,11 +18,19 @@ from faconv_cli.nn.featureslast import (
     row_blocks,
     time_blocks,
 )
+from faconv_cli.nn.kernels import usable
+from faconv_cli.nn.padding import pad2d
 from faconv_cli.nn.scan import adjoint_scan_
 
 
 class UpdateGate(Protocol):
-    """How a cell makes its update gate z from the first of its preactivations, and the way back."""
+    """How a cell makes its update gate z from the first of its preactivations, and the way back.
+
+    Attributes:
+        normalized: z is i' of f and i, else σ of one: what a kernel must know.
+    """
+
+    normalized: bool
 
     def activate_(self, gates: Sequence[Tensor]) -> Tensor:
         """Turn preactivations into activations, in place, and give z (which may be one of them)."""
@@ -38,7 +47,8 @@ def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, 
     """Give h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ g(v_t), with z and v from one convolution of x_t.
 
     Runs in blocks of steps and rows that stay in cache. Training keeps the activations of the gates and h;
-    preactivations and adjoints live for one block only.
+    preactivations and adjoints live for one block only. On a GPU one kernel does all steps of a block, and
+    training keeps the preactivations instead.
 
     Args:
         x: (t, b, h, w, c), features last.
@@ -51,6 +61,8 @@ def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, 
     Returns:
         (t, b, h, w, f).
     """
+    if usable(h0) and h0.dtype == torch.float32:
+        return _in_kernels(x, weight, bias, h0, halo, gate)
     if any_requires_grad((x, weight, bias, h0)):
         return _GatedScan.apply(x, weight, bias, h0, halo, gate)  # type: ignore[no-any-return, no-untyped-call]
     return _forward(x, weight, bias, h0, halo, gate, keep=False)[0][1:]
@@ -113,6 +125,49 @@ class _GatedScan(torch.autograd.Function):
             if grad_x is not None and grad_padded is not None:
                 grad_x[block] = halo.fold_(grad_padded).view_as(grad_x[block])
         return grad_x, grad_weight, grad_bias.to(weight.dtype), carry, None, None
+
+
+def _in_kernels(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
+    """Give the same as `gated_scan`: one convolution and one kernel for all steps of a block."""
+    h, hs = h0.contiguous(), []
+    for block in time_blocks(len(x), h0):
+        pre = _convolution(x[block].flatten(0, 1), weight, bias, halo).unflatten(0, (-1, len(h0)))
+        hs.append(_KernelScan.apply(pre, h, gate.normalized))  # type: ignore[no-untyped-call]
+        h = hs[-1][-1]
+    return hs[0] if len(hs) == 1 else torch.cat(hs)
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor, halo: Halo) -> Tensor:
+    """Give all preactivations (n, h, w, maps f) of ``x`` (n, h, w, c) in one piece, for autograd."""
+    if weight.shape[-1] == 1:
+        return F.linear(x, weight.flatten(1), bias)
+    zeros, seen = halo.padding == "zeros", x.permute(0, 3, 1, 2)
+    padded = seen if zeros else pad2d(seen, halo.cells, halo.padding)
+    return F.conv2d(padded, weight, bias, padding=halo.cells if zeros else 0).permute(0, 2, 3, 1).contiguous()
+
+
+class _KernelScan(torch.autograd.Function):
+    """Keeps the preactivations and h; the gates are made again on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, pre: Tensor, h0: Tensor, normalized: bool) -> Tensor:
+        from faconv_cli.nn.kernels.gatedscan import gated_scan_forward
+
+        h = h0.new_empty(len(pre), *h0.shape)
+        gated_scan_forward(pre, h0, h, normalized=normalized)
+        ctx.save_for_backward(pre, h0, h)
+        ctx.normalized = normalized
+        return h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        from faconv_cli.nn.kernels.gatedscan import gated_scan_backward
+
+        pre, h0, h = ctx.saved_tensors
+        carry = torch.zeros_like(h0)
+        grad_pre = gated_scan_backward(pre, h0, h, grad.contiguous(), carry, normalized=ctx.normalized)
+        return grad_pre, carry, None
 
 
 def _preactivation_gradients(

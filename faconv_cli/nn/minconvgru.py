@@ -14,6 +14,8 @@ from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
 class SigmoidGate:
     """z = σ(k)."""
 
+    normalized = False
+
     def activate_(self, gates: Sequence[Tensor]) -> Tensor:
         """Turn k into z."""
         return gates[0].sigmoid_()

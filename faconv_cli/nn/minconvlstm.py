@@ -20,6 +20,8 @@ def input_share(sigma_f: Tensor, sigma_i: Tensor) -> Tensor:
 class NormalizedGate:
     """z = i' = σ(i) / (σ(f) + σ(i))."""
 
+    normalized = True
+
     def activate_(self, gates: Sequence[Tensor]) -> Tensor:
         """Turn f and i into σ(f) and σ(i)."""
         return input_share(*(gate.sigmoid_() for gate in gates))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from faconv_cli.nn.kernels import usable
+
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     """Give h_1 … h_T of h_t = a_t ⊙ h_{t-1} + b_t, differentiable once.
@@ -41,10 +43,15 @@ class _LinearScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-        h = b.clone()
-        previous = h0
-        for a_t, h_t in zip(a, h, strict=True):
-            previous = h_t.addcmul_(a_t, previous)
+        ctx.in_kernels = usable(a) and a.dtype == b.dtype == h0.dtype == torch.float32
+        if ctx.in_kernels:
+            from faconv_cli.nn.kernels.scan import linear_scan_forward
+
+            h = linear_scan_forward(a, b, h0)
+        else:
+            h, previous = b.clone(), h0
+            for a_t, h_t in zip(a, h, strict=True):
+                previous = h_t.addcmul_(a_t, previous)
         ctx.save_for_backward(a, h, h0)
         return h
 
@@ -52,6 +59,10 @@ class _LinearScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, h, h0 = ctx.saved_tensors
+        if ctx.in_kernels:
+            from faconv_cli.nn.kernels.scan import linear_scan_backward
+
+            return linear_scan_backward(a, h, h0, grad)
         adjoint = grad.clone(memory_format=torch.contiguous_format)
         grad_h0 = adjoint_scan_(a, adjoint, torch.zeros_like(h0))
         grad_a = adjoint * torch.cat([h0[None], h[:-1]])

@@ -2,8 +2,8 @@
 
 Usage: python -m tests.benchmarks.gpu [--device cuda] [--quick] [--sizes a,b,c] [--sections A,B] [--out FILE]
 
-Sections: ceilings, agreement, cells, scan, job. Each has a time limit; one that fails is told and spoils no
-other. The exit code is 1 where a network does not give what it gives on the CPU. The whole takes about three
+Sections: ceilings, kernels, agreement, cells, scan, job. Each has a time limit; one that fails is told and
+spoils no other. The exit code is 1 where a network does not give what it gives on the CPU. The whole takes about three
 and a half minutes on a GPU; --quick is a run of tiny sizes without compiling, to try the bench itself.
 """
 
@@ -26,7 +26,7 @@ from tests.benchmarks.gpu.ceilings import measure_ceilings
 from tests.benchmarks.gpu.sections import section
 from tests.benchmarks.gpu.table import print_table
 
-SECTIONS = ("ceilings", "agreement", "cells", "scan", "job")
+SECTIONS = ("ceilings", "kernels", "agreement", "cells", "scan", "job")
 PREPARE, MEASURE = 75, 60  # seconds: of the cells' processes together
 
 
@@ -49,8 +49,10 @@ def main() -> None:
         from tests.benchmarks.gpu.job import write_record
 
         record = section("record", lambda: write_record(folder, quick=given.quick), 60)
+    if "kernels" in wanted and not given.quick:
+        agree &= section("kernels", _test_kernels, 75) is True
     if "agreement" in wanted:
-        agree = section("agreement", lambda: check_agreement(device, quick=given.quick), 40) is True
+        agree &= section("agreement", lambda: check_agreement(device, quick=given.quick), 60) is True
     if workers:
         ready_by = started + given.prepare + 5
         lines = section("cells", lambda: _measure(workers, ready_by), given.prepare + MEASURE) or []
@@ -88,6 +90,15 @@ def _ceilings(device: torch.device, quick: bool) -> dict[str, float]:
     for name in ("bfloat16", "tf32", "float32"):
         print(f"{name} product {found[name] / 1e12:.3g} TFLOP/s")
     return found
+
+
+def _test_kernels() -> bool:
+    """Run the tests of each kernel against its plain path, many at a time as each is compiled first."""
+    line = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-W", "ignore", "-n", "8"]
+    done = subprocess.run([*line, "tests/nn/test_kernels.py"], capture_output=True, text=True)
+    print(done.stdout[-3000:], flush=True)
+    sys.stderr.write(done.stdout + done.stderr)
+    return done.returncode == 0
 
 
 def _start_workers(given: argparse.Namespace, folder: Path) -> dict[str, subprocess.Popen[str]]:

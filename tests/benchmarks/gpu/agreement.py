@@ -79,7 +79,7 @@ def _errors(layer: nn.Module, size: Size, device: torch.device) -> dict[str, flo
 def _evaluate(layer: nn.Module, x: Tensor, weights: Tensor) -> dict[str, Tensor]:
     x = x.clone().requires_grad_()
     half = x.shape[1] // 2
-    if isinstance(layer, RecurrentLayer2d):
+    if isinstance(layer, RecurrentLayer2d):  # the CPU's path is the plain one
         first, state = layer(x[:, :half], None, weights)
         second, _ = layer(x[:, half:], state, weights)
         y = torch.cat([first, second], 1)

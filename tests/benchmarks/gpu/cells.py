@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from faconv_cli.nn.convlstm import ConvLSTM2d
 from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.kernels import plain_path
 from faconv_cli.nn.minconvgru import MinConvGRU2d
 from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 from tests.benchmarks.gpu.counts import SIZES
@@ -90,6 +91,10 @@ def _variants(
             yield (mode, name, "eager"), lambda work=work: work
             if graphs:
                 yield (mode, name, "graph"), lambda work=work: in_one_graph(work, device, pool)
+            if graphs and "-style" not in name and not name.startswith("plain"):
+                work = _without_kernels(work)
+                yield (mode, name, "no kernels"), lambda work=work: work
+                yield (mode, name, "no kernels, graph"), lambda work=work: in_one_graph(work, device, pool)
     if not compiled:
         return
     for way, options in (
@@ -118,6 +123,14 @@ class _Compiled(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return self.plain.loop(x, self.run) if self.by_steps else self.run(x)
+
+
+def _without_kernels(work: Work) -> Work:
+    def plain() -> None:
+        with plain_path():
+            work()
+
+    return plain
 
 
 def _work(mode: str, layer: nn.Module, x: Tensor, precision: str) -> Work:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from faconv_cli.nn.kernels import plain_path
 from faconv_cli.nn.scan import linear_scan, log_scan
 from tests.benchmarks.gpu.timing import in_one_graph, medians
 
@@ -25,8 +27,10 @@ def time_scans(device: torch.device, copy_ceiling: float, *, quick: bool, limit:
         logs = a.log(), b.log()
         works = {
             "forward": partial(_forward, a, b, h0),
+            "no kernel, forward": _without_kernels(partial(_forward, a, b, h0)),
             "log scan, forward": lambda logs=logs, h0=h0: log_scan(*logs, h0),
             "forward + gradient": partial(_both, a, b, h0),
+            "no kernel, forward + gradient": _without_kernels(partial(_both, a, b, h0)),
         }
         if device.type == "cuda":
             works |= {f"{name}, graph": in_one_graph(work, device) for name, work in works.items()}
@@ -36,10 +40,18 @@ def time_scans(device: torch.device, copy_ceiling: float, *, quick: bool, limit:
         for name, one in seconds.items():
             moved = (8 if "gradient" in name else 3) * BYTES * numbers
             print(
-                f"T {steps:4} {name:26} {one * 1e3:9.3f} ms {moved / one / 1e9:7.0f} GB/s "
+                f"T {steps:4} {name:36} {one * 1e3:9.3f} ms {moved / one / 1e9:7.0f} GB/s "
                 f"({moved / one / copy_ceiling:4.0%} of a copy's)",
                 flush=True,
             )
+
+
+def _without_kernels(work: Callable[[], object]) -> Callable[[], object]:
+    def plain() -> None:
+        with plain_path():
+            work()
+
+    return plain
 
 
 @torch.no_grad()
