@@ -142,9 +142,9 @@ class FAConvLSTMCell(nn.Module):
         if torch.is_autocast_enabled(x.device.type) and not in_kernels:
             y, state = self._loop(x, state, weights, watch)
         else:
-            given = [one.float() if in_kernels else one for one in (x, state.h, state.c)]
+            x, h, c = (one.float() if in_kernels else one for one in (x, state.h, state.c))
             with torch.autocast(x.device.type, enabled=False):
-                y, h, c = run_fast(self, *given, state.steps, weights, watch)
+                y, h, c = run_fast(self, x, h, c, state.steps, weights, watch)
             state = FAConvLSTMState(h, c, state.steps + x.shape[1])
         return LayerOutput(y, state, _join(maps))
 

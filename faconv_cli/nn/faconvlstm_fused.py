@@ -36,7 +36,7 @@ class FusedRun(Run):
         """Give all h (t, b, h, w, F); ĉ before and after all steps, or the last alone; m of all steps."""
         T, grid, mix = x.shape[0], x.shape[1:4], self.cell.mix
         u = (x @ self.Px.T).flatten(0, 1)
-        m = mix_(u, self.kernel, mix.dilations, mix.padding, torch.empty_like(u)).unflatten(0, (T, -1))
+        m = mix_(u, self.kernel, mix.dilations, mix.padding, torch.empty_like(u)).view(T, *grid, -1)
         y = x.new_empty(T, *grid, h.shape[-1])
         chat = x.new_empty(T + 1 if self.keep else 1, *grid, h.shape[-1])
         torch.mul(c, -2, out=chat[0])

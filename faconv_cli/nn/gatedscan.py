@@ -131,7 +131,8 @@ def _in_kernels(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo,
     """Give the same as `gated_scan`: one convolution and one kernel for all steps of a block."""
     h, hs = h0.contiguous(), []
     for block in time_blocks(len(x), h0):
-        pre = _convolution(x[block].flatten(0, 1), weight, bias, halo).unflatten(0, (-1, len(h0)))
+        pre = _convolution(x[block].flatten(0, 1), weight, bias, halo)
+        pre = pre.view(-1, *h0.shape[:-1], pre.shape[-1])
         hs.append(_KernelScan.apply(pre, h, gate.normalized))  # type: ignore[no-untyped-call]
         h = hs[-1][-1]
     return hs[0] if len(hs) == 1 else torch.cat(hs)

@@ -138,7 +138,7 @@ def packed(dilations: Sequence[int]) -> int:
 
 def width(channels: int) -> int:
     """Give the power of 2, 16 at least, that holds so many channels: what a product of tiles takes."""
-    return max(16, triton.next_power_of_2(channels))
+    return int(max(16, triton.next_power_of_2(channels)))
 
 
 def blocks(grid: Sequence[int]) -> int:

@@ -3,8 +3,8 @@
 Usage: python -m tests.benchmarks.gpu [--device cuda] [--quick] [--sizes a,b,c] [--sections A,B] [--out FILE]
 
 Sections: ceilings, kernels, agreement, cells, scan, job. Each has a time limit; one that fails is told and
-spoils no other. The exit code is 1 where a network does not give what it gives on the CPU. The whole takes about three
-and a half minutes on a GPU; --quick is a run of tiny sizes without compiling, to try the bench itself.
+spoils no other. The exit code is 1 where a network does not give what it gives on the CPU. The whole takes
+about three and a half minutes on a GPU; --quick is a run of tiny sizes without compiling, to try the bench.
 """
 
 from __future__ import annotations
