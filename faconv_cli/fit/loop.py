@@ -90,13 +90,13 @@ def make_task(
     return EmbeddingTask(prepared, reader, domain, like)
 
 
-def _constants(prepared: Prepared) -> tuple[WindowReader, Domain]:
+def _constants(prepared: Prepared, device: torch.device) -> tuple[WindowReader, Domain]:
     """Make what reads the windows of a record, and the constants of its grid."""
     config, cube, batch = prepared.config, prepared.cube, prepared.config.fit.batch or 1
     grid = cube.grid
     shape = tiles_of(config, grid.shape, periodic=grid.periodic).shape
     scaling = prepared.climatology, prepared.normalizer
-    reader = WindowReader(cube, *scaling, shape, config.steps_read, batch)
+    reader = WindowReader(cube, *scaling, shape, config.steps_read, batch, device.type == "cuda")
     return reader, build_domain(config, grid, prepared.normalizer.valid, cube.constants.statics)
 
 
@@ -117,7 +117,7 @@ class Training:
         self._fit = prepared.config.fit
         self._batch = self._fit.batch or 1
         torch.manual_seed(self._fit.seed)
-        self._reader, domain = _constants(prepared)
+        self._reader, domain = _constants(prepared, device)
         self._task = make_task(prepared, self._reader, domain)
         self._model, self._shares = self._task.model.to(device), self._task.shares.to(device)
         self._domain = domain.to(device)
@@ -406,7 +406,7 @@ class Training:
         if best.record["training"].get("refitted"):  # by the run before, which was stopped after it
             return
         whole = prepare_whole(self._prepared)
-        reader, domain = _constants(whole)
+        reader, domain = _constants(whole, self._device)
         ours = cast("SubspaceEncoder", self._average.module.get_submodule("encoder"))
         task = make_task(whole, reader, domain, ours.eofs)
         model, trained = task.model, {"encoder": best.encoder, "decoder": best.decoder}

@@ -35,5 +35,5 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
     decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     kept = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    fused = True if decayed[0].is_cuda else None  # one launch for all weights
+    fused = True if any(parameter.is_cuda for parameter in decayed) else None  # one launch for all weights
     return AdamW(groups, lr=lr, betas=BETAS, fused=fused)

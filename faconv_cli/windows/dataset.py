@@ -62,7 +62,8 @@ class WindowReader:
 
     Grids are filled up with missing points to ``shape``, a whole number of patches. Every batch has
     ``batch`` windows of ``steps`` steps, filled up by empty ones: kernels choose their order of summation
-    by shape, and a row must not change with the company it is computed in.
+    by shape, and a row must not change with the company it is computed in. ``pinned`` batches lie in memory
+    that a GPU copies from by itself, while the processor goes on.
     """
 
     cube: Cube
@@ -71,6 +72,7 @@ class WindowReader:
     shape: tuple[int, int]
     steps: int
     batch: int
+    pinned: bool = False
 
     def anomalies(self, start: int, stop: int) -> np.ndarray:
         """Read steps [start, stop) as normalised anomalies (t, c, h, w), NaN where missing."""
@@ -93,8 +95,9 @@ class WindowReader:
 
     def read(self, windows: Sequence[Window]) -> Batch:
         """Read at most ``batch`` windows."""
-        x = np.full((self.batch, self.steps, self.cube.shape[1], *self.shape), np.nan, np.float32)
-        phases = np.zeros((2, self.batch, self.steps), np.float32)
+        frames = (self.batch, self.steps)
+        x = self._tensor((*frames, self.cube.shape[1], *self.shape), torch.float32).fill_(np.nan).numpy()
+        phases = np.zeros((2, *frames), np.float32)
         spans = [(w.start, min(w.start + self.steps, w.segment_stop)) for w in windows]
         for begin, end in _joined(spans):
             fields, time = self.anomalies(begin, end), self.cube.time.slice(begin, end)
@@ -104,10 +107,14 @@ class WindowReader:
                     x[row, steps] = fields[inside]
                     phases[0, row, steps] = time.year_fraction[inside]
                     phases[1, row, steps] = time.day_fraction[inside]
-        valid = np.isfinite(x)
-        np.copyto(x, 0.0, where=~valid)
+        valid = self._tensor(x.shape, torch.bool)
+        np.isfinite(x, out=valid.numpy())
+        np.copyto(x, 0.0, where=~valid.numpy())
         year, day = torch.from_numpy(phases)
-        return Batch(torch.from_numpy(x), torch.from_numpy(valid), year, day, tuple(windows))
+        return Batch(torch.from_numpy(x), valid, year, day, tuple(windows))
+
+    def _tensor(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        return torch.empty(tuple(shape), dtype=dtype, pin_memory=self.pinned)
 
     def batches(self, windows: Sequence[Window]) -> Iterator[Batch]:
         """Read ``windows`` in order, each batch while the one before it is being worked on."""
