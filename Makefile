@@ -2,7 +2,7 @@
 # make test   the same, then format, lint, layers, types and tests
 # make check  format, lint, layers and types alone
 # make bench  the benchmarks
-# make bench-gpu   the same on a GPU, in under four minutes (ARGS=...)
+# make bench-gpu   the same on a GPU, in under eight minutes (ARGS=...)
 # make bench-regimes   methods by tasks over seeds, into docs/benchmarks.md; goes on where it was stopped (ARGS=...)
 
 BIN := .venv/bin

@@ -12,6 +12,7 @@ def test_only_weights_of_layers_decay():
     assert decays[0.2] == [model.weight]
     assert decays[0.0] == [model.bias]
     assert {group["lr"] for group in optimizer.param_groups} == {0.5}
+    assert optimizer.defaults["fused"] is None  # on a processor; its figures stay what they are
 
 
 def test_the_rate_warms_up_then_falls_to_nothing():

@@ -1,11 +1,14 @@
 """Each kernel against its plain path: on a GPU, or on the CPU by TRITON_INTERPRET=1 where Triton is there."""
 
 import copy
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import faconv_cli.nn as networks
+from faconv_cli.nn import kernels
 from faconv_cli.nn.kernels import plain_path, usable
 from faconv_cli.nn.mixing import DilatedMix, Stencil, area_shares
 from faconv_cli.nn.scan import linear_scan
@@ -40,12 +43,38 @@ def test_without_a_gpu_the_plain_path_runs(monkeypatch):
     assert not usable(torch.empty(3))
 
 
-@needs_kernels
-def test_within_the_plain_path_no_kernel_is_used():
+@pytest.fixture
+def another_scan(monkeypatch):
+    """Put something else in the place of the kernel that is tried first."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    kernels._compiles.cache_clear()
+    yield lambda module: monkeypatch.setitem(sys.modules, "faconv_cli.nn.kernels.scan", module)
+    kernels._compiles.cache_clear()
+
+
+def test_without_triton_the_plain_path_runs(another_scan, caplog):
+    another_scan(None)  # Python's own way of saying that it cannot be imported
+    assert not usable(torch.empty(3))
+    assert not caplog.records
+
+
+def test_where_a_kernel_does_not_compile_the_plain_path_runs_and_it_is_said_once(another_scan, caplog):
+    def fail(*_):
+        raise RuntimeError("Failed to find C compiler.\nPlease specify CC")
+
+    another_scan(SimpleNamespace(linear_scan_forward=fail))
+    assert [usable(torch.empty(3)) for _ in range(2)] == [False, False]
+    assert [record.getMessage() for record in caplog.records] == [
+        "no kernels on cpu, which is slower: Failed to find C compiler."
+    ]
+
+
+def test_where_a_kernel_compiles_float32_is_done_in_kernels_and_float64_is_not(another_scan):
+    another_scan(SimpleNamespace(linear_scan_forward=lambda *_: None))
+    assert usable(torch.empty(3))
+    assert not usable(torch.empty(3).double())
     with plain_path():
-        assert not usable(random(3))
-    assert usable(random(3))
-    assert not usable(random(3).double())
+        assert not usable(torch.empty(3))
 
 
 @needs_kernels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,9 @@ from tests.benchmarks.gpu.counts import SIZES, Size
 from tests.benchmarks.plain_convlstm import KerasStyleConvLSTM, PlainConvLSTM
 
 LARGEST = 1e-4  # relative error, ‖found - expected‖ / ‖expected‖, of float32 sums in another order
+# g(v) of the Min cells has a kink at 0: one v that rounding takes across it changes the gradients by more.
+# On the CPU alone, float32 and float64 differ by 1.8e-3 in one gradient of MinFAConvLSTM at size a.
+LARGEST_ACROSS_KINK = 5e-3
 OURS = [name for name in networks.__all__ if name.endswith("2d")]
 
 
@@ -26,8 +30,9 @@ def check_agreement(device: torch.device, *, quick: bool) -> bool:
     for size in sizes:
         for name, layer in _layers(size):
             errors = _errors(layer, size, device)
-            worst = max(errors, key=lambda key: errors[key])
-            right = errors[worst] <= LARGEST  # not where it is NaN
+            worst = max(errors, key=lambda key: float("inf") if math.isnan(errors[key]) else errors[key])
+            limit = LARGEST_ACROSS_KINK if name.startswith("Min") else LARGEST
+            right = errors["y"] <= LARGEST and errors[worst] <= limit  # not where one is NaN
             good &= right
             print(
                 f"{'ok   ' if right else 'WRONG'} {name:22} F {size.f:2} h {errors['y']:.1e} "

@@ -47,6 +47,8 @@ def main() -> None:
     for key, make in _variants(given.size, given.precision, device, compiled=not given.no_compile):
         began = time.monotonic()
         try:
+            if began > ready_by:
+                raise TimeoutError("no time was left to prepare it")
             with time_limit(ready_by - began):
                 work = make()
                 work()

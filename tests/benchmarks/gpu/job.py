@@ -46,7 +46,8 @@ def run_command(line: str, folder: Path) -> float:
     Raises:
         RuntimeError: it failed.
     """
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    environment = os.environ | {"PYTHONPATH": path}
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "faconv_cli", *line.split()], env=environment, capture_output=True, text=True

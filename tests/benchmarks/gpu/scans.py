@@ -23,14 +23,14 @@ def time_scans(device: torch.device, copy_ceiling: float, *, quick: bool, limit:
     numbers, rounds = (2**16, 2) if quick else (2**24, 10)
     for steps in (32, 256, 1024):
         a = torch.rand(steps, numbers // steps, device=device)
-        b, h0 = torch.rand_like(a), torch.rand_like(a[0])
+        b, upstream, h0 = torch.rand_like(a), torch.rand_like(a), torch.rand_like(a[0])
         logs = a.log(), b.log()
         works = {
             "forward": partial(_forward, a, b, h0),
             "no kernel, forward": _without_kernels(partial(_forward, a, b, h0)),
             "log scan, forward": lambda logs=logs, h0=h0: log_scan(*logs, h0),
-            "forward + gradient": partial(_both, a, b, h0),
-            "no kernel, forward + gradient": _without_kernels(partial(_both, a, b, h0)),
+            "forward + gradient": partial(_both, a, b, h0, upstream),
+            "no kernel, forward + gradient": _without_kernels(partial(_both, a, b, h0, upstream)),
         }
         if device.type == "cuda":
             works |= {f"{name}, graph": in_one_graph(work, device) for name, work in works.items()}
@@ -59,7 +59,7 @@ def _forward(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     return linear_scan(a, b, h0)
 
 
-def _both(a: Tensor, b: Tensor, h0: Tensor) -> tuple[Tensor, ...]:
+def _both(a: Tensor, b: Tensor, h0: Tensor, upstream: Tensor) -> tuple[Tensor, ...]:
     inputs = tuple(one.detach().requires_grad_() for one in (a, b, h0))
     h = linear_scan(*inputs)
-    return torch.autograd.grad(h, inputs, a)
+    return torch.autograd.grad(h, inputs, upstream)
