@@ -22,6 +22,7 @@ from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.time.timeaxis import TimeAxis
+from tests.training import trains
 
 settings.register_profile(
     "faconv", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
@@ -29,6 +30,12 @@ settings.register_profile(
 settings.load_profile("faconv")
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_itemcollected(item):
+    """Mark the tests that train, which `make quick` leaves out."""
+    if trains(item):
+        item.add_marker("training")
 
 
 @pytest.fixture(scope="session")

@@ -198,7 +198,10 @@ class _Pairs(NamedTuple):
         variance = np.maximum(np.diag(self.gram), 1e-12 * np.trace(self.gram) + 1e-30)
         ridge = np.eye(len(self.gram)) * shrinkage * variance.mean()
         towards = ridge @ np.diag(np.diag(self.cross) / variance) if persist else 0.0
-        return np.asarray(np.linalg.solve(self.gram + ridge, self.cross + towards))
+        try:
+            return np.asarray(np.linalg.solve(self.gram + ridge, self.cross + towards))
+        except np.linalg.LinAlgError:  # not shrunk, and more numbers than rows: the smallest of the solutions
+            return np.asarray(np.linalg.lstsq(self.gram + ridge, self.cross + towards)[0])
 
     def error(self, propagator: np.ndarray) -> float:
         """Sum of squares of y - x A."""

@@ -4,12 +4,15 @@ import ast
 import importlib.util
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from faconv_cli.app import main
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -39,27 +42,78 @@ def environment(tools):
     }
 
 
-def run_page(page, folder, env):
-    """Run the blocks of a page in order, in a folder like a clone; count them."""
-    folder.mkdir()
+def clone(folder):
+    """Make a folder look like a clone from which the commands of a page are run."""
+    folder.mkdir(exist_ok=True)
     (folder / "sample_data").symlink_to(REPOSITORY / "sample_data")
+    return folder
+
+
+@pytest.mark.training
+def test_every_command_of_the_readme_runs_in_a_shell(tmp_path):
+    env, folder = environment(tmp_path / "tools"), clone(tmp_path / "clone")
     runners = {"sh": ["sh", "-eux"], "python": [sys.executable, "-"]}
-    to_run = [(runners[language], text) for language, text in blocks(page) if language in runners]
+    to_run = [(runners[kind], text) for kind, text in blocks(REPOSITORY / "README.md") if kind in runners]
+    assert len(to_run) > 1
     for command, text in to_run:
         done = subprocess.run(
             command, input=text, cwd=folder, env=env, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{page.name}:\n{text}\n{done.stdout}\n{done.stderr}"
-    return len(to_run)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.slow
-def test_every_command_runs_in_the_order_it_is_told(tmp_path):
-    env = environment(tmp_path / "tools")
-    pages = [REPOSITORY / "README.md", DOCS / "guide.md"]
-    with ThreadPoolExecutor() as pool:  # side by side, as most of the time is start-up on one core
-        running = [pool.submit(run_page, page, tmp_path / page.stem, env) for page in pages]
-    assert all(one.result() > 1 for one in running)
+FILE = re.compile(r"\b\w+\.(?:nc|pt|zarr|toml)\b")
+
+
+def walks(page):
+    """Blocks of a page that are run, in order, apart where no file leads from one to the other."""
+    found = []  # (names of files, blocks)
+    for number, (language, text) in enumerate(blocks(page)):
+        if language not in {"sh", "python"}:
+            continue
+        names, walk = set(FILE.findall(re.sub(r"sample_data/\S+", "", text))), [(number, language, text)]
+        for other in [one for one in found if one[0] & names]:
+            found.remove(other)
+            names, walk = names | other[0], other[1] + walk
+        found.append((names, sorted(walk)))
+    return [[(language, text) for _, language, text in walk] for _, walk in found]
+
+
+def commands_of(text):
+    """The commands of a shell block as lists of words; none where it holds more than commands of faconv."""
+    lines = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
+    plain = all(line and line[0] == "faconv" and not {"||", "<<", ">"} & set(line) for line in lines)
+    return [line[1:] for line in lines] if plain else []
+
+
+def name_of(walk):
+    return " ".join(walk[0][1].split()[:4])
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("walk", walks(DOCS / "guide.md"), ids=name_of)
+def test_the_commands_of_the_guide_run_in_the_order_they_are_told(walk, tmp_path, monkeypatch):
+    """In this process, as most of the time would be start-up; what is more than faconv goes to a shell."""
+    monkeypatch.chdir(clone(tmp_path / "clone"))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    for language, text in walk:
+        if language == "python":
+            exec(compile(text, "guide.md", "exec"), {"__name__": "guide"})
+        elif commands := commands_of(text):
+            for arguments in commands:
+                with pytest.raises(SystemExit) as stopped:
+                    main(arguments)
+                assert not stopped.value.code, arguments
+        else:
+            env = environment(tmp_path / f"tools{walk.index((language, text))}")
+            subprocess.run(["sh", "-eux"], input=text, env=env, text=True, check=True)
+
+
+def test_the_guide_is_run_whole():
+    apart = [block for walk in walks(DOCS / "guide.md") for block in walk]
+    whole = [block for block in blocks(DOCS / "guide.md") if block[0] in {"sh", "python"}]
+    assert sorted(apart) == sorted(whole)
+    assert len(whole) > 30
 
 
 def test_no_command_of_faconv_hides_in_a_block_that_is_not_run():

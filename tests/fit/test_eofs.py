@@ -7,7 +7,7 @@ import torch
 from faconv_cli.config import RunConfig
 from faconv_cli.errors import InputError
 from faconv_cli.fit import eofs as module
-from faconv_cli.fit.eofs import fit_eofs
+from faconv_cli.fit.eofs import fit_eofs, regress
 from faconv_cli.fit.prepare import prepare
 from faconv_cli.network import build_domain
 from faconv_cli.nn.head import EofCoordinates
@@ -199,3 +199,8 @@ def test_skill_is_the_variance_foretold():
     one = _of(x - x.mean(0))
     assert one.skill(2, [(0, 100)], np.zeros((2, 2))) == 0
     assert 0.2 < one.skill(1, [(0, 100)], one.propagator(1, [(0, 100)])) < 0.7
+
+
+def test_numbers_that_say_the_same_are_regressed_on_all_the_same():
+    x = np.arange(1.0, 61.0)[:, None] * [1.0, 1.0] - 30.5
+    np.testing.assert_allclose(x @ regress(x, 3 * x[:, :1], persist=False), 3 * x[:, :1], rtol=1e-6)

@@ -143,6 +143,7 @@ def test_weights_alone_want_gradients_and_get_them(Layer, options):
     torch.testing.assert_close(without, with_x)
 
 
+@pytest.mark.slow
 @every_layer
 def test_no_drift_over_forty_years_of_days(Layer):
     layer = trained(Layer, 1, 1, dtype=torch.float32, noise=0.0)
