@@ -302,7 +302,7 @@ def _check_task(checkpoint: Checkpoint, wanted: str) -> None:
     if task != wanted:
         raise CheckpointError(
             f"the checkpoint was trained to {task}",
-            wanted=f"faconv {wanted} needs one that was trained to {wanted}",
+            wanted=f"a checkpoint that was trained to {wanted} is needed",
             do=f"use faconv {task}, or train with --task {wanted}",
         )
 

@@ -60,6 +60,8 @@ def test_a_missing_file_is_refused(tmp_path):
         ({"seed": 2**32}, "fit.seed"),
         ({"lead": ()}, "fit.lead"),
         ({"lead": (0,)}, "fit.lead"),
+        ({"lead": (1, 1, 2)}, "give 1,2, and weights"),
+        ({"lead": ("5", "1")}, "give 1,5, and weights"),
         ({"lead": (1, 2), "lead_weight": (1.0,)}, "1 lead weights for 2 leads"),
         ({"lead_weight": (1.0, 1.0, 0.0, 1.0)}, "fit.lead_weight"),
         ({"eof_share": 1.5}, "encoder.eof_share"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,18 @@ def first_complaint(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
+
+
+def check_leads(leads: Sequence[int], origin: str) -> None:
+    """Refuse leads that are not in rising order: those of a file are a coordinate.
+
+    Raises:
+        UsageError: one comes twice, or after a longer one.
+    """
+    rising = sorted(set(leads))
+    if list(leads) != rising:
+        raise UsageError(
+            f"{origin}: lead {','.join(map(str, leads))}",
+            wanted="each lead is given once, the shortest first",
+            do=f"give {','.join(map(str, rising))}, and weights in that order",
+        )

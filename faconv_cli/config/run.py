@@ -12,7 +12,7 @@ from faconv_cli.config.base import Config
 from faconv_cli.config.data import DataConfig
 from faconv_cli.config.encoder import EOF, EncoderConfig
 from faconv_cli.config.fit import FitConfig
-from faconv_cli.config.merge import check_used, eof_tiling, first_complaint, read_toml
+from faconv_cli.config.merge import check_leads, check_used, eof_tiling, first_complaint, read_toml
 from faconv_cli.config.tiling import TilingConfig
 from faconv_cli.errors import UsageError
 
@@ -158,13 +158,15 @@ class RunConfig(Config):
             if not {"objective", "lead", "lead_weight"} & merged["fit"].keys():
                 merged["fit"]["objective"] = "reconstruct"  # the EOF analysis, unless leads are asked for
         try:
-            return cls.model_validate(merged)
+            config = cls.model_validate(merged)
         except ValidationError as error:
             raise UsageError(
                 f"{origin}: {first_complaint(error)}",
                 wanted="the settings must be of their kinds and fit together",
                 do="correct it (faconv train --help lists them)",
             ) from None
+        check_leads(config.fit.lead, origin)
+        return config
 
     @classmethod
     def section_of(cls, key: str, origin: str) -> str:

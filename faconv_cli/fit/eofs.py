@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -335,13 +335,25 @@ def _decompose(
 ) -> tuple[PCA | IncrementalPCA, np.ndarray]:
     if numbers <= EXACT_NUMBERS:
         matrix = np.concatenate(list(blocks()))
-        pca = PCA(count, svd_solver="auto", random_state=seed).fit(matrix)
+        pca = PCA(count, svd_solver=_solver(matrix.shape, count), random_state=seed).fit(matrix)
         return pca, pca.transform(matrix)
     pca = IncrementalPCA(2 * count + 8)
     for block in _at_least(blocks(), 2 * count + 8):
         pca.partial_fit(block)
     pca.components_ = pca.components_[:count]
     return pca, np.concatenate([(block - pca.mean_) @ pca.components_.T for block in blocks()])
+
+
+def _solver(shape: tuple[int, ...], count: int) -> Literal["covariance_eigh", "full", "arpack"]:
+    """Choose how to decompose a matrix exactly.
+
+    As scikit-learn's ``auto`` does, but never by random projections: where variances are close to each other
+    these mix modes, another way for each seed.
+    """
+    rows, columns = shape
+    if columns <= 1000 and rows >= 10 * columns:
+        return "covariance_eigh"
+    return "full" if max(shape) <= 500 or count >= 0.8 * min(shape) else "arpack"
 
 
 def _at_least(blocks: Iterator[np.ndarray], rows: int) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ from faconv_cli.config import DataConfig
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
+from faconv_cli.cube.open.table import open_table
 from faconv_cli.cube.target import known_steps, open_target, steps_of_target, target_cycle
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, UsageError
@@ -74,7 +75,7 @@ def test_the_dates_of_a_table_are_its_first_column_whatever_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("date,nao\n2001-01-01,1\n2001-01-02,2\n2001-01-03,x\n", "has no column of numbers beside date"),
+        ("date,nao\n2001-01-01,1\n2001-01-02,2\n2001-01-03,x\n", "nao holds 'x' in row 3"),
         ("date,nao\nfirst,1\nsecond,2\n", "'first'"),
         ("", "a table with commas is wanted"),
         ("date,nao,ao\n2001-01-01,1,2\n2001-01-02,1,2\n", "several variables: nao, ao"),
@@ -203,3 +204,13 @@ def test_a_target_has_the_cycle_of_the_record_taken_off_unless_it_is_off():
     assert target_cycle("none", target) == "mean"
     done = replace(target, channels=(replace(target.channels[0], anomaly="daily cycle"),))
     assert target_cycle("daily", done) == "mean"
+
+
+def test_text_among_numbers_is_refused_with_its_cell(tmp_path):
+    path = tmp_path / "flow.csv"
+    days = [f"2001-01-{day:02d},{day},{'trace' if day == 7 else day / 2},dry" for day in range(1, 20)]
+    path.write_text("\n".join(["date,gauge,rain,remark", *days]))
+    with pytest.raises(InputError, match="rain holds 'trace' in row 7, and 1 such cells"):
+        open_table(str(path))
+    path.write_text(path.read_text().replace("trace", ""))
+    assert set(open_table(str(path))[0].dataset.data_vars) == {"gauge", "rain"}

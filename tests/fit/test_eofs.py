@@ -57,6 +57,18 @@ def test_eofs_equal_a_plain_singular_value_decomposition(make_cube):
     assert (weighted - weighted.mean(0)).var(0).sum() * eofs.scale**2 == pytest.approx(1.0, rel=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(700, 600), (300, 200), (3000, 50)])
+def test_modes_of_nearly_equal_variance_are_exact_whatever_the_seed(shape):
+    matrix = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    (pca, components), (_, other) = (
+        module._decompose(lambda: iter([matrix]), 0, 16, seed) for seed in (0, 1)
+    )
+    u, s, v = np.linalg.svd(matrix.astype(np.float64) - matrix.mean(0), full_matrices=False)
+    np.testing.assert_allclose(components, other, atol=0.01)
+    np.testing.assert_allclose(np.abs(components), np.abs(u * s)[:, :16], atol=0.01)
+    np.testing.assert_allclose(np.abs(pca.components_), np.abs(v[:16]), atol=0.01)
+
+
 def test_patterns_times_components_give_back_the_fields(make_cube):
     eofs, reader, _ = _fit(make_cube(noise=0.0), count=6)
     rebuilt = np.einsum("td,dcyx->tcyx", eofs.components, eofs.patterns[0]) + eofs.mean

@@ -29,6 +29,9 @@ def open_table(location: str) -> list[Opened]:
     """
     table = _read(location)
     dates = next((name for name in table.columns if str(name).strip().lower() in DATES), table.columns[0])
+    for name in table.columns:
+        if name != dates:
+            _check_numbers(location, name, table[name])
     values = {
         str(name).strip(): (("time",), table[name].to_numpy(np.float64))
         for name in table.columns
@@ -42,6 +45,23 @@ def open_table(location: str) -> list[Opened]:
         )
     time = xr.Variable(("time",), np.array(table[dates].astype(str).tolist()), {"standard_name": "time"})
     return [Opened(xr.Dataset(values, coords={"time": time}))]
+
+
+def _check_numbers(location: str, name: str, column: pd.Series) -> None:
+    """Refuse text among numbers, which would otherwise make the whole column one of text.
+
+    Raises:
+        InputError: most cells are numbers, and some are not.
+    """
+    text = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+    if text.any() and text.sum() < 0.5 * column.notna().sum():
+        first = int(np.flatnonzero(text)[0])
+        raise InputError(
+            f"{location}: {name} holds {column[first]!r} in row {first + 1}, "
+            f"and {int(text.sum())} such cells among numbers",
+            wanted="a column of a series holds numbers",
+            do="write a number there, or leave the cell empty where it is missing",
+        )
 
 
 def _read(location: str) -> pd.DataFrame:
