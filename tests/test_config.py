@@ -51,7 +51,7 @@ def test_a_missing_file_is_refused(tmp_path):
         ({"stride": 10}, "not a multiple of attention_every 4"),
         ({"encoder": "transformer"}, "encoder.encoder"),
         ({"without": ("gates",)}, "encoder.without"),
-        ({"encoder": "convgru", "without": ("axial", "season")}, "convgru has no axial to leave out"),
+        ({"encoder": "convgru", "without": ("axial", "season")}, "convgru has no axial to switch off"),
         ({"encoder": "minfaconvlstm", "without": ("peephole",)}, "minfaconvlstm has no peephole"),
         ({"kernel_size": 4}, "encoder.kernel_size"),
         ({"objective": "fun"}, "fit.objective"),

@@ -14,7 +14,7 @@ Mechanism = Literal["squeeze-excitation", "peephole", "axial", "temporal", "seas
 
 
 def mechanisms_of(encoder: str) -> tuple[Mechanism, ...]:
-    """List what can be switched off in an encoder; what belongs to the head is in all but EOFs."""
+    """List the mechanisms that can be switched off in an encoder; all but EOFs have those of the head."""
     if encoder == EOF:
         return ()
     gates: tuple[Mechanism, ...] = ("peephole",) if encoder in ("faconvlstm", "convlstm") else ()
@@ -36,47 +36,54 @@ class EncoderConfig(Config):
         "eof",
     ] = Field(
         "faconvlstm",
-        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, minconvgru "
-        "or minconvexplstm; or eof, the EOF analysis, where nothing is trained, and a --window above 1 (its "
-        "default then) makes extended EOFs.",
+        description="Recurrent layer: faconvlstm, minfaconvlstm, convlstm, convgru, minconvlstm, "
+        "minconvgru or minconvexplstm; or eof, the EOF analysis, where nothing is trained. "
+        "With eof the default --window is 1, and a longer one gives extended EOFs.",
     )
     hidden: PositiveInt = Field(32, description="Hidden channels F.")
-    layers: PositiveInt = Field(1, description="Recurrent layers, each after the first with a residual.")
+    layers: PositiveInt = Field(
+        1, description="Recurrent layers; each after the first has a residual connection."
+    )
     bottleneck: PositiveInt = Field(16, description="Channels R of the 1x1 bottleneck.")
     kernel_size: Literal[3, 5, 7] = Field(3, description="Side of the kernels: 3, 5 or 7.")
     padding: Literal["zeros", "longitude", "circular"] | None = Field(
         None,
-        description="What kernels see beyond the edge: zeros, longitude (wraps around it) or circular (wraps "
-        "around both, a torus). Default: longitude where the grid closes the circle, else zeros.",
+        description="What kernels see beyond the edge: zeros, longitude (wraps around in longitude) or "
+        "circular (wraps around in both directions, a torus). Default: longitude if the grid "
+        "closes the circle, otherwise zeros.",
     )
     dilations: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), min_length=1, description="Dilations of the shared depthwise mix."
     )
-    attention_every: PositiveInt = Field(4, description="Axial attention on each K-th step.")
+    attention_every: PositiveInt = Field(4, description="Axial attention at every K-th step.")
     attention_heads: PositiveInt = Field(
         2,
-        description="Heads of the axial and the temporal attention; of the latter as many of them as share "
-        "the EOFs evenly.",
+        description="Heads of the axial and the temporal attention; the latter uses as many of them as "
+        "divide the EOFs evenly.",
     )
     attention_pool: PositiveInt | None = Field(
         None,
-        description="Axial attention on a grid this much coarser. Default: its longest side is at most 64.",
+        description="Coarsen the grid of the axial attention by this factor. Default: its longest side "
+        "gets at most 64 points.",
     )
     embedding: PositiveInt = Field(
         16,
-        description="Modes d of an embedding, numbers per time step. Its first k are the best k. To forecast "
-        "with eof: EOFs, by default as many as networks start from, at most 64.",
+        description="Modes d of an embedding: numbers per time step. The first k are the best k. For "
+        "forecasts with eof: number of EOFs, by default as many as networks start from, at "
+        "most 64.",
     )
     eof_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.98,
-        description="Share of the variance that the EOFs explain in which leads are forecast; they are at "
-        "most 64, and one for ten training steps.",
+        description="Share of the variance explained by the EOFs in whose space forecasts are made; "
+        "there are at most 64 of them, and at most one for ten training steps.",
     )
-    causal: bool = Field(True, description="Let z look at earlier steps only, so that a record can grow.")
+    causal: bool = Field(
+        True, description="Let the embedding look only at earlier steps, so that a record can grow."
+    )
     patch: Literal[1, 2, 4] | None = Field(
         None,
-        description="Grid points per side that one hidden point covers: 1, 2 or 4. Default: 1 up to 16,384 "
-        "points, 2 up to 131,072, else 4.",
+        description="Grid points per side covered by one hidden point: 1, 2 or 4. Default: 1 up to "
+        "16,384 points, 2 up to 131,072, otherwise 4.",
     )
     skip: bool = Field(
         True,
@@ -84,15 +91,16 @@ class EncoderConfig(Config):
     )
     without: tuple[Mechanism, ...] = Field(
         (),
-        description="Mechanisms to switch off, for ablation: squeeze-excitation, peephole, axial, temporal, "
-        "season, changes (what the last changes of the field tell of the leads without a network).",
+        description="Mechanisms to switch off, for ablation: squeeze-excitation, peephole, axial, "
+        "temporal, season, changes (what the last changes of the field add to the forecasts "
+        "without a network).",
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         absent = [name for name in self.without if name not in mechanisms_of(self.encoder)]
         if absent:
-            raise ValueError(f"{self.encoder} has no {', '.join(absent)} to leave out")
+            raise ValueError(f"{self.encoder} has no {', '.join(absent)} to switch off")
         if self.bottleneck % self.attention_heads:
             raise ValueError(
                 f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"

@@ -14,8 +14,8 @@ class FitConfig(Config):
 
     task: Literal["embed", "forecast"] = Field(
         "embed",
-        description="What is trained: embed (a few numbers per time step) or forecast (the next frames, for "
-        "faconv forecast).",
+        description="What to train for: embed (a few numbers per time step) or forecast (the next "
+        "frames, for faconv forecast).",
     )
     teacher_forced: PositiveInt | None = Field(
         None,
@@ -24,35 +24,38 @@ class FitConfig(Config):
     )
     closed_loop: bool = Field(
         False,
-        description="Forecast frame by frame, each from the network's own last one, as a flow goes on; else "
-        "all leads at once, as corrections of their linear forecasts. --no-skip implies it.",
+        description="Forecast frame by frame, each from the network's own last one, to follow a flow; "
+        "otherwise all lead times at once, as corrections of their linear forecasts. "
+        "--no-skip implies it.",
     )
     objective: Literal["reconstruct", "forecast", "both"] = Field(
         "both",
-        description="What z must tell: reconstruct the field now (the EOF analysis; nothing is trained "
-        "but for a target), forecast it at the leads, or both.",
+        description="What the embedding should describe: reconstruct (the field now; this is the EOF "
+        "analysis, and nothing is trained except for a target), forecast (the field at the "
+        "lead times), or both.",
     )
     lead: tuple[PositiveInt, ...] = Field(
-        (1, 2, 3, 5), min_length=1, description="Leads of the forecasts, in time steps."
+        (1, 2, 3, 5), min_length=1, description="Lead times of the forecasts, in time steps."
     )
     lead_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
-        None, description="Weights of the leads, where the field now has 1. Default: 1 each."
+        None, description="Weights of the lead times; the field now has 1. Default: 1 each."
     )
     target: tuple[str, ...] = Field(
         (),
-        description="FILE[:VARIABLE]: what z must tell as well, never an input: a field on any grid, or a "
-        "series (NetCDF without a grid, or CSV with a column of dates). Repeatable.",
+        description="FILE[:VARIABLE] that the embedding should predict as well; never an input. A field "
+        "on any grid, or a series (NetCDF without a grid, or CSV with a column of dates). "
+        "Repeatable.",
     )
     target_weight: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = Field(
         None,
         min_length=1,
-        description="Weight of the targets, where the field now has 1: one for all, or one each. Default: 1.",
+        description="Weight of the targets, one for all or one each; the field now has 1. Default: 1.",
     )
     target_lead: tuple[NonNegativeInt, ...] | None = Field(
         None,
         min_length=1,
-        description="Time steps by which the targets are later than z: one number for all, or one each. "
-        "Default: 0.",
+        description="Lead time of the targets after the embedding, in time steps: one number for all, or "
+        "one each. Default: 0.",
     )
     updates: NonNegativeInt | None = Field(
         None,
@@ -61,13 +64,13 @@ class FitConfig(Config):
     )
     refit: bool = Field(
         True,
-        description="When the best update is known, fit climatology, scaling, EOFs, forecasts without the "
-        "network, and modes again, to the held-out steps as well (not in closed loop). --no-refit keeps "
+        description="Once the best update is known, fit climatology, scaling, EOFs, inverse model and "
+        "modes again, including the held-out steps (not in closed loop). --no-refit keeps "
         "these steps out of the checkpoint.",
     )
     batch: PositiveInt | None = Field(
         None,
-        description="Windows per optimiser step. Default: 8, fewer where they would need over 4 GiB or where "
+        description="Windows per optimiser step. Default: 8, or fewer if 8 would need over 4 GiB or "
         "fewer cover the training period.",
     )
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
@@ -76,7 +79,7 @@ class FitConfig(Config):
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.1, description="AdamW's weight decay.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.3, description="Share of the hidden channels that an update of the weights does without."
+        0.3, description="Share of the hidden channels that are dropped in each update of the weights."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Arithmetic of the network: float32 or bfloat16 (automatic mixed precision)."

@@ -12,14 +12,16 @@ from faconv_cli.config.base import Config, NonNegativeInt, PositiveInt
 class TilingConfig(Config):
     """How a cube is cut into windows in time and tiles in space."""
 
-    window: PositiveInt = Field(24, description="Time steps the encoder sees at once.")
+    window: PositiveInt = Field(24, description="Time steps that the encoder sees at once.")
     stride: PositiveInt | None = Field(
         None,
-        description="Steps from one window to the next. Default: window less burn-in, in whole "
-        "multiples of attention-every.",
+        description="Steps from one window to the next. Default: window minus burn-in, rounded down to a "
+        "multiple of attention-every.",
     )
     burn_in: NonNegativeInt = Field(
-        8, description="First steps of a window that only warm the state up; also how far back z looks."
+        8,
+        description="First steps of a window, which only warm up the state; also how far back the "
+        "embedding looks.",
     )
     tile: PositiveInt | None = Field(
         None, description="Largest side of a tile, in grid points. Default: 512, so most grids are one tile."
