@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from tests.benchmarks.gpu import agreement
 from tests.benchmarks.gpu.counts import SIZES, flop, least_bytes
 from tests.benchmarks.gpu.sections import section
 from tests.benchmarks.gpu.table import print_table
@@ -75,3 +76,13 @@ def test_the_table_has_ratios_to_plain_convlstm(capsys):
     shown = capsys.readouterr().out
     assert "| FAConvLSTM | graph | 10.000 | 20.0 | 10.0 |" in shown
     assert "not measured: tiny float32 inference MinConvGRU graph: out of order" in shown
+
+
+def test_a_kink_that_one_draw_meets_is_no_fault_but_one_that_all_meet_is(monkeypatch):
+    met = iter([2e-3, 1e-6])
+    monkeypatch.setattr(agreement, "_errors", lambda *_: {"y": 1e-7, "gamma": next(met)})
+    assert agreement._least_of_draws(None, None, None) == ({"y": 1e-7, "gamma": 1e-6}, "gamma", 2)
+    monkeypatch.setattr(agreement, "_errors", lambda *_: {"y": 1e-7, "gamma": 2e-3})
+    assert agreement._least_of_draws(None, None, None)[1:] == ("gamma", agreement.DRAWS)
+    monkeypatch.setattr(agreement, "_errors", lambda *_: {"y": float("nan"), "gamma": 1e-6})
+    assert agreement._least_of_draws(None, None, None)[1:] == ("y", agreement.DRAWS)
