@@ -14,6 +14,7 @@ from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import Encoding, SubspaceEncoder
 from faconv_cli.windows.dataset import Batch
 
+FEWEST_ROWS = 30  # of half a period, to say something of its own
 LEAST_VALID_SHARE = 0.5  # of the area that has values in training, in each channel; else it is no target
 
 
@@ -58,11 +59,11 @@ def trusted(parts: Sequence[Products]) -> tuple[Products, Tensor]:
     """Put the products of a period together, and say how far to trust each correction (l,).
 
     As far as it helps in either half of the period: what helps in one alone may be chance. A half in which
-    nothing is known says nothing.
+    little is known says nothing.
     """
     whole, middle = pooled(parts), (len(parts) + 1) // 2
     halves = [pooled(half) for half in (parts[:middle], parts[middle:]) if half]
-    found = [torch.where(half.rows > 0, half.confidence(), whole.confidence()) for half in halves]
+    found = [torch.where(half.rows >= FEWEST_ROWS, half.confidence(), whole.confidence()) for half in halves]
     return whole, torch.stack(found).amin(0)
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
-QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--updates", "2"]
+QUICK = ["--window", "12", "--burn-in", "4", "--hidden", "6", "--bottleneck", "4", "--updates", "8"]
 QUICK = [*QUICK, "--validation", "0"]  # a network that is trusted, and its attention written
 
 

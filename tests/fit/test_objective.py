@@ -98,7 +98,7 @@ def test_errors_and_confidence_are_those_of_least_squares():
 
 def test_a_correction_is_trusted_as_far_as_it_helps_in_both_halves():
     cross = torch.tensor([[2.0, 2.0, 1.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
-    rows = torch.tensor([[5.0, 5.0, 5.0], [5.0, 5.0, 0.0], [5.0, 5.0, 0.0]])
+    rows = torch.tensor([[50.0, 50.0, 50.0], [50.0, 50.0, 0.0], [50.0, 50.0, 0.0]])
     four = torch.full((3,), 4.0)
     parts = [Products(four, one, four, four, count) for one, count in zip(cross, rows, strict=True)]
     found, confidence = trusted(parts)  # the first half has two parts
