@@ -2,7 +2,6 @@
 # make test   the same, then format, lint, layers, types and tests
 # make check  format, lint, layers and types alone
 # make quick  the same, and the tests that train no network
-# make fuzz   all ways of writing and damaging a file that the tests know, not a choice of them
 # make bench  the benchmarks
 # make bench-gpu   the same on a GPU, in under eight minutes (ARGS=...)
 # make bench-regimes   methods by tasks over seeds, into docs/benchmarks.md; goes on where it was stopped (ARGS=...)
@@ -12,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint .
 
 TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check quick fuzz bench bench-gpu bench-regimes docs clean
+.PHONY: demo test check quick bench bench-gpu bench-regimes docs clean
 
 demo: .venv/runtime
 	sh sample_data/demo.sh $(BIN) demo
@@ -28,9 +27,6 @@ check: .venv/development
 
 quick: check
 	$(TESTS) -m "not training and not slow"
-
-fuzz: .venv/development
-	FACONV_FUZZ=all $(TESTS) tests/fuzz
 
 bench: .venv/development
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

@@ -7,12 +7,10 @@ axis; what a format cannot hold is taken back.
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,6 @@ import eccodes
 import numpy as np
 import xarray as xr
 
-EVERY_CASE = os.environ.get("FACONV_FUZZ") == "all"  # make fuzz; otherwise a choice of them
 STEPS = {"daily": 90, "monthly": 36}
 LAT, LON = np.linspace(-70, 70, 8), np.arange(0.0, 360.0, 30.0)
 RLAT, RLON = np.linspace(-9, 9, 7), np.linspace(-12, 12, 9)
@@ -153,26 +150,6 @@ def ways(count: int, forms: Collection[str]) -> list[Odd]:
     """Draw so many different ways of writing files of some formats, always the same."""
     drawn = dict.fromkeys(odd for seed in range(10 * count) if (odd := draw(seed)).form in forms)
     return list(drawn)[:count]
-
-
-def telling(drawn: Sequence[Odd], counts: Mapping[str, int]) -> list[Odd]:
-    """Choose so many of each format; each next one brings the most pairs of choices that have not met."""
-    bits: dict[Any, int] = {}  # of each pair of choices, in an integer
-    left = {odd: sum({1 << bits.setdefault(pair, len(bits)) for pair in _pairs(odd)}) for odd in drawn}
-    chosen = []
-    for form, count in counts.items():
-        met = 0
-        for _ in range(count):
-            best = max(
-                (odd for odd in left if odd.form == form), key=lambda odd: (left[odd] & ~met).bit_count()
-            )
-            met |= left.pop(best)
-            chosen.append(best)
-    return chosen
-
-
-def _pairs(odd: Odd) -> Iterator[Any]:
-    return combinations([(axis, getattr(odd, axis)) for axis in CHOICES], 2)
 
 
 def possible(odd: Odd) -> Odd:
