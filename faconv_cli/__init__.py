@@ -15,8 +15,8 @@ The pipeline, one folder an arrow::
 Between them: network builds the modules of nn from settings (config) and a grid, checkpoint is the file
 between train and embed, match opens data as its training did, schema spells the names in our NetCDF files,
 provenance says where they come from, files writes them whole or not at all, and sample makes cubes whose
-answer is known. Every error a user may meet is in errors; guard turns a library that crashes into one.
-What a room of cube does, file by file, is at the head of the room.
+answer is known. device chooses where to compute. Every error a user may meet is in errors; guard turns a
+library that crashes into one. What a room of cube does, file by file, is at the head of the room.
 """
 
 __version__ = "0.1.0"

@@ -97,7 +97,7 @@ class Embedder:
             tiles.shape,
             config.tiling.window,
             batch or embedding_batch(config, len(cube.channels), tiles, config.tiling.window, maps),
-            device.type == "cuda",
+            pinned=device.type == "cuda",
         )
         self._expected = (checkpoint.normalizer.valid * grid.area).sum((-2, -1))
         self._check_queries()

@@ -96,7 +96,7 @@ def _constants(prepared: Prepared, device: torch.device) -> tuple[WindowReader, 
     grid = cube.grid
     shape = tiles_of(config, grid.shape, periodic=grid.periodic).shape
     scaling = prepared.climatology, prepared.normalizer
-    reader = WindowReader(cube, *scaling, shape, config.steps_read, batch, device.type == "cuda")
+    reader = WindowReader(cube, *scaling, shape, config.steps_read, batch, pinned=device.type == "cuda")
     return reader, build_domain(config, grid, prepared.normalizer.valid, cube.constants.statics)
 
 

@@ -1,6 +1,10 @@
 """3. Tensors to states and embeddings; torch only.
 
-The recurrent layers share one signature, so one name can be swapped for another.
+The recurrent layers share one signature, so one name can be swapped for another: `layer` says it. Each cell
+is a file with its equations as a plain loop, and the fast path beside it: in the same file, in `gatedscan`
+for the MinConv cells, in `faconvlstm_fast` for FAConvLSTM. On a GPU the Triton kernels of `kernels` do the
+same, for FAConvLSTM by way of `faconvlstm_fused`. `encoder` and `head` make an embedding of a layer,
+`forecaster` and `leadforecaster` forecasts.
 """
 
 from __future__ import annotations

@@ -97,13 +97,14 @@ def test_errors_and_confidence_are_those_of_least_squares():
 
 
 def test_a_correction_is_trusted_as_far_as_it_helps_in_both_halves():
-    cross = torch.tensor([[2.0, 2.0, 1.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]])
-    rows = torch.tensor([[50.0, 50.0, 50.0], [50.0, 50.0, 0.0], [50.0, 50.0, 0.0]])
+    cross = torch.tensor([[2.0, 2.0, 1.0], [1.0, -1.0, -1.0], [1.0, -1.0, -1.0]])
+    rows = torch.tensor([[50.0, 50.0, 50.0], [50.0, 50.0, 10.0], [50.0, 50.0, 10.0]])
     four = torch.full((3,), 4.0)
     parts = [Products(four, one, four, four, count) for one, count in zip(cross, rows, strict=True)]
-    found, confidence = trusted(parts)  # the first half has two parts
-    torch.testing.assert_close(found.cross, torch.tensor([4 / 3, 0.0, 1.0]))
-    torch.testing.assert_close(confidence, torch.tensor([0.25, 0.0, 0.25]))
+    # the first half has two parts; of the third lead the second half is too short to say something
+    found, confidence = trusted(parts)
+    torch.testing.assert_close(found.cross, torch.tensor([4 / 3, 0.0, 3 / 7]))
+    torch.testing.assert_close(confidence, torch.tensor([0.25, 0.0, 3 / 28]))
 
 
 def test_rows_of_the_warm_up_do_not_count(encoder, domain):
