@@ -1,6 +1,6 @@
 """Everything that may go wrong for a user, each with its exit code.
 
-A message says three things: what was found, what was wanted, what to do.
+A message is three sentences: what was found, what is expected, what to do.
 """
 
 import traceback
@@ -9,17 +9,24 @@ import traceback
 class FaconvError(Exception):
     """Base of all errors shown to a user as one message, without a traceback.
 
-    Parameters are the three parts of the message, without a full stop at the end:
-    ``FaconvError("era5.nc: no time coordinate (dims: lat, lon)", wanted="faconv needs one",
-    do="name it with --time-dim")`` reads
-    *"era5.nc: no time coordinate (dims: lat, lon). faconv needs one; name it with --time-dim."*
+    The parameters are its three sentences, without the full stop and, after the first, without the
+    capital letter: ``FaconvError("era5.nc has no time coordinate (dims: lat, lon)", wanted="a record
+    needs one", do="name it with --time-dim")`` reads *"era5.nc has no time coordinate (dims: lat, lon).
+    A record needs one. Name it with --time-dim."*
     """
 
     exit_code = 1
 
     def __init__(self, found: str, *, wanted: str, do: str) -> None:
         self.found, self.wanted, self.do = found, wanted, do
-        super().__init__(f"{found}. {wanted}; {do}.")
+        super().__init__(" ".join(f"{sentence}." for sentence in (found, _capital(wanted), _capital(do))))
+
+
+def _capital(sentence: str) -> str:
+    """Begin with a capital letter, unless the first word is an option, a name in code or a number."""
+    word = sentence.partition(" ")[0]
+    plain = word.rstrip(",:'").replace("-", "").isalpha() and word.islower() and not word.startswith("-")
+    return sentence[0].upper() + sentence[1:] if plain else sentence
 
 
 class UsageError(FaconvError):

@@ -161,7 +161,9 @@ class Training:
             for name in ours[section]
             if ours[section][name] != theirs[section][name]
         ]
-        if different or checkpoint.record["training"] != self._record()["training"] or not checkpoint.resume:
+        training = self._record()["training"]
+        same_data = training == {name: checkpoint.record["training"].get(name) for name in training}
+        if different or not same_data or not checkpoint.resume:
             raise CheckpointError(
                 f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
                 wanted="--resume goes on with the same data and settings",
@@ -443,7 +445,6 @@ class Training:
         return {
             "training": {
                 "sources": list(cube.sources),
-                "notes": list(cube.notes),
                 "steps": len(split.training_steps),
                 "period": [labels[first], labels[last]],
                 "validation period": [labels[begin], labels[end - 1]] if split.validation_count else None,

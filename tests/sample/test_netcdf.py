@@ -118,7 +118,7 @@ def test_writing_that_is_given_up_leaves_nothing_behind(tmp_path):
 
 
 def test_a_cube_larger_than_the_disk_is_refused_at_once(tmp_path):
-    with pytest.raises(OutputError, match=r"GB are free. the cube takes 6553600\d*\.\d GB"):
+    with pytest.raises(OutputError, match=r"GB are free. The cube takes 6553600\d*\.\d GB"):
         write(tmp_path / "a.nc", replace(SMALL, lat=40_000, lon=40_000, steps=512_000, variables=2))
     assert list(tmp_path.iterdir()) == []
 

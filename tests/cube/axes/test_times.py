@@ -311,7 +311,7 @@ def test_a_record_without_leads_or_members_has_none_to_pick_and_says_so(write):
 def test_a_file_of_one_lead_is_that_lead(save):
     path = save({"start": 3}, {"start": hours("start", [0, 24, 48], **REFERENCE), "lead": ((), 6.0, LEAD)})
     assert open_cube([path], step="6").time.labels[0] == "2001-01-01T06:00:00"
-    with pytest.raises(InputError, match=r"no forecast step 12\. there are 6 hours"):
+    with pytest.raises(InputError, match=r"no forecast step 12\. There are 6 hours"):
         open_cube([path], step="12")
 
 
@@ -335,7 +335,7 @@ def test_a_member_is_picked_by_its_name_or_number(save, coordinate, labels):
     cube = open_cube([path], member=labels[2])
     np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [8, 9, 10, 11])
     assert any(f"Member {labels[2]} of 3 is taken" in note for note in cube.notes)
-    with pytest.raises(InputError, match=f"no member 99. there are {labels[0]}"):
+    with pytest.raises(InputError, match=f"no member 99. There are {labels[0]}"):
         open_cube([path], member="99")
 
 

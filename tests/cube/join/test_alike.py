@@ -51,7 +51,7 @@ def test_daily_and_monthly_files_are_no_record(save, monthly, turned):
 def test_other_steps_are_named_with_their_files(save):
     with pytest.raises(
         InputError,
-        match=r"x comes in steps of 1 day in .*day\.nc and of 1 month in .*month\.nc\. a record has one",
+        match=r"x comes in steps of 1 day in .*day\.nc and of 1 month in .*month\.nc\. A record has one",
     ):
         open_cube([save("day.nc", DAYS), save("month.nc", FIRSTS + 365)])
 
@@ -285,7 +285,7 @@ def test_scalar_members_are_not_joined_unless_all_are_taken(save):
 def test_monthly_and_daily_variables_are_no_cube(save):
     """The first of each month would be left: one day of the one, a mean of the other."""
     with pytest.raises(
-        InputError, match=r"y comes in steps of 1 month, x of 1 day\. a cube has one time step"
+        InputError, match=r"y comes in steps of 1 month, x of 1 day\. A cube has one time step"
     ):
         open_cube([save("day.nc", DAYS), save("month.nc", FIRSTS, "y")])
 

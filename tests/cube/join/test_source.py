@@ -468,7 +468,7 @@ def test_an_unknown_variable_names_those_there_and_the_nearest(levels_file):
 
 
 def test_an_unknown_level_names_those_there(levels_file, write):
-    with pytest.raises(InputError, match=r"no level 700. there are 250, 500, 850"):
+    with pytest.raises(InputError, match=r"no level 700. There are 250, 500, 850"):
         open_cube([levels_file], levels=[700])
     with pytest.raises(InputError, match="no variable has levels"):
         open_cube([write("plain.nc")], levels=[700])
