@@ -72,10 +72,15 @@ def steps_of_target(time: TimeAxis, target: Cube, lead: int) -> npt.NDArray[np.i
             do="pick one with --member",
         )
     now = match_periods(time, target.time, joined(target.sources))
-    rows = np.full(len(now), -1)
+    return steps_later(time, now, lead, -1)
+
+
+def steps_later(time: TimeAxis, values: npt.NDArray[np.generic], lead: int, missing: int) -> npt.NDArray[Any]:
+    """Give each step of a record the value (t,) of the step ``lead`` later in its run, or ``missing``."""
+    later = np.full_like(values, missing)
     for start, stop in time.segments:
-        rows[start : max(stop - lead, start)] = now[min(start + lead, stop) : stop]
-    return rows
+        later[start : max(stop - lead, start)] = values[min(start + lead, stop) : stop]
+    return later
 
 
 def target_cycle(kind: Kind, target: Cube) -> Kind:

@@ -9,7 +9,7 @@ import numpy as np
 
 from faconv_cli.cube.climatology import fit_climatology
 from faconv_cli.cube.cube import Cube
-from faconv_cli.cube.target import known_steps, steps_of_target, target_cycle
+from faconv_cli.cube.target import known_steps, steps_later, steps_of_target, target_cycle
 from faconv_cli.cube.time.sametime import full_stamps
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
@@ -132,18 +132,19 @@ def score_target(
     """Score labels (t,) of an embedding's steps by what they tell of a target.
 
     The target is made anomalies, with the options of the checkpoint's training, from its labelled training
-    steps; of a field, errors are added up over the area. Means, quantiles and frequencies are of those steps
-    too, and the scores of steps outside: beyond the validation period, or in it where that leaves less than
-    `FEWEST_YEARS`.
+    steps whose target, too, is of the training period. Means, quantiles and frequencies are of those steps,
+    and the scores of steps outside: beyond the validation period, or in it where that leaves less than
+    `FEWEST_YEARS`. Of a field, errors are added up over the area.
 
     Raises:
         InputError: another calendar or time step; too few steps of the target in the training period or
             outside; too large a target.
     """
     periods = periods_of(embedding)
-    rows = steps_of_target(_data_time(embedding), target, lead)
+    time = _data_time(embedding)
+    rows = steps_of_target(time, target, lead)
     used = (labels > 0) & (rows >= 0)
-    training = used & periods.training
+    training = used & periods.training & steps_later(time, periods.training, lead, False)
     _check_count(source, int(training.sum()), "in the training period", target, embedding)
     anomalies, known = _anomalies(embedding, target, rows, used, training)
     used[used] = known

@@ -107,6 +107,15 @@ def test_a_lead_scores_later_steps_of_the_same_winter(found):
     assert ahead.steps == now.steps - 2 * ahead.years
 
 
+def test_with_a_lead_no_target_from_beyond_the_training_period_is_learned_from(found):
+    until = TRAINED | {"period": [TRAINED["period"][0], "1996-01-10"], "validation period": None}
+    regimes = replace(found, embedding=replace(found.embedding, training=until))
+    target = _target(found.labels)
+    now, ahead = (_score(regimes, target, lead=lead) for lead in (0, 3))
+    winters = len({stamp[:4] for stamp in WINTERS.astype(str) if "-12-" in stamp and stamp < "1996"})
+    assert ahead.training_steps == now.training_steps - 3 * winters
+
+
 def test_persistence_is_that_of_the_scored_steps(found):
     scored, labels = _periods(found)[1], found.labels
     pairs = scored[1:] & scored[:-1] & (np.diff(WINTERS) == np.timedelta64(1, "D"))
