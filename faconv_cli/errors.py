@@ -3,7 +3,10 @@
 A message is three sentences: what was found, what is expected, what to do.
 """
 
+import re
 import traceback
+
+_SMALL = {"faconv", "fsspec", "pip", "xarray"}  # names that begin a sentence as they are
 
 
 class FaconvError(Exception):
@@ -24,8 +27,8 @@ class FaconvError(Exception):
 
 def _capital(sentence: str) -> str:
     """Begin with a capital letter, unless the first word is an option, a name in code or a number."""
-    word = sentence.partition(" ")[0]
-    plain = word.rstrip(",:'").replace("-", "").isalpha() and word.islower() and not word.startswith("-")
+    word = re.split(r"[ ,:']", sentence)[0]
+    plain = word.islower() and re.fullmatch(r"[a-z]+(-[a-z]+)*", word) and word not in _SMALL
     return sentence[0].upper() + sentence[1:] if plain else sentence
 
 

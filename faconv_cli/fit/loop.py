@@ -161,8 +161,12 @@ class Training:
             for name in ours[section]
             if ours[section][name] != theirs[section][name]
         ]
-        training = self._record()["training"]
-        same_data = training == {name: checkpoint.record["training"].get(name) for name in training}
+        # notes are left out: another version may word them differently
+        same_data = all(
+            value == checkpoint.record["training"].get(name)
+            for name, value in self._record()["training"].items()
+            if name != "notes"
+        )
         if different or not same_data or not checkpoint.resume:
             raise CheckpointError(
                 f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
@@ -445,6 +449,7 @@ class Training:
         return {
             "training": {
                 "sources": list(cube.sources),
+                "notes": list(cube.notes),
                 "steps": len(split.training_steps),
                 "period": [labels[first], labels[last]],
                 "validation period": [labels[begin], labels[end - 1]] if split.validation_count else None,

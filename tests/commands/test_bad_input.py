@@ -106,7 +106,7 @@ UNREADABLE = {
     "no_grid.nc": "no horizontal grid",
 }
 NOTHING_TO_LEARN = {
-    "short.nc": "a window has 12",
+    "short.nc": "A window has 12",
     "missing.nc": "no valid value",
     "constant.nc": "is constant",
 }
@@ -183,7 +183,7 @@ def _assert_short(err):
         ("train good.nc -o NEW --window 12 --burn-in 4 --attention-every 9", 2, "leaves 8 rows"),
         ("train good.nc -o NEW --window 12 --burn-in 4 --lead 30", 3, "--lead 30"),
         ("train good.nc -o NEW --lead 1,2 --lead-weight 1", 2, "1 lead weights for 2 leads"),
-        ("train good.nc -o NEW --window 12 --burn-in 4 --embedding 48", 3, "an embedding of 48"),
+        ("train good.nc -o NEW --window 12 --burn-in 4 --embedding 48", 3, "An embedding of 48"),
         ("train good.nc -o NEW --seed 4294967296", 2, "fit.seed"),
         ("train good.nc -o NEW --lead ,", 2, "fit.lead"),
         ("train good.nc -o NEW --validation 2001:2001", 2, "holds out the whole record"),

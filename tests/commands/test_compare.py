@@ -105,7 +105,7 @@ def test_a_test_period_a_budget_and_labels(folder, run_code, capfd, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--encoders", "convgru,convgru"], 2, "different names"),
+        (["--encoders", "convgru,convgru"], 2, "Different names"),
         (["--encoders", "transformer"], 2, "encoder"),
         (["--encoders", "convgru", "--set", "hidden"], 2, "NAME=VALUE"),
         (["--encoders", "convgru", "--set", "nonsense=1"], 2, "unknown setting 'nonsense'"),

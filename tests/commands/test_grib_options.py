@@ -59,7 +59,7 @@ def netcdf(sawtooth, grib):
 
 def test_inspect_asks_for_the_stream_and_tells_of_the_sawtooth(run, grib):
     code, _, err = run("inspect", grib)
-    assert (code, "choose one with --stream" in err) == (3, True)
+    assert (code, "Choose one with --stream" in err) == (3, True)
     code, out, _ = run("inspect", grib, "--stream", "enda", "--data-type", "an", "--json")
     assert (code, "as a series it is a sawtooth" in out) == (0, True)
     code, out, _ = run("inspect", grib, "--stream", "enda", "--deaccumulate", "--json")

@@ -51,8 +51,8 @@ def test_inspect_takes_part_of_the_data(capsys, sample):
     ("arguments", "code", "message"),
     [
         (["--variables", "salinity"], 3, "no variable 'salinity'"),
-        (["--levels", "500"], 3, "no variable has levels"),
-        (["--levels", "high"], 2, "numbers separated by commas"),
+        (["--levels", "500"], 3, "No variable has levels"),
+        (["--levels", "high"], 2, "Numbers separated by commas"),
         (["--time-range", "1900:1910"], 3, "no time step lies in 1900:1910"),
         (["--time-dim", "tea"], 3, "no time coordinate 'tea'"),
     ],
@@ -90,7 +90,7 @@ def test_inspect_refuses_a_checkpoint_among_others(capsys, sample, tmp_path):
         archive.writestr("data", "")
     code, _, err = run(capsys, tmp_path / "m.pt", sample)
     assert code == 2
-    assert "one checkpoint is shown at a time" in " ".join(err.split())
+    assert "One checkpoint is shown at a time" in " ".join(err.split())
 
 
 def test_inspect_refuses_a_foreign_checkpoint(capsys, tmp_path):

@@ -84,7 +84,7 @@ def test_a_plan_tells_what_a_target_has(folder, run_code, capfd):
         (["train", "{cube}", "-o", "{new}", "--target-lead", "1"], 2, "target_lead without a target"),
         (["train", "{cube}", "-o", "{index}", "--target", "{index}", "--overwrite"], 5, "is read and would"),
         (["cluster", "{e}", "-o", "{new}", "--target-lead", "1"], 2, "--target-lead 1 with 0 targets"),
-        (["cluster", "{e}", "-o", "{new}", "--target", "{index}", "--target-lead", "x"], 2, "whole numbers"),
+        (["cluster", "{e}", "-o", "{new}", "--target", "{index}", "--target-lead", "x"], 2, "Whole numbers"),
         (["cluster", "{e}", "-o", "{index}", "--target", "{index}", "--overwrite"], 5, "is read and would"),
         (["cluster", "{e}", "-o", "{new}", "--target", "{cube}:snow"], 3, "no variable 'snow'"),
     ],

@@ -149,7 +149,7 @@ def test_a_run_on_other_values_is_another_run(data, tmp_path):
 def test_labels_that_only_one_period_has_are_refused(data, tmp_path, steps):
     truth = np.full(200, "", dtype="<U4")
     truth[steps] = data.labels["type"][steps]
-    with pytest.raises(InputError, match="a probe needs two classes"):
+    with pytest.raises(InputError, match="A probe needs two classes"):
         _jobs(Data(data.record, data.training, data.test, {"type": truth}), tmp_path)
 
 

@@ -248,7 +248,7 @@ def test_long_steps_have_few_harmonics(make_cube):
 
 @pytest.mark.parametrize("kind", ["diurnal", "seasonal-diurnal", "hourly"])
 def test_days_have_no_diurnal_cycle(make_cube, kind):
-    with pytest.raises(UsageError, match="only steps shorter than a day"):
+    with pytest.raises(UsageError, match="Only steps shorter than a day"):
         resolve_anomaly(kind, make_cube(noisy_record(800)).time)
 
 

@@ -108,7 +108,7 @@ def test_the_first_modes_may_be_written_alone_and_a_file_keeps_them(checkpoint, 
     np.testing.assert_array_equal(two.embedding.values, whole.embedding.values[:, :2])
     assert two.embedding.attrs["comment"] == "the first 2 of 4 modes"
     assert "comment" not in whole.embedding.attrs
-    with pytest.raises(OutputError, match=r"holds 2 modes.*would add 3 modes.*pass the --modes"):
+    with pytest.raises(OutputError, match=r"holds 2 modes.*would add 3 modes.*Pass the --modes"):
         _write(checkpoint, cube, tmp_path / "two.nc", append=True, modes=3)
     with pytest.raises(UsageError, match=r"--modes 5\. The checkpoint has 4"):
         _write(checkpoint, cube, tmp_path / "five.nc", modes=5)

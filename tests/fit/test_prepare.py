@@ -92,7 +92,7 @@ def test_a_short_record_is_passed_over_from_every_offset(make_cube):
 def test_a_record_shorter_than_a_window_is_refused_before_it_is_read(make_cube, monkeypatch):
     cube = make_cube(20)
     monkeypatch.setattr(type(cube), "read", lambda *_: pytest.fail("read"))
-    with pytest.raises(InputError, match="a window has 24"):
+    with pytest.raises(InputError, match="A window has 24"):
         prepare(cube, RunConfig(tiling=TilingConfig(window=24)))
 
 

@@ -227,7 +227,7 @@ def test_frames_are_an_interval_apart_however_it_is_divided():
 
 def test_a_step_too_long_for_the_flow_is_refused():
     with pytest.raises(
-        UsageError, match=r"sample \d is too fast at time .* with --dt 0.5.*pass a shorter --dt"
+        UsageError, match=r"sample \d is too fast at time .* with --dt 0.5.*Pass a shorter --dt"
     ):
         frames(replace(SMALL, amplitude=100.0, dt=0.5, steps=20))
     with pytest.raises(UsageError, match="the default time step"):

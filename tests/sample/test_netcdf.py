@@ -136,7 +136,7 @@ def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_behind(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "a.nc"], check=True, capture_output=True, text=True
     )
-    assert "the file could not be written" in run.stdout
+    assert "The file could not be written" in run.stdout
     assert list(tmp_path.iterdir()) == []
 
 

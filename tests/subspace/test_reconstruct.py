@@ -186,7 +186,7 @@ def test_files_of_another_origin_are_refused(eofs, linear, source, tmp_path):
         time = file.time.values.copy()
         time[3] = np.datetime64("NaT")
         file[["embedding"]].assign_coords(time=time).to_netcdf(tmp_path / "nat.nc")
-    with pytest.raises(CheckpointError, match=r"does not say which checkpoint.*copy the global attributes"):
+    with pytest.raises(CheckpointError, match=r"does not say which checkpoint.*Copy the global attributes"):
         read_coordinates(tmp_path / "bare.nc", linear)
     with pytest.raises(InputError, match="the modes 1 to 6, each once"):
         read_coordinates(tmp_path / "wrong.nc", linear)

@@ -186,8 +186,8 @@ def give_as_static(names: Sequence[str], keys: Sequence[Keys]) -> str:
     if not fixed or len(fixed) == len(names):
         return ""
     return (
-        f"{joined(dict.fromkeys(fixed))} has one time step: give what does not change with --static, or "
-        "leave it out with --variables"
+        f"give {joined(dict.fromkeys(fixed))}, which has one time step, with --static if it does not change, "
+        "or leave it out of --variables"
     )
 
 

@@ -95,7 +95,7 @@ def test_numbers_go_on_over_files_as_they_are_named(save):
 
 def test_the_numbered_dimension_can_be_named(save):
     path = save({"a": 2, "b": 3})
-    with pytest.raises(InputError, match="name it with --time-dim"):
+    with pytest.raises(InputError, match="Name it with --time-dim"):
         open_cube([path], time_index=True)
     with pytest.raises(InputError, match="a further dimension b of 3"):
         open_cube([path], time_index=True, time_dim="a")
@@ -181,7 +181,7 @@ def test_numbered_steps_have_no_seasons(save):
     ):
         with pytest.raises(UsageError, match="time steps without dates"):
             refused()
-    with pytest.raises(InputError, match="the steps have no dates, but numbers from 0 to 39"):
+    with pytest.raises(InputError, match="The steps have no dates, but numbers from 0 to 39"):
         time.indices_of("1979-01:1980")
     with pytest.raises(InputError, match="no time step lies in 50:60"):
         time.indices_of("50:60")
@@ -280,7 +280,7 @@ def test_leads_without_a_start_are_steps_without_dates(save):
 @pytest.mark.parametrize(
     ("step", "kind", "told"),
     [
-        ("7", InputError, "no forecast step 7. there are 0, 6 hours"),
+        ("7", InputError, "no forecast step 7. There are 0, 6 hours"),
         ("soon", UsageError, "--step soon"),
         ("2 parsecs", UsageError, "--step 2 parsecs"),
     ],

@@ -332,7 +332,9 @@ def test_a_variable_of_one_step_that_is_asked_for_is_to_be_given_as_static(save,
     with xr.open_dataset(mask, decode_times=False) as ds:
         ds = ds.load().assign_coords(time=("time", [day], {"units": "days since 2001-01-01"}))
     ds.to_netcdf(mask)
-    with pytest.raises(InputError, match=r"share (1 of 30|no) time step.*lsm has one time step: .*--static"):
+    with pytest.raises(
+        InputError, match=r"share (1 of 30|no) time step.*lsm, which has one time step, .*--static"
+    ):
         open_cube([record, mask], variables=["x", "lsm"])
     static = open_record([record], DataConfig(static=(str(mask),))).constants
     assert static.static_names == ("lsm",)

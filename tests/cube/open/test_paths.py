@@ -240,7 +240,7 @@ def test_an_engine_opens_what_it_is_told_to(record, engine):
 
 
 def test_an_engine_that_is_not_there_is_refused(record):
-    with pytest.raises(UsageError, match=r"--engine ferret. Xarray has here .*netcdf4"):
+    with pytest.raises(UsageError, match=r"--engine ferret. xarray has here .*netcdf4"):
         open_cube([record], engine="ferret")
 
 

@@ -93,7 +93,7 @@ def test_an_array_that_consolidated_metadata_name_and_is_gone_is_no_matter(tmp_p
 def test_a_store_that_has_grown_where_arrays_cannot_be_listed_is_refused(tmp_path, monkeypatch):
     location = grown(tmp_path / "x.zarr", 2)
     monkeypatch.setattr(zarr.Group, "arrays", _unlisted(zarr.Group.arrays))
-    with pytest.raises(InputError, match=r"stale.*consolidate them again"):
+    with pytest.raises(InputError, match=r"stale.*Consolidate them again"):
         open_cube([location])
 
 
