@@ -305,8 +305,8 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
     except OSError as error:
         raise CheckpointError(
             f"{path}: {error.strerror}",
-            wanted="a checkpoint was wanted",
-            do="name one written by faconv train",
+            wanted="the checkpoint must be a file that can be read",
+            do="give one that faconv train has written",
         ) from None
     try:
         if not zipfile.is_zipfile(io.BytesIO(data)):  # which may also raise
@@ -321,9 +321,9 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
         raise _damaged(path, "a torch file that faconv did not write")
     if contents.get("version") != VERSION:
         raise CheckpointError(
-            f"{path}: checkpoint format {contents.get('version')}",
-            wanted=f"this faconv reads format {VERSION}",
-            do="use the faconv that wrote it, or train again",
+            f"{path} has the checkpoint format {contents.get('version')}",
+            wanted=f"this version of faconv reads format {VERSION}",
+            do="use the version that wrote it, or train again",
         )
     return contents, hashlib.sha256(data).hexdigest()
 
@@ -346,7 +346,7 @@ def _first_line(error: Exception) -> str:
 def _damaged(path: Path, found: str) -> CheckpointError:
     return CheckpointError(
         f"{path}: {found}",
-        wanted="a checkpoint written by faconv train was wanted",
+        wanted="a checkpoint must have been written by faconv train",
         do="check the file's name",
     )
 

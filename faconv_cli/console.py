@@ -80,7 +80,9 @@ def _on_stdout() -> Iterator[None]:
     except OSError as error:
         sys.stdout = nowhere()  # what is left must not be tried again
         raise OutputError(
-            f"standard output: {error.strerror}", wanted="results go there", do="make room for them"
+            f"standard output: {error.strerror}",
+            wanted="results are written there",
+            do="make room for them, or redirect the output",
         ) from None
 
 

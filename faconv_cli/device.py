@@ -20,11 +20,15 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise UsageError(f"--device {name}", wanted="auto, cpu, cuda or cuda:n", do="correct it")
+        raise UsageError(
+            f"--device {name} is not a device",
+            wanted="devices are auto, cpu, cuda and cuda:n",
+            do="choose one of them",
+        )
     if kind == "cuda" and int(number or 0) >= (count := torch.cuda.device_count()):
         raise DeviceError(
-            f"--device {name}, but {count or 'no'} CUDA device{'s are' if count > 1 else ' is'} visible",
-            wanted="torch must see the GPU asked for",
+            f"--device {name} is not there: {count or 'no'} CUDA device{'s' if count > 1 else ''} visible",
+            wanted="torch must see that GPU",
             do="pass --device cpu, or check the driver, the torch build and CUDA_VISIBLE_DEVICES",
         )
     return torch.device(name)

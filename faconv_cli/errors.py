@@ -77,13 +77,13 @@ def explained(error: Exception) -> FaconvError:
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in text:
         return FaconvError(
             f"memory ran out ({text or type(error).__name__})",
-            wanted="the work needs more than there is",
-            do="ask for more memory, or for less at once with --batch",
+            wanted="the work needs more memory than there is",
+            do="ask for more, or process less at once with a smaller --batch",
         )
     if isinstance(error, OSError) and error.strerror:
         return OutputError(
             f"{error.filename or 'a file'}: {error.strerror}",
-            wanted="it must be possible to read and write it",
+            wanted="faconv must be able to read and write it",
             do="make room, or check the path and its permissions",
         )
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -91,8 +91,8 @@ def explained(error: Exception) -> FaconvError:
     place = f" in {own[-1].f_globals['__name__']}, line {own[-1].f_lineno}" if own else ""
     return FaconvError(
         f"{type(error).__name__}{place}: {text or 'nothing more is known'}",
-        wanted="this is a fault of faconv or of a library, not of yours",
-        do=f"report it with the command, what pip freeze lists, and the traceback that {DEBUG}=1 gives",
+        wanted="this is a fault of faconv or of a library, not yours",
+        do=f"report it with the command, the output of pip freeze, and the traceback that {DEBUG}=1 gives",
     )
 
 

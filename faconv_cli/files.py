@@ -35,8 +35,8 @@ def check_output(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) ->
     except OSError as error:  # a name that is too long, a folder that may not be searched
         raise OutputError(
             f"{path}: {error.strerror or error}",
-            wanted="it cannot be written there",
-            do="choose another place",
+            wanted="faconv must be able to write there",
+            do="choose another folder",
         ) from None
 
 
@@ -55,8 +55,8 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(
             f"{path} is a device or a pipe",
-            wanted="a file takes its name when it is whole, and would take the place of that",
-            do="name a file",
+            wanted="the output is renamed into place when it is complete, which would replace the device",
+            do="give the name of a file",
         )
     if path.exists() and not overwrite:
         raise OutputError(
@@ -69,18 +69,22 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
 def _check_place(path: Path, overwrite: bool, inputs: Iterable[Path]) -> None:
     if not is_utf8(path):
         raise OutputError(
-            f"the name {str(path)!r} is not UTF-8", wanted="NetCDF files have such names", do="choose another"
+            f"the name {str(path)!r} is not UTF-8",
+            wanted="the NetCDF library can only open names in UTF-8",
+            do="choose another name",
         )
     _check_free(path, overwrite=overwrite)
     if any(path.exists() and one.exists() and one.samefile(path) for one in inputs):
         raise OutputError(
-            f"{path} is read and would be replaced",
-            wanted="the output must be another file than the inputs",
+            f"{path} is an input and would be replaced",
+            wanted="the output must differ from the inputs",
             do="choose another name",
         )
     folder = _real(path).parent
     if not folder.is_dir():
-        raise OutputError(f"{folder} is not a folder", wanted="the output needs one", do="create it first")
+        raise OutputError(
+            f"{folder} is not a folder", wanted="the output needs a folder that exists", do="create it first"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
             f"{folder} cannot be written",
@@ -191,7 +195,7 @@ def log_file(path: Path, *, append: bool) -> Iterator[Callable[[str], None]]:
         if not _locked(file):
             raise OutputError(
                 f"{path} is being written by another process",
-                wanted="one training at a time writes a checkpoint",
+                wanted="only one training at a time may write a checkpoint",
                 do="wait for it, or choose another output",
             )
         try:

@@ -227,14 +227,14 @@ def _raise_outcome(status: int, page: _Page, stalled: _Note | None) -> None:
     if number in _CRASHES:
         raise FaconvError(
             f"a library crashed ({signal.Signals(number).name})",
-            wanted="this is a fault of a library or of faconv, not of yours",
-            do="report it with the command and the versions that pip freeze lists",
+            wanted="this is a fault of a library or of faconv, not yours",
+            do="report it with the command and the output of pip freeze",
         )
     if number == signal.SIGKILL:
         raise FaconvError(
             "the process was killed (SIGKILL)",
-            wanted="the system does so where memory runs out",
-            do="ask for more memory, or for smaller batches with --batch",
+            wanted="the system does so when memory runs out",
+            do="ask for more memory, or use a smaller --batch",
         )
     raise SystemExit(128 + number)
 
@@ -243,5 +243,5 @@ def _damaged(paths: list[str], how: str) -> InputError:
     return InputError(
         f"{' or '.join(dict.fromkeys(paths))} cannot be read (the library {how})",
         wanted="the file seems damaged",
-        do="fetch or write it again",
+        do="download or write it again",
     )

@@ -54,7 +54,7 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
         raise CheckpointError(
             f"the data have no {', '.join(missing)} (they have {', '.join(names)})",
             wanted=f"the checkpoint reads {', '.join(c.name for c in checkpoint.channels)}",
-            do="add the file that holds it, or name it with --variables CHANNEL=NAME",
+            do="add the file that holds it, or map it with --variables CHANNEL=NAME",
         )
     cube = cube.pick([names.index(channel.name) for channel in checkpoint.channels])
     for ours, theirs in zip(cube.channels, checkpoint.channels, strict=True):
@@ -62,7 +62,7 @@ def match_cube(checkpoint: Checkpoint, cube: Cube) -> Cube:
             raise CheckpointError(
                 f"{ours.name} is {_as_it_is(ours)}",
                 wanted=f"the checkpoint was trained on {_as_it_is(theirs)}",
-                do="embed data prepared in the same run as those of the training",
+                do="embed data that were prepared in the same run as the training data",
             )
     derived = {expression.name for expression in parse_all(checkpoint.config.data.derive)}
     differences = {channel.name for channel in checkpoint.channels if channel.difference}
@@ -130,8 +130,8 @@ def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
         kinds = {1: "two axes", 2: "2-D coordinates"}
         raise CheckpointError(
             f"the grid of the data has {kinds[cube.grid.lat.ndim]}",
-            wanted=f"the checkpoint was trained on one of {kinds[checkpoint.lat.ndim]}; this faconv takes a "
-            "mesh of two axes as such",
+            wanted=f"the checkpoint was trained on one of {kinds[checkpoint.lat.ndim]}; this version "
+            "of faconv reads a mesh of two axes as one",
             do="train on these data",
         )
     for name, ours, theirs in (
@@ -146,11 +146,11 @@ def _check_grid(checkpoint: Checkpoint, cube: Cube) -> None:
                 raise CheckpointError(
                     f"the data's {name} are those of the checkpoint in another order",
                     wanted="a grid of 2-D coordinates must have its points in the order of the training",
-                    do="turn the data as they were, or train on these",
+                    do="put the data into that order, or train on these",
                 )
             raise CheckpointError(
                 f"the data's {name} run from {np.nanmin(ours):g} to {np.nanmax(ours):g}",
-                wanted=f"the checkpoint's from {np.nanmin(theirs):g} to {np.nanmax(theirs):g}",
+                wanted=f"those of the checkpoint run from {np.nanmin(theirs):g} to {np.nanmax(theirs):g}",
                 do="regrid the data, or train on these",
             )
 

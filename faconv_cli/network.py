@@ -266,7 +266,9 @@ def first_modes(checkpoint: Checkpoint, asked: int | None) -> int:
     known = checkpoint.config.encoder.embedding
     if asked is not None and asked > known:
         raise UsageError(
-            f"--modes {asked}", wanted=f"the checkpoint has {known}", do=f"ask for at most {known}"
+            f"--modes {asked} is too many",
+            wanted=f"the checkpoint has {known} modes",
+            do=f"ask for at most {known}",
         )
     return asked or known
 
@@ -285,9 +287,8 @@ def load_forecaster(checkpoint: Checkpoint) -> Forecaster | LeadForecaster:
         forecaster = build_forecaster(config, channels, shape, periodic=periodic, statics=statics)
     elif "eofs.mean" not in checkpoint.encoder:
         raise CheckpointError(
-            "the checkpoint forecasts frame by frame from the last one, as before faconv corrected linear "
-            "forecasts",
-            wanted="networks of this kind are trained with --closed-loop now",
+            "the checkpoint is of an earlier version of faconv and forecasts frame by frame",
+            wanted="such networks are trained with --closed-loop now",
             do="train again",
         )
     else:
@@ -302,7 +303,7 @@ def _check_task(checkpoint: Checkpoint, wanted: str) -> None:
     if task != wanted:
         raise CheckpointError(
             f"the checkpoint was trained to {task}",
-            wanted=f"a checkpoint that was trained to {wanted} is needed",
+            wanted=f"this command needs one that was trained to {wanted}",
             do=f"use faconv {task}, or train with --task {wanted}",
         )
 
@@ -313,6 +314,6 @@ def _load(module: torch.nn.Module, weights: Weights) -> None:
     except RuntimeError as error:
         raise CheckpointError(
             f"the weights do not fit the settings ({str(error).splitlines()[-1].strip()})",
-            wanted="both are those of one training",
+            wanted="both must come from one training",
             do="train again",
         ) from None

@@ -77,7 +77,7 @@ def test_an_input_is_not_replaced_even_where_outputs_may_be(tmp_path):
     path.write_text("data")
     link.symlink_to(path)
     for output in (path, link):
-        with pytest.raises(OutputError, match="is read and would be replaced"):
+        with pytest.raises(OutputError, match="is an input and would be replaced"):
             check_output(output, overwrite=True, inputs=[tmp_path / "none.nc", path])
 
 

@@ -339,7 +339,7 @@ def test_data_of_another_grid_are_refused(checkpoint, dataset, tmp_path):
     ("change", "message"),
     [
         ("turned", "latitudes are those of the checkpoint in another order"),
-        ("moved", r"latitudes run from .* The checkpoint's from"),
+        ("moved", r"latitudes run from .* Those of the checkpoint run from"),
         ("axes", "grid of the data has 2-D coordinates.*trained on one of two axes"),
     ],
 )

@@ -176,8 +176,8 @@ def _regimes(
     given = {"-k": clusters, "--method": method, "--modes": modes, "--seed": seed}
     if extra := [name for name, value in given.items() if value is not None]:
         raise UsageError(
-            f"--assign with {', '.join(extra)}",
-            wanted="assigned regimes are not fitted anew",
+            f"--assign was given with {', '.join(extra)}",
+            wanted="--assign uses regimes as they are and fits nothing",
             do=f"leave out {'--assign' if len(extra) == len(given) else ', '.join(extra)}",
         )
     return assign_regimes(read_embedding(path), read_known(assign), months if season else None)
@@ -202,9 +202,9 @@ def _target_leads(targets: list[str], texts: list[str] | None) -> list[int]:
         {0, 1, len(targets)} if targets else {0}
     ):
         raise UsageError(
-            f"--target-lead {','.join(given)} with {len(targets)} targets",
-            wanted="whole numbers of time steps, one for all targets or one each",
-            do="correct it",
+            f"--target-lead {','.join(given)} was given for {len(targets)} targets",
+            wanted="it takes whole numbers of time steps, one for all targets or one each",
+            do="correct --target-lead",
         )
     leads = [int(text) for text in given] or [0]
     return leads * len(targets) if len(leads) == 1 else leads

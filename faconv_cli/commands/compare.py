@@ -91,7 +91,11 @@ def command(
 
     names = split_list([encoders]) or ()
     if not names or len(set(names)) < len(names):
-        raise UsageError(f"--encoders {encoders}", wanted="different names with commas", do="correct it")
+        raise UsageError(
+            f"--encoders {encoders} names an encoder twice or none",
+            wanted="it takes different names, separated by commas",
+            do="correct --encoders",
+        )
     given = {"task": task, "validation": validation, **_settings(settings)}
     configs = [encoder_config(config, given, name) for name in names]
     chosen = choose_device(device)
@@ -111,7 +115,9 @@ def command(
             results = [_run(job, number, len(jobs), chosen) for number, job in enumerate(jobs, start=1)]
         except Stopped:
             raise InterruptedRunError(
-                "stopped", wanted=f"finished runs are kept in {folder}", do="run the same command to go on"
+                "the comparison was stopped",
+                wanted=f"finished runs are kept in {folder}",
+                do="run the same command again to continue",
             ) from None
         written = write_tables(folder, results)
     _show(results)
@@ -124,7 +130,11 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"--set {text}", wanted="NAME=VALUE, as in --set window=12", do="correct it")
+            raise UsageError(
+                f"--set {text} has no value",
+                wanted="it takes NAME=VALUE",
+                do="write it as in --set window=12",
+            )
         try:
             settings[name.strip().replace("-", "_")] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -158,7 +168,7 @@ def _folder(path: Path) -> Iterator[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{path}: {error.strerror}", wanted="results need a folder", do="choose another --output"
+            f"{path}: {error.strerror}", wanted="the results need a folder", do="choose another --output"
         ) from None
     try:
         for name in TABLES:

@@ -86,12 +86,20 @@ def command(
     data, output = data_and_output(files)
     if query and not attention:
         raise UsageError(
-            "--query with --no-attention", wanted="teleconnections are attention maps", do="drop one of them"
+            "--query was given with --no-attention",
+            wanted="teleconnection maps are attention maps",
+            do="drop one of them",
         )
     if append and overwrite:
-        raise UsageError("--append with --overwrite", wanted="a file is added to or replaced", do="drop one")
+        raise UsageError(
+            "--append was given with --overwrite",
+            wanted="a file is either extended or replaced",
+            do="drop one of them",
+        )
     if check and not append:
-        raise UsageError("--check without --append", wanted="it is for old rows", do="drop it")
+        raise UsageError(
+            "--check was given without --append", wanted="it checks rows that exist", do="drop it"
+        )
     inputs = [*local_files(expand(data)[0]), checkpoint]
     check_output(output, overwrite=overwrite or append, inputs=inputs)
     trained = read_checkpoint(checkpoint)
@@ -142,7 +150,9 @@ def _points(cube: Cube, queries: list[str] | None) -> list[tuple[int, int]]:
             lat, lon = map(float, text.split(","))
         except ValueError:
             raise UsageError(
-                f"--query {text}", wanted="a latitude and a longitude, as in --query 0,-140", do="correct it"
+                f"--query {text} is not a place",
+                wanted="it takes a latitude and a longitude",
+                do="write it as in --query 0,-140",
             ) from None
         points.append(cube.grid.nearest(lat, lon))
     return points

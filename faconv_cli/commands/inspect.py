@@ -45,9 +45,9 @@ def command(
     if checkpoint:
         if len(files) > 1:
             raise UsageError(
-                f"{checkpoint} is a checkpoint, and {len(files) - 1} more are named",
+                f"{checkpoint} is a checkpoint, and {len(files) - 1} more files were given",
                 wanted="one checkpoint is shown at a time",
-                do="name it alone",
+                do="give it alone",
             )
         shown, show = _describe_checkpoint(Path(checkpoint)), _show_checkpoint
     else:

@@ -83,7 +83,9 @@ def split_numbers(values: Iterable[str] | None, option: str) -> tuple[float, ...
         return None if parts is None else tuple(float(part) for part in parts)
     except ValueError:
         raise UsageError(
-            f"{option} {','.join(parts or ())}", wanted="numbers separated by commas", do="correct it"
+            f"{option} {','.join(parts or ())} is not a list of numbers",
+            wanted="it takes numbers separated by commas",
+            do="correct the list",
         ) from None
 
 
@@ -109,10 +111,12 @@ def data_and_output(files: list[str]) -> tuple[list[str], Path]:
     *data, last = files
     if not data:
         raise UsageError(
-            f"only {last} was given", wanted="data and then the output", do="add the missing one"
+            f"only {last} was given",
+            wanted="this command takes data files and then the output",
+            do="add the missing one",
         )
     if is_url(last):
-        raise UsageError(f"{last} is a URL", wanted="the output is a file here", do="name one, last")
+        raise UsageError(f"{last} is a URL", wanted="the output is a local file", do="give its name last")
     return data, Path(last)
 
 

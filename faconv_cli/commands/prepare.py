@@ -102,8 +102,8 @@ def _prepare(
     except Stopped:
         raise InterruptedRunError(
             f"stopped after {done} of {total} pieces",
-            wanted=f"what is done is kept beside {output}",
-            do="give the same command again to go on",
+            wanted=f"finished pieces are kept beside {output}",
+            do="run the same command again to continue",
         ) from None
     for text in cube.masked:
         console.note(text)

@@ -68,7 +68,9 @@ def command(
     path = output or beside(data[0], ".pt")
     if resume and overwrite:
         raise UsageError(
-            "--resume with --overwrite", wanted="a training goes on or starts anew", do="drop one"
+            "--resume was given with --overwrite",
+            wanted="a training either continues or starts anew",
+            do="drop one of them",
         )
     check_no_folder(path)
     written = (path, last_path(path), path.with_suffix(METRICS))
@@ -87,9 +89,9 @@ def command(
         if not training.saved:
             raise
         raise InterruptedRunError(
-            f"stopped after {training.updates_saved} updates",
+            f"the training was stopped after {training.updates_saved} updates",
             wanted=f"the best checkpoint so far is {path}",
-            do="run the same command with --resume to go on",
+            do="run the same command with --resume to continue",
         ) from None
 
 

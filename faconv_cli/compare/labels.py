@@ -30,8 +30,8 @@ def read_labels(path: Path, time: TimeAxis) -> dict[str, np.ndarray]:
     dates = table.iloc[:, 0].astype(str).str.strip().str[:length]
     if not dates.str.fullmatch(r"\d{4}-\d{2}(-\d{2})?").all():
         raise InputError(
-            f"{path}: the first column holds {dates.iloc[0]!r}",
-            wanted="it must hold dates such as 2001-01-31",
+            f"{path}: the first column holds {dates.iloc[0]!r}, which is not a date",
+            wanted="the first column must hold dates such as 2001-01-31",
             do="put the dates first, as year-month-day",
         )
     row_of = dict(zip(dates, range(len(dates)), strict=True))
@@ -43,7 +43,7 @@ def read_labels(path: Path, time: TimeAxis) -> dict[str, np.ndarray]:
     if not found or not (rows >= 0).any():
         raise InputError(
             f"{path} has no labels for {time.labels[0]} to {time.labels[-1]} (columns: {', '.join(columns)})",
-            wanted=f"it needs a column of text or whole numbers with 2 to {MOST_CLASSES} classes, and dates",
+            wanted=f"a column of labels is text or whole numbers with 2 to {MOST_CLASSES} classes",
             do="check the table",
         )
     return found
@@ -55,13 +55,13 @@ def _read(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: {str(error).splitlines()[0]}",
-            wanted="a table with commas is wanted",
+            wanted="labels are read from a table whose columns are separated by commas",
             do="check the file",
         ) from None
     if not len(table) or len(table.columns) < 2:
         raise InputError(
             f"{path} has {len(table)} rows and {len(table.columns)} columns",
-            wanted="it needs a column of dates and one of labels",
+            wanted="a table of labels needs a column of dates and one of labels",
             do="check the file",
         )
     return table

@@ -80,7 +80,7 @@ def plan_jobs(data: Data, prepared: Sequence[Prepared], seeds: int, lead: int, f
     if seen & set(range(*test)):
         raise UsageError(
             f"the test period begins on {data.record.time.labels[test[0]]}, within the training period",
-            wanted="scores are taken on steps that training has not seen",
+            wanted="scores are computed on steps that training has not seen",
             do="leave it out of training with --time-range or --validation",
         )
     _check_labels(data.labels, seen, test)
@@ -96,7 +96,7 @@ def _check_labels(labels: Mapping[str, np.ndarray], training: set[int], test: St
         classes, held = len({*truth[sorted(training)]} - {""}), int((truth[slice(*test)] != "").sum())
         if classes < 2 or not held:
             raise InputError(
-                f"labels {name}: {classes} classes in the training period, {held} rows in the test period",
+                f"labels {name} have {classes} classes in training and {held} rows in the test period",
                 wanted="a probe needs two classes to learn and rows to be scored on",
                 do="choose other periods, or leave that column out of the table",
             )
@@ -106,6 +106,6 @@ def _validation(prepared: Prepared, offset: int) -> Steps:
     begin, end = prepared.split.validation[0]
     if begin == end:
         raise UsageError(
-            "nothing is held out", wanted="scores need steps that training has not seen", do="pass --test"
+            "no steps are held out", wanted="scores need steps that training has not seen", do="pass --test"
         )
     return begin + offset, end + offset

@@ -100,9 +100,10 @@ class EncoderConfig(Config):
     def _check(self) -> Self:
         absent = [name for name in self.without if name not in mechanisms_of(self.encoder)]
         if absent:
-            raise ValueError(f"{self.encoder} has no {', '.join(absent)} to switch off")
+            raise ValueError(f"--encoder {self.encoder} has no {', '.join(absent)} to switch off")
         if self.bottleneck % self.attention_heads:
             raise ValueError(
-                f"bottleneck {self.bottleneck} is not a multiple of {self.attention_heads} heads"
+                f"--bottleneck {self.bottleneck} is not a multiple of --attention-heads "
+                f"{self.attention_heads}"
             )
         return self

@@ -28,34 +28,42 @@ def eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
     return {"window": window, "burn_in": window - 1 if isinstance(window, int) else 0, **given}
 
 
-def check_used(merged: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+def option(key: str) -> str:
+    """The option of a setting, as a user types it."""
+    return f"--{key.replace('_', '-')}"
+
+
+def check_used(merged: Mapping[str, Mapping[str, Any]], named: Mapping[str, str]) -> None:
     """Refuse settings that the task would not read.
+
+    Args:
+        merged: the given settings, by section.
+        named: how a user gave each: its option, or its key in a file.
 
     Raises:
         UsageError: there is one.
     """
     task = merged["fit"].get("task", "embed")
-    given = {key for section in merged.values() for key in section}
     for other, names in _OF_ONE_TASK.items():
-        unused = [name for name in names if name in given and other != task]
+        unused = [name for name in names if name in named and other != task]
         if unused:
             raise UsageError(
-                f"{origin}: {unused[0]} with task {task}",
-                wanted=f"it is for the task {other}",
-                do="drop it, or choose that --task",
+                f"{named[unused[0]]} was given with --task {task}",
+                wanted=f"this setting is for --task {other}",
+                do="drop it, or choose that task",
             )
     closed_loop = merged["fit"].get("closed_loop") or merged["encoder"].get("skip") is False
-    if closed_loop and "dropout" in given:
+    if closed_loop and "dropout" in named:
         raise UsageError(
-            f"{origin}: dropout in closed loop",
-            wanted="it is for forecasts of all leads at once",
-            do="drop it, or leave --closed-loop and --no-skip out",
+            f"{named['dropout']} was given in closed loop",
+            wanted="dropout is for forecasts of all lead times at once",
+            do="drop it, or leave out --closed-loop and --no-skip",
         )
-    leads = [name for name in ("lead", "lead_weight") if name in given]
+    leads = [name for name in ("lead", "lead_weight") if name in named]
     if leads and merged["fit"].get("objective") == "reconstruct":
         raise UsageError(
-            f"{origin}: {leads[0]} with objective reconstruct",
-            wanted="the field now has no leads",
+            f"{named[leads[0]]} was given with --objective reconstruct",
+            wanted="the field now has no lead times",
             do="drop it, or choose another --objective",
         )
 
@@ -64,26 +72,26 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a file of settings.
 
     Raises:
-        UsageError: it is none that can be read.
+        UsageError: it cannot be read.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            f"{path}: {error}", wanted="the configuration must be a TOML file", do="correct it"
+            f"{path}: {error}", wanted="the configuration must be a TOML file", do="correct the file"
         ) from None
 
 
-def first_complaint(error: ValidationError) -> str:
+def first_complaint(error: ValidationError, named: Mapping[str, str]) -> str:
     """Tell the first thing that is wrong, and with which setting."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    keys = first["loc"][1:2]  # after the section
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    return f"{named.get(str(keys[0]), option(str(keys[0])))}: {message}" if keys else message
 
 
-def check_leads(leads: Sequence[int], origin: str) -> None:
-    """Refuse leads that are not in rising order: those of a file are a coordinate.
+def check_leads(leads: Sequence[int], named: Mapping[str, str]) -> None:
+    """Refuse lead times that do not increase: in files they are a coordinate.
 
     Raises:
         UsageError: one comes twice, or after a longer one.
@@ -91,7 +99,7 @@ def check_leads(leads: Sequence[int], origin: str) -> None:
     rising = sorted(set(leads))
     if list(leads) != rising:
         raise UsageError(
-            f"{origin}: lead {','.join(map(str, leads))}",
-            wanted="each lead is given once, the shortest first",
+            f"{named.get('lead', '--lead')} is {','.join(map(str, leads))}",
+            wanted="each lead time is given once, the shortest first",
             do=f"give {','.join(map(str, rising))}, and weights in that order",
         )

@@ -12,7 +12,7 @@ from faconv_cli.config.base import Config
 from faconv_cli.config.data import DataConfig
 from faconv_cli.config.encoder import EOF, EncoderConfig
 from faconv_cli.config.fit import FitConfig
-from faconv_cli.config.merge import check_leads, check_used, eof_tiling, first_complaint, read_toml
+from faconv_cli.config.merge import check_leads, check_used, eof_tiling, first_complaint, option, read_toml
 from faconv_cli.config.tiling import TilingConfig
 from faconv_cli.errors import UsageError
 
@@ -32,28 +32,30 @@ class RunConfig(Config):
         stride, every = self.tiling.stride, self.encoder.attention_every
         if stride is not None and stride % every:
             raise ValueError(
-                f"stride {stride} is not a multiple of attention_every {every}: a step would be attended in "
-                "one window and not in the next"
+                f"--stride {stride} is not a multiple of --attention-every {every}: a step would have "
+                "attention in one window and not in the next"
             )
         fitted = self.encoder.encoder == EOF and self.fit.task == "embed" and stride is None
         if fitted and self.tiling.burn_in != self.tiling.window - 1:
             raise ValueError(
-                f"burn_in {self.tiling.burn_in}, where EOFs of a window of {self.tiling.window} look "
-                f"{self.tiling.window - 1} steps back"
+                f"--burn-in {self.tiling.burn_in} does not fit extended EOFs of --window "
+                f"{self.tiling.window}, which look {self.tiling.window - 1} steps back"
             )
         weights = self.fit.lead_weight
         if weights is not None and len(weights) != len(self.fit.lead):
-            raise ValueError(f"{len(weights)} lead weights for {len(self.fit.lead)} leads")
+            raise ValueError(f"--lead-weight has {len(weights)} values for {len(self.fit.lead)} lead times")
         self._check_targets()
         if self.encoder.encoder == EOF and self.data.static:
-            raise ValueError(f"static fields are seen by a network, which encoder {EOF} is not")
+            raise ValueError(
+                f"--static was given with --encoder {EOF}, but only a network sees static fields"
+            )
         if self.fit.task == "forecast" and not 0 < self.teacher_forced < self.tiling.window:
             raise ValueError(
-                f"teacher_forced {self.teacher_forced} of a window of {self.tiling.window} steps leaves "
-                "nothing to forecast"
+                f"--teacher-forced {self.teacher_forced} of --window {self.tiling.window} leaves nothing to "
+                "forecast"
             )
         if self.encoder.encoder == EOF and (self.fit.closed_loop or not self.encoder.skip):
-            raise ValueError(f"encoder {EOF} forecasts all leads at once, never in closed loop")
+            raise ValueError(f"--encoder {EOF} forecasts all lead times at once, never in closed loop")
         return self
 
     def _check_targets(self) -> None:
@@ -61,10 +63,10 @@ class RunConfig(Config):
         for name in ("target_weight", "target_lead"):
             values = getattr(self.fit, name)
             if values is not None and not targets:
-                raise ValueError(f"{name} without a target")
+                raise ValueError(f"{option(name)} was given without --target")
             if values is not None and len(values) not in (1, targets):
                 raise ValueError(
-                    f"{len(values)} numbers of {name} for {targets} targets: give one or one each"
+                    f"{option(name)} has {len(values)} values for {targets} targets: give one, or one each"
                 )
 
     @property
@@ -143,16 +145,19 @@ class RunConfig(Config):
             UsageError: an unknown key, a value of the wrong kind, or values that contradict each other.
         """
         merged: dict[str, dict[str, Any]] = {name: {} for name in cls.model_fields}
-        origin = str(toml) if toml else "options"
+        named = dict[str, str]()  # as the user gave it, for messages
         for key, value in (read_toml(toml) if toml else {}).items():
             if key in merged and isinstance(value, dict):
                 merged[key].update(value)
+                named |= {inner: f"{toml}: {key}.{inner}" for inner in value}
             else:
-                merged[cls.section_of(key, origin)][key] = value
+                merged[cls.section_of(key, f"{toml}: {key}")][key] = value
+                named[key] = f"{toml}: {key}"
         for key, value in options.items():
             if value is not None:
-                merged[cls.section_of(key, "options")][key] = value
-        check_used(merged, origin)
+                merged[cls.section_of(key, option(key))][key] = value
+                named[key] = option(key)
+        check_used(merged, named)
         if merged["encoder"].get("encoder") == EOF:
             merged["tiling"] = eof_tiling(merged["tiling"], merged["fit"].get("task"))
             if not {"objective", "lead", "lead_weight"} & merged["fit"].keys():
@@ -161,16 +166,16 @@ class RunConfig(Config):
             config = cls.model_validate(merged)
         except ValidationError as error:
             raise UsageError(
-                f"{origin}: {first_complaint(error)}",
-                wanted="the settings must be of their kinds and fit together",
-                do="correct it (faconv train --help lists them)",
+                first_complaint(error, named),
+                wanted="faconv train --help lists the settings and their values",
+                do="correct this one",
             ) from None
-        check_leads(config.fit.lead, origin)
+        check_leads(config.fit.lead, named)
         return config
 
     @classmethod
-    def section_of(cls, key: str, origin: str) -> str:
-        """Name the section that has a field called ``key``."""
+    def section_of(cls, key: str, named: str) -> str:
+        """Name the section that has a field called ``key``, given by a user as ``named``."""
         for name, info in cls.model_fields.items():
             section = info.annotation
             assert isinstance(section, type)
@@ -178,8 +183,8 @@ class RunConfig(Config):
             if key in section.model_fields:
                 return name
         raise UsageError(
-            f"{origin}: unknown setting {key!r}",
-            wanted="settings are named as the options, with underscores",
+            f"{named} is an unknown setting",
+            wanted="settings have the names of the options of faconv train, with underscores",
             do="correct or remove it",
         )
 

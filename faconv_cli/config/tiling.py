@@ -32,12 +32,12 @@ class TilingConfig(Config):
     def _check(self) -> Self:
         given = self.model_fields_set
         if self.burn_in >= self.window and ("burn_in" in given or "window" not in given):
-            raise ValueError(f"burn_in {self.burn_in} leaves nothing of a window of {self.window} steps")
+            raise ValueError(f"--burn-in {self.burn_in} leaves nothing of --window {self.window}")
         if self.stride is not None and self.stride > max(self.window - self.burn_in, 0):
             raise ValueError(
-                f"stride {self.stride} would skip steps: a window of {self.window} with burn_in "
-                f"{self.burn_in} gives at most {self.window - self.burn_in}"
+                f"--stride {self.stride} would skip steps: --window {self.window} with --burn-in "
+                f"{self.burn_in} allows at most {self.window - self.burn_in}"
             )
         if self.tile is not None and 2 * self.halo >= self.tile:
-            raise ValueError(f"halo {self.halo} leaves nothing of a tile of {self.tile}")
+            raise ValueError(f"--halo {self.halo} leaves nothing of --tile {self.tile}")
         return self

@@ -45,7 +45,7 @@ def check_channel(name: str, option: str) -> None:
     if name in _COORDINATES or "/" in name:
         raise UsageError(
             f"{option} calls a channel {name!r}",
-            wanted=f"{', '.join(_COORDINATES)} are the coordinates of what faconv writes"
+            wanted=f"{', '.join(_COORDINATES)} are coordinates in the files that faconv writes"
             if name in _COORDINATES
             else "names with a slash stand for groups of a file",
             do="choose another name",

@@ -65,15 +65,15 @@ def _need_steps(kind: str, time: TimeAxis) -> None:
     time.need_dates(f"--anomaly {kind}")
     if kind in SEASONS_OF_DAY and not time.sub_daily:
         raise UsageError(
-            f"--anomaly {kind} of steps of {time.step}",
+            f"--anomaly {kind} was asked for, but the time step is {time.step}",
             wanted="only steps shorter than a day have a diurnal cycle",
-            do="take daily or monthly",
+            do="use --anomaly daily or monthly",
         )
     if kind == "seasonal-diurnal" and (hole := _hole(time)) > LARGEST_HOLE:
         raise UsageError(
-            f"--anomaly {kind} of a training period that sees {_months(1 - hole)} of the year",
-            wanted=f"the seasonal change of a diurnal cycle takes {_months(1 - LARGEST_HOLE)} of it",
-            do="give a longer record, or take --anomaly diurnal",
+            f"--anomaly {kind} was asked for, but the training period covers {_months(1 - hole)} of the year",
+            wanted=f"a diurnal cycle that changes with the season needs {_months(1 - LARGEST_HOLE)}",
+            do="give a longer record, or use --anomaly diurnal",
         )
 
 

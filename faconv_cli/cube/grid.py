@@ -189,9 +189,9 @@ class Grid:
         """
         if not (abs(lat) <= 90 and np.isfinite(lon)):
             raise InputError(
-                f"{lat:g},{lon:g} is no place on the globe",
-                wanted="latitudes run from -90 to 90, longitudes are numbers",
-                do="correct it",
+                f"{lat:g},{lon:g} is not a place on the globe",
+                wanted="latitudes run from -90 to 90, and longitudes are numbers",
+                do="correct the place",
             )
         away = self._central_angle(lat, lon)
         y, x = (int(i) for i in np.unravel_index(np.nanargmin(away), away.shape))
@@ -203,7 +203,7 @@ class Grid:
                 f"the place {lat:g},{lon:g} (latitude, longitude) lies outside the grid",
                 wanted=f"latitudes run from {np.nanmin(self.lat):g} to {np.nanmax(self.lat):g}, "
                 f"longitudes from {np.nanmin(self.lon):g} to {np.nanmax(self.lon):g}",
-                do="choose a place inside",
+                do="choose a place inside the grid",
             )
         return y, x
 

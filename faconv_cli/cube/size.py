@@ -51,7 +51,7 @@ def check_fits(cube: Cube) -> None:
         raise InputError(
             f"{', '.join(cube.sources)}: one time step of {cube.shape[1]} channels has {told(step)}",
             wanted=f"{_STEPS_HELD} of them must fit into memory, of which {told(free)} are free",
-            do="choose --variables, --levels, a --region, or a machine with more memory",
+            do="select fewer --variables or --levels, or a --region, or use a machine with more memory",
         )
 
 

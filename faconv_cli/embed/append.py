@@ -36,8 +36,8 @@ def rows_done(path: Path, embedder: Embedder, start: int) -> int:
         if schema.EMBEDDING not in file or sha256 != embedder.checkpoint.sha256:
             raise OutputError(
                 f"{path} was not written by this checkpoint",
-                wanted="--append goes on with the checkpoint that began the file",
-                do="name that checkpoint, or choose another output",
+                wanted="--append needs the checkpoint that the file was begun with",
+                do="give that checkpoint, or choose another output",
             )
         _check_times(path, file[schema.TIME], embedder.cube.time, start)
         return int(file.sizes[schema.TIME])
@@ -73,8 +73,8 @@ def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> s
     if changed is not None:
         raise OutputError(
             f"the data of {cube.time.labels[start + changed]} are not those that {path} was made from",
-            wanted="--append leaves old rows as they are, so the data behind them must be the same",
-            do="embed all anew with --overwrite, or keep the old rows with --check none",
+            wanted="--append keeps old rows, so the data behind them must not have changed",
+            do="embed all steps again with --overwrite, or keep the old rows with --check none",
         )
     told = (
         f"The data differ from those that {path} was made from by the rounding of another packing, some "
@@ -95,8 +95,8 @@ def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -
     units, calendar = stamps.encoding.get("units", "1"), stamps.encoding.get("calendar", UNDATED)
     if not alike({canonical(calendar), time.calendar}, np.floor(time.years[0])):
         raise OutputError(
-            f"{path} counts time in calendar {calendar}, the data in {time.calendar}",
-            wanted="a record keeps its calendar, or the dates of its rows would shift",
+            f"{path} is in calendar {calendar}, but the data are in {time.calendar}",
+            wanted="a file keeps one calendar, or the dates of its rows would shift",
             do="give data in the calendar of the file, or choose another output",
         )
     own = time.slice(start, start + rows)
@@ -112,7 +112,7 @@ def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -
     raise OutputError(
         f"the {rows} time steps in {path} are not the first ones of the data: {found}, in the file "
         f"{there[at]}",
-        wanted="--append needs the whole record, old steps included, to warm the state up",
+        wanted="--append needs the whole record, including old steps, to warm up the state",
         do="give all files of the record, or choose another output",
     )
 
@@ -129,7 +129,7 @@ def layout_of(path: Path) -> Layout:
             raise OutputError(
                 f"{path} holds the modes {', '.join(map(str, modes))}",
                 wanted="--append adds rows of the first modes, in order",
-                do="go on with the file that faconv embed wrote",
+                do="append to the file as faconv embed wrote it",
             )
         queries, tiles = (
             tuple(zip(file[f"{kind}_lat"].values.tolist(), file[f"{kind}_lon"].values.tolist(), strict=True))

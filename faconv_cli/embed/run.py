@@ -211,7 +211,7 @@ class Embedder:
         if self.queries and not has_axial_attention(encoder):
             raise CheckpointError(
                 f"the checkpoint's {encoder.encoder} has no axial attention",
-                wanted="teleconnections are maps of it",
+                wanted="teleconnection maps are maps of that attention",
                 do="leave out --query, or train another --encoder",
             )
         for y, x in self.queries:
@@ -219,7 +219,7 @@ class Embedder:
                 lat, lon = self._cube.grid.position(y, x)
                 raise InputError(
                     f"the query point {lat:g},{lon:g} never holds a value (land, perhaps)",
-                    wanted="teleconnections start from a point with values",
+                    wanted="a query point needs values",
                     do="choose another --query",
                 )
 
@@ -285,7 +285,7 @@ class Embedder:
 def _not_finite(cube: Cube, step: int) -> InputError:
     return InputError(
         f"{', '.join(cube.sources)}: the embedding of {cube.time.labels[step]} is not finite",
-        wanted="fields must be of the size of those of the training",
+        wanted="fields must have the magnitude of the training data",
         do="look at the values of that step with faconv inspect --time-range",
     )
 

@@ -80,7 +80,7 @@ def write_embedding(
 def _nothing_to_embed(cube: Cube, steps: int) -> InputError:
     return InputError(
         f"{', '.join(cube.sources)}: none of {steps} time steps has enough valid values",
-        wanted=f"in each channel {LEAST_VALID_SHARE:.0%} of the area that was valid in training is needed",
+        wanted=f"each channel needs {LEAST_VALID_SHARE:.0%} of the area that was valid in training",
         do="check the data, or --time-range",
     )
 
@@ -89,8 +89,8 @@ def _check_causal(checkpoint: Checkpoint, path: Path) -> None:
     if not checkpoint.config.encoder.causal:
         raise OutputError(
             f"{path} is of a checkpoint whose attention looks ahead (--no-causal)",
-            wanted="new steps would change the old rows",
-            do="write it anew with --overwrite",
+            wanted="rows must not depend on later steps, or new steps would change old rows",
+            do="write the file again with --overwrite",
         )
 
 

@@ -169,17 +169,18 @@ class Training:
         )
         if different or not same_data or not checkpoint.resume:
             raise CheckpointError(
-                f"{last_path(self._path)} is of another training ({', '.join(different) or 'other data'})",
-                wanted="--resume goes on with the same data and settings",
+                f"{last_path(self._path)} belongs to another training "
+                f"({', '.join(different) or 'other data'})",
+                wanted="--resume continues with the same data and settings",
                 do="repeat them, or start anew with --overwrite",
             )
         state = checkpoint.resume
         if self._data_changed(checkpoint):
             raise CheckpointError(
-                f"{last_path(self._path)} is of other data: the values in "
+                f"{last_path(self._path)} belongs to other data: the values in "
                 f"{', '.join(self._prepared.cube.sources)} are not those that it was trained on",
-                wanted="--resume goes on with the same data, whose scaling and errors stay comparable",
-                do="give the data back as they were, or start anew with --overwrite",
+                wanted="--resume continues with the same data, so that scaling and errors stay comparable",
+                do="restore the data, or start anew with --overwrite",
             )
         self._model.load_state_dict(state["model"])
         self._average.load_state_dict(state["average"])
@@ -495,7 +496,7 @@ def _not_finite_at_the_start(prepared: Prepared, task: Task, losses: Tensor) -> 
     return InputError(
         f"{', '.join(prepared.cube.sources)}: the errors of the untrained network are not finite ({told})",
         wanted="values must lie within single precision of their mean",
-        do="look for values that stand for missing, or are wrong, with faconv inspect",
+        do="look for undeclared missing values and wrong values with faconv inspect",
     )
 
 

@@ -66,7 +66,7 @@ def split_time(time: TimeAxis, validation: str) -> Split:
     if not training:
         raise UsageError(
             f"--validation {validation} holds out the whole record",
-            wanted="some of it must be left to train on",
+            wanted="some of the record must be left to train on",
             do="hold out less",
         )
     return Split(tuple(training), held_out)
@@ -84,9 +84,9 @@ def _validation_range(time: TimeAxis, one: Segment, validation: str) -> Segment:
         share = -1.0
     if not 0 <= share < 1:
         raise UsageError(
-            f"--validation {validation}",
-            wanted="a share from 0 up to 1 such as 0.2, or a range such as 2001:2003",
-            do="correct it",
+            f"--validation {validation} is neither a share nor a range",
+            wanted="it is a share from 0 up to 1 such as 0.2, or a range such as 2001:2003",
+            do="correct --validation",
         )
     return last - round(share * (last - first)), last
 
@@ -361,8 +361,9 @@ def _cycle(training: Cube, settings: DataConfig) -> Kind:
         return resolve_anomaly(settings.anomaly, training.time)
     if settings.anomaly not in ("auto", "none"):
         raise UsageError(
-            f"--anomaly {settings.anomaly}, but {done.name} holds anomalies already ({done.anomaly} is off)",
-            wanted="a seasonal cycle is taken off once",
+            f"--anomaly {settings.anomaly} was asked for, but {done.name} already holds anomalies "
+            f"({done.anomaly})",
+            wanted="a seasonal cycle is subtracted only once",
             do="leave --anomaly out, or prepare the data without it",
         )
     return "none"
@@ -382,14 +383,14 @@ def _check_forecast(held_out: Sequence[int], config: RunConfig) -> None:
     window, given = config.tiling.window, config.teacher_forced
     if given >= window:
         raise UsageError(
-            f"--teacher-forced {given} of a window of {window} steps",
-            wanted="some must be left to forecast",
+            f"--teacher-forced {given} is all of a window of {window} steps",
+            wanted="some steps must be left to forecast",
             do="give fewer, or leave it out",
         )
     if held_out and max(held_out) < window:
         raise InputError(
             f"the longest run of validation steps without a gap has {max(held_out)}",
-            wanted=f"a window has {window}",
+            wanted=f"a window needs {window}",
             do="hold out more (--validation), or pass a smaller --window",
         )
 
@@ -400,6 +401,6 @@ def _check_leads(split: Split, config: RunConfig) -> None:
     if lead and lead >= longest - config.tiling.burn_in:
         raise InputError(
             f"the longest run of training steps without a gap has {longest}",
-            wanted=f"--lead {lead} after a burn-in of {config.tiling.burn_in} looks beyond it",
+            wanted=f"--lead {lead} after --burn-in {config.tiling.burn_in} needs more",
             do="give a longer record or a shorter --lead",
         )

@@ -102,6 +102,6 @@ def _too_few(text: str, count: int, target: Cube, cube: Cube) -> InputError:
     return InputError(
         f"{text} has a value at {count} of the training steps (it has {target.time.labels[0]} to "
         f"{target.time.labels[-1]}, the record {cube.time.labels[0]} to {cube.time.labels[-1]})",
-        wanted=f"a target is learned from at least {FEWEST_PAIRS}",
+        wanted=f"a target needs values at {FEWEST_PAIRS} training steps or more",
         do="give one that covers the training period",
     )

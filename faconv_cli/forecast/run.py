@@ -95,7 +95,7 @@ class ForecastRun:
             raise InputError(
                 f"no step from {self.cube.time.labels[begin]} to {self.cube.time.labels[end - 1]} has "
                 f"{self.warm_up - 1} steps before it without a gap",
-                wanted="the network is warmed up on as many as it was given in training",
+                wanted="the network needs as many steps to warm up as in training",
                 do="choose a later --from, or give the files before it too",
             )
         return np.array(warm)
@@ -142,7 +142,7 @@ class ForecastRun:
         lead = int(np.flatnonzero(~np.isfinite(anomalies).all((1, 2, 3)))[0]) + 1
         return InputError(
             f"the forecast from {self.cube.time.labels[start]} is not finite from lead {lead} on",
-            wanted="fields must be of the size of those of the training",
+            wanted="fields must have the magnitude of the training data",
             do="look at the values before it with faconv inspect --time-range, or pass fewer --steps",
         )
 

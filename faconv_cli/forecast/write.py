@@ -42,16 +42,16 @@ def write_forecasts(
         sources = ", ".join(run.cube.sources)
         if not started:
             raise InputError(
-                f"{sources}: none of {len(starts)} starts has enough valid values",
-                wanted="in each channel half of the area that was valid in training is needed",
+                f"{sources}: none of {len(starts)} initial times has enough valid values",
+                wanted="each channel needs half of the area that was valid in training",
                 do="check the data, or --from",
             )
         if verification:
             scores = verification.scores()
             if not scores.count.any():
                 raise InputError(
-                    f"{sources}: the record ends with the starts",
-                    wanted="--verify needs the steps that were forecast",
+                    f"{sources}: the record ends with the initial times",
+                    wanted="--verify needs the data of the steps that were forecast",
                     do="choose an earlier --from, or leave out --verify",
                 )
             writer.write_scores(scores)

@@ -97,13 +97,13 @@ class AxialAttention(nn.Module):
         super().__init__()
         if heads < 1 or bottleneck % heads:
             raise UsageError(
-                f"{heads} attention heads on a bottleneck of {bottleneck}",
+                f"{heads} attention heads do not divide a bottleneck of {bottleneck}",
                 wanted="the heads share the bottleneck equally",
                 do="choose a number that divides it",
             )
         if pool < 1:
             raise UsageError(
-                f"attention pool {pool}", wanted="a block has a cell at least", do="take 1 or more"
+                f"the attention pool is {pool}", wanted="a block needs at least one cell", do="use 1 or more"
             )
         self.pool = pool
         self.down = nn.Linear(channels, bottleneck, bias=False)

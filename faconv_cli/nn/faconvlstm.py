@@ -76,7 +76,9 @@ class FAConvLSTMCell(nn.Module):
         super().__init__()
         if attention_every < 1:
             raise UsageError(
-                f"attention at each {attention_every}-th step", wanted="it counts steps", do="take 1 or more"
+                f"attention_every is {attention_every}",
+                wanted="it is a number of time steps",
+                do="use 1 or more",
             )
         self.hidden_channels, self.attention_every = hidden_channels, attention_every
         self.Px = nn.Linear(in_channels, bottleneck, bias=False)

@@ -37,9 +37,9 @@ class Halo:
         """
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise UsageError(
-                f"kernel size {kernel_size}",
-                wanted="an odd number keeps the grid in place",
-                do="give 1, 3, 5, ...",
+                f"the kernel size is {kernel_size}",
+                wanted="kernels need an odd size to stay centred",
+                do="use 1, 3, 5 and so on",
             )
         return cls(kernel_size // 2, padding)
 

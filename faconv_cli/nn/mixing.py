@@ -62,13 +62,13 @@ class DilatedMix(nn.Module):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise UsageError(
-                f"kernel size {kernel_size}", wanted="the mix needs an odd one", do="take 3, 5 or 7"
+                f"the kernel size is {kernel_size}", wanted="the mix needs an odd size", do="use 3, 5 or 7"
             )
         if not dilations or min(dilations) < 1:
             raise UsageError(
-                f"dilations {tuple(dilations)}",
-                wanted="at least one is needed, each 1 or more",
-                do="take 1, 2, 4",
+                f"the dilations are {tuple(dilations)}",
+                wanted="at least one is needed, and each must be 1 or more",
+                do="use 1, 2, 4",
             )
         self.dilations, self.padding = tuple(dilations), padding
         self.reach = max(dilations) * (kernel_size // 2)

@@ -55,12 +55,14 @@ class TemporalAttention(nn.Module):
         super().__init__()
         if heads < 1 or channels % heads:
             raise UsageError(
-                f"{heads} attention heads on an embedding of {channels}",
+                f"{heads} attention heads do not divide an embedding of {channels}",
                 wanted="the heads share the embedding equally",
                 do="choose a number that divides it",
             )
         if span < 0:
-            raise UsageError(f"span {span}", wanted="it counts steps back in time", do="take 0 or more")
+            raise UsageError(
+                f"the span is {span}", wanted="it is a number of time steps back", do="use 0 or more"
+            )
         self.heads, self.span, self.causal = heads, span, causal
         self.season = nn.Linear(features, channels, bias=False)
         self.norm = nn.LayerNorm(channels)

@@ -75,19 +75,21 @@ def check_store(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
     """
     if path.suffix != ".zarr":
         raise OutputError(
-            f"{path} does not end in .zarr", wanted="the last name is the Zarr store to write", do="name one"
+            f"{path} does not end in .zarr",
+            wanted="the last name is that of the Zarr store to write",
+            do="give such a name",
         )
     if path.exists() and not (overwrite and is_store(path)):
         what = "already exists" if is_store(path) else "already exists and is no Zarr store"
         raise OutputError(
             f"{path} {what}",
-            wanted="faconv never replaces a store unasked, and nothing else at all",
+            wanted="faconv replaces a store only when asked to, and never anything else",
             do="choose another name" + (" or pass --overwrite" if is_store(path) else ""),
         )
     if any(path.resolve() in (one.resolve(), *one.resolve().parents) for one in inputs):
         raise OutputError(
-            f"{path} is read and would be replaced",
-            wanted="the output must be another store than the inputs",
+            f"{path} is an input and would be replaced",
+            wanted="the output must differ from the inputs",
             do="choose another name",
         )
     check_output(path.with_name(f".{path.name}"), overwrite=False)  # its folder
@@ -146,7 +148,9 @@ def _alone(path: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise OutputError(
-            f"{path} is being written by another process", wanted="one can write it", do="wait for it"
+            f"{path} is being written by another process",
+            wanted="only one process may write a store",
+            do="wait for it",
         ) from None
     try:
         yield

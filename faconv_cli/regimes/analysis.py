@@ -156,15 +156,15 @@ def find_regimes(
     if method == "hdbscan" and clusters is not None:
         raise UsageError(
             "--method hdbscan finds the number of regimes itself",
-            wanted="-k has no meaning with it",
+            wanted="-k has no meaning with this method",
             do="leave -k out",
         )
     clusters = clusters or DEFAULT_CLUSTERS
     if method in SEQUENTIAL and len(clusters) > 1:
         raise UsageError(
-            f"--method {method} with -k {clusters[0]}:{clusters[-1]}",
-            wanted="a hidden Markov model needs all steps, and the choice between numbers is made on some",
-            do="give one number, or choose it with --method kmeans or gmm",
+            f"--method {method} was given with -k {clusters[0]}:{clusters[-1]}",
+            wanted="a hidden Markov model needs one number of regimes",
+            do="give one number, or let --method kmeans or gmm choose it",
         )
     whole, embedding = embedding, embedding.cut(modes)
     rows = season_rows(embedding, season)
@@ -397,14 +397,14 @@ def season_rows(embedding: Embedding, season: Season) -> np.ndarray:
     if not valid.any():
         raise InputError(
             f"{embedding.source}: all {len(valid)} rows are missing",
-            wanted="regimes need steps with numbers",
-            do="look at embedding_flag, and at the data that faconv embed was given",
+            wanted="regimes need steps with valid rows",
+            do="check embedding_flag, and the data that faconv embed was given",
         )
     if not (valid & within).any():
         raise InputError(
             f"{embedding.source}: no valid step lies in season {season.name}",
             wanted=f"the record has months {', '.join(map(str, np.unique(embedding.time.month[valid])))}",
-            do="choose a season it has",
+            do="choose one of these months",
         )
     return np.asarray(valid & within)
 
@@ -416,7 +416,7 @@ def _check_enough(embedding: Embedding, x: np.ndarray, clusters: tuple[int, ...]
         raise InputError(
             f"{embedding.source}: the embedding is constant, all {len(x)} usable steps are the same",
             wanted="regimes are differences between steps",
-            do="check the data and the checkpoint it was made with",
+            do="check the data and the checkpoint",
         )
     if different < needed:
         why = (
@@ -425,8 +425,8 @@ def _check_enough(embedding: Embedding, x: np.ndarray, clusters: tuple[int, ...]
             else ""
         )
         raise InputError(
-            f"{embedding.source}: {different} different steps beyond cold starts, fewer than {needed}",
-            wanted=why or f"{clusters[-1]} regimes need as many",
+            f"{embedding.source} has {different} different steps after warm-up, fewer than {needed}",
+            wanted=why or f"{clusters[-1]} regimes need at least that many",
             do="give a longer record, a longer season or a smaller -k",
         )
 
@@ -435,16 +435,16 @@ def _check_match(embedding: Embedding, known: KnownRegimes) -> None:
     modes, wanted = embedding.values.shape[1], known.embedding_modes
     if modes != wanted:
         raise CheckpointError(
-            f"{embedding.source} has {modes} modes, {known.source} {wanted}",
-            wanted="old centroids fit embeddings of the same checkpoint",
-            do="embed with the checkpoint the regimes come from",
+            f"{embedding.source} has {modes} modes, but {known.source} has {wanted}",
+            wanted="centroids only fit embeddings of the same checkpoint",
+            do="embed with the checkpoint of the regimes",
         )
     if embedding.checkpoint != known.checkpoint:
         raise CheckpointError(
-            f"{embedding.source} was made by checkpoint {embedding.checkpoint[:12] or '(not said)'}, the "
-            f"regimes in {known.source} come from {known.checkpoint[:12] or '(not said)'}",
+            f"{embedding.source} was made with checkpoint {embedding.checkpoint[:12] or 'unknown'}, but the "
+            f"regimes in {known.source} with {known.checkpoint[:12] or 'an unknown one'}",
             wanted="modes of different checkpoints mean different things",
-            do="embed with the checkpoint the regimes come from, or cluster anew without --assign",
+            do="embed with the checkpoint of the regimes, or cluster again without --assign",
         )
 
 

@@ -232,7 +232,7 @@ def fit_hdbscan(x: np.ndarray, k: int, seed: int, restarts: int) -> Fit:
     found = int(fitted.labels_.max()) + 1
     if found < 2:
         raise InputError(
-            f"hdbscan finds no two dense regions of {smallest} steps or more among {len(x)} steps",
+            f"hdbscan does not find two dense regions of {smallest} steps or more among {len(x)} steps",
             wanted="regimes by density need gaps between them, which most climate records do not have",
             do="use --method kmeans",
         )

@@ -286,8 +286,8 @@ def match_labels(
     matched = np.where(rows >= 0, labels[rows], MISSING)
     if (matched == MISSING).all():
         raise InputError(
-            f"{sources}: none of its time steps ({data.labels[0]} to {data.labels[-1]}) is among the "
-            f"labelled ones ({time.labels[0]} to {time.labels[-1]})",
+            f"{sources}: none of its time steps ({data.labels[0]} to {data.labels[-1]}) is "
+            f"labelled ({time.labels[0]} to {time.labels[-1]})",
             wanted="composites average the data that were embedded",
             do="give the files that faconv embed was given",
         )
@@ -297,16 +297,16 @@ def match_labels(
 def _check_alike(data: TimeAxis, time: TimeAxis, sources: str, step: str) -> None:
     if not same_dates(data, time):
         raise InputError(
-            f"{sources}: the calendar is {data.calendar}, that of the labels {time.calendar}",
-            wanted="a date of one is another day in the other",
+            f"{sources}: the calendar is {data.calendar}, but that of the labels is {time.calendar}",
+            wanted="dates can only be matched within one calendar",
             do="give the data that were embedded",
         )
     by_month = months_of(step) or data.step_months
     if by_month and data.dated and min(len(data), len(time)) > 2 and data.step != step:
         raise InputError(
-            f"{sources}: a step of {data.step}, where the labels have one of {step}",
+            f"{sources}: the time step is {data.step}, but that of the labels is {step}",
             wanted=f"composites are means over steps of {step}",
-            do="give data of that step; finer ones can be averaged first (cdo monmean, xarray's resample)",
+            do="give data with that step, or average finer ones first (cdo monmean, xarray's resample)",
         )
 
 

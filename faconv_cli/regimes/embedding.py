@@ -68,9 +68,9 @@ class Embedding:
             return self
         if modes > self.values.shape[1]:
             raise UsageError(
-                f"--modes {modes}, where {self.source} has {self.values.shape[1]} modes",
+                f"--modes {modes} is too many: {self.source} has {self.values.shape[1]} modes",
                 wanted="the first modes of the embedding are clustered",
-                do="give a smaller number, or leave --modes out to take all",
+                do="give a smaller number, or leave out --modes to use all",
             )
         return replace(self, values=self.values[:, :modes])
 
@@ -132,6 +132,6 @@ def open_netcdf(path: Path) -> Iterator[xr.Dataset]:
     except Exception as error:  # whatever the libraries meet in a damaged file
         raise InputError(
             f"{path} cannot be read as NetCDF ({first_line(error)})",
-            wanted="the input must be a whole NetCDF file with decodable times",
+            wanted="the input must be a complete NetCDF file with times that can be decoded",
             do="check it with ncdump -h",
         ) from error

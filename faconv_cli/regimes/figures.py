@@ -35,15 +35,15 @@ def check_figure(path: Path, *, overwrite: bool) -> None:
     except ImportError:
         raise UsageError(
             "--figure needs matplotlib, which is not installed",
-            wanted="it is an optional part of faconv",
-            do="install it with: pip install 'faconv[plot]'",
+            wanted="matplotlib is an optional dependency of faconv",
+            do="install it with pip install 'faconv[plot]'",
         ) from None
     check_no_folder(path)
     if path.suffix[1:].lower() not in FORMATS:
         raise UsageError(
             f"--figure {path} ends in {path.suffix or 'nothing'}",
             wanted=f"faconv draws {', '.join(FORMATS)}",
-            do="change the ending",
+            do="change the ending of the name",
         )
     check_output(path, overwrite=overwrite)
 

@@ -94,9 +94,9 @@ def read_known(path: Path) -> KnownRegimes:
         parameters = _PARAMETERS.get(str(method), {})
         if method not in METHODS or not {schema.CENTROID, *parameters.values()} <= set(file.data_vars):
             raise InputError(
-                f"{path} has no regimes in it (variables: {', '.join(map(str, file.data_vars)) or 'none'})",
+                f"{path} holds no regimes (variables: {', '.join(map(str, file.data_vars)) or 'none'})",
                 wanted="--assign takes a file that faconv cluster wrote",
-                do="name that file",
+                do="give that file",
             )
         centroids = file[schema.CENTROID].values
         months = np.atleast_1d(file.attrs[_MONTHS]).tolist()

@@ -31,5 +31,5 @@ def _bad_clusters(text: str, found: str) -> UsageError:
     return UsageError(
         f"-k {text!r} {found}",
         wanted=f"-k is a number from 2 to {MAX_CLUSTERS}, such as 4, or a range, such as 2:8",
-        do="correct it",
+        do="correct -k",
     )

@@ -92,8 +92,8 @@ def periods_of(embedding: Embedding) -> Periods:
     if not told:
         raise InputError(
             f"{embedding.source} does not say which period its checkpoint was trained on",
-            wanted="a target is scored outside of it",
-            do="give a file as faconv embed writes it",
+            wanted="a target is scored outside that period",
+            do="give a file that faconv embed has written",
         )
     held_out = embedding.training.get("validation period")
     validation = _within(embedding.time, held_out) if held_out else np.zeros(len(embedding.time), bool)
@@ -201,8 +201,8 @@ def _anomalies(
     points = int(np.prod(target.grid.shape))
     if used.sum() * points > MAX_NUMBERS:
         raise InputError(
-            f"{', '.join(target.sources)}: {used.sum()} steps of {points} points",
-            wanted=f"a target is held in memory, at most {MAX_NUMBERS:,} numbers",
+            f"{', '.join(target.sources)} has {used.sum()} steps of {points} points",
+            wanted=f"a target is held in memory, with at most {MAX_NUMBERS:,} values",
             do="coarsen it first (faconv prepare --coarsen), or give its mean over a region",
         )
     own = target.take(rows[used])

@@ -111,7 +111,7 @@ def _check_room(needed: int, path: Path) -> None:
     free = shutil.disk_usage(path.absolute().parent).free
     if needed > free:
         raise OutputError(
-            f"{path}: {free / 1e9:.1f} GB are free",
+            f"{path}: only {free / 1e9:.1f} GB are free",
             wanted=f"the cube takes {needed / 1e9:.1f} GB",
             do="make room, choose another folder or a smaller cube",
         )

@@ -61,8 +61,10 @@ class SubspaceFields:
         if lead in self.leads:
             return self.leads.index(lead)
         raise UsageError(
-            f"--lead {lead}" if lead else "the checkpoint's embedding does not tell of the field now",
-            wanted=f"it tells of the leads {', '.join(map(str, self.leads))}",
+            f"--lead {lead} is not in the checkpoint"
+            if lead
+            else "the checkpoint does not hold the field now",
+            wanted=f"its lead times are {', '.join(map(str, self.leads))}",
             do="choose one of them with --lead",
         )
 

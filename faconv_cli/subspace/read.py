@@ -46,8 +46,8 @@ class Coordinates:
         if not kept:
             raise UsageError(
                 f"--modes {modes}, but {self.source} holds {told(self.modes)}",
-                wanted="fields are made from at least one",
-                do="ask for more",
+                wanted="a field needs at least one mode",
+                do="ask for more modes",
             )
         return Coordinates(self.z[:, :modes], kept, self.time, self.clusters, self.source, self.history)
 
@@ -97,7 +97,7 @@ def _rows(path: Path, file: xr.Dataset) -> xr.DataArray:
         f"{schema.CENTROID}({schema.CLUSTER}, {schema.MODE}) "
         f"(variables: {', '.join(map(str, file.data_vars)) or 'none'})",
         wanted="fields are made from what faconv embed or faconv cluster wrote",
-        do="give such a file; one that was averaged or filtered must keep these names",
+        do="give such a file; if it was averaged or filtered, keep these names",
     )
 
 
@@ -107,13 +107,13 @@ def _check_origin(path: Path, sha256: object, checkpoint: Checkpoint) -> None:
     if not sha256:
         raise CheckpointError(
             f"{path} does not say which checkpoint it was made with (no {schema.CHECKPOINT_SHA256})",
-            wanted="numbers of another checkpoint would give fields that never were",
+            wanted="with another checkpoint the fields would be meaningless",
             do="copy the global attributes of the embedding file to it",
         )
     raise CheckpointError(
         f"{path} was made with another checkpoint",
-        wanted="only that one knows what its numbers stand for",
-        do="name it with -c",
+        wanted="only that checkpoint can turn its modes into fields",
+        do="give it with -c",
     )
 
 
@@ -122,7 +122,7 @@ def _modes(path: Path, rows: xr.DataArray, known: int) -> tuple[int, ...]:
     if len(set(numbers)) == len(numbers) and set(numbers) <= set(range(1, known + 1)):
         return tuple(map(int, numbers))
     raise InputError(
-        f"{path}: modes {', '.join(f'{number:g}' for number in numbers)}",
+        f"{path} has the modes {', '.join(f'{number:g}' for number in numbers)}",
         wanted=f"the checkpoint has the modes 1 to {known}, each once",
         do=f"keep the coordinate {schema.MODE} as faconv wrote it",
     )
@@ -137,7 +137,9 @@ def _time(path: Path, stamps: xr.DataArray, step: str) -> TimeAxis:
     """Times as they are, even if few or in part: each a row of its own, in steps of the training."""
     values, calendar = stamps.values, canonical(stamps.encoding.get("calendar"))
     if bool(stamps.isnull().any()):
-        raise InputError(f"{path}: times are missing", wanted="each row has one", do="leave such rows out")
+        raise InputError(
+            f"{path}: times are missing", wanted="every row needs a time", do="drop the rows without one"
+        )
     if values.dtype.kind == "M":
         values = values.astype("datetime64[ns]")
     elif values.dtype.kind in "iuf":

@@ -75,15 +75,15 @@ def write_reconstruction(
 def _check_climatology(checkpoint: Checkpoint, rows: Coordinates) -> None:
     if rows.time is None:
         raise UsageError(
-            "--full with regimes",
-            wanted="their centroids have no date, so they have no climatology",
-            do="leave it out: the anomalies of each regime are written",
+            "--full was given with regimes",
+            wanted="centroids have no date, so no climatology can be added",
+            do="leave out --full to write the anomalies of each regime",
         )
     if done := [channel for channel in checkpoint.channels if channel.anomaly]:
         raise UsageError(
-            f"--full, but {done[0].name} was prepared, less its {done[0].anomaly}",
-            wanted="the checkpoint does not know what was taken off",
-            do="leave it out",
+            f"--full was given, but {done[0].name} was prepared as anomalies ({done[0].anomaly})",
+            wanted="the checkpoint does not hold the climatology that was subtracted",
+            do="leave out --full",
         )
 
 

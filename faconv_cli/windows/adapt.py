@@ -125,7 +125,7 @@ def need_room(count: int, rows: int, values: int) -> None:
     """
     if count > min(rows, values):
         raise InputError(
-            f"{rows} training steps of {values} valid numbers each",
+            f"there are {rows} training steps of {values} valid numbers each",
             wanted=f"an embedding of {count} numbers needs at least as many",
             do="pass a smaller --embedding",
         )

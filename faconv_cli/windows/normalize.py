@@ -87,7 +87,7 @@ def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) ->
     if weight == 0:
         return InputError(
             f"{where} holds no valid value in the training period",
-            wanted="every channel needs some",
+            wanted="every channel needs valid values to train on",
             do="check the file, or leave the variable out with --variables",
         )
     # a constant in float32 still varies by rounding once a climatology has been taken off
@@ -98,12 +98,12 @@ def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) ->
         return InputError(
             f"{where} has values as large as {largest:.6g} in the training period, beside others of "
             f"{small:.3g} that vary by {std:.3g}",
-            wanted="the large ones seem to stand for missing data",
+            wanted="the large values seem to stand for missing data",
             do=f"pass --missing-value {largest:.6g}, declare it in the file, or look with faconv inspect",
         )
     return InputError(
         f"{where} is constant in the training period (standard deviation {std:.3g})",
-        wanted="there is nothing to embed in a constant field",
+        wanted="a constant field has nothing to embed",
         do="leave the variable out with --variables",
     )
 

@@ -80,7 +80,7 @@ def training_windows(
         longest = max((end - begin for begin, end in segments), default=0)
         raise InputError(
             f"the longest run of steps without a gap has {longest}",
-            wanted=f"a window has {window}",
+            wanted=f"a window needs {window}",
             do="give a longer record or pass a smaller --window (and --burn-in)",
         )
     return windows

@@ -38,7 +38,7 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     if periodic and shape[1] % patch:
         raise UsageError(
             f"--patch {patch} does not divide {shape[1]} longitudes",
-            wanted="on a grid that closes the circle it must",
+            wanted="on a global grid the number of longitudes must be a multiple of it",
             do="choose another --patch",
         )
     stride = tiling.stride or default_stride(tiling.window, tiling.burn_in, encoder.attention_every)
@@ -47,8 +47,8 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     )
     if encoder.padding not in (None, "zeros") and len(tiles) > 1:
         raise UsageError(
-            f"--padding {encoder.padding} with {len(tiles)} tiles",
-            wanted="a part of the grid has nothing to wrap around to",
+            f"--padding {encoder.padding} was given with {len(tiles)} tiles",
+            wanted="a tile has nothing to wrap around to",
             do="leave it out, or pass a larger --tile",
         )
     hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)

@@ -105,10 +105,10 @@ def test_a_test_period_a_budget_and_labels(folder, run_code, capfd, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--encoders", "convgru,convgru"], 2, "Different names"),
+        (["--encoders", "convgru,convgru"], 2, "different names"),
         (["--encoders", "transformer"], 2, "encoder"),
         (["--encoders", "convgru", "--set", "hidden"], 2, "NAME=VALUE"),
-        (["--encoders", "convgru", "--set", "nonsense=1"], 2, "unknown setting 'nonsense'"),
+        (["--encoders", "convgru", "--set", "nonsense=1"], 2, "--nonsense is an unknown setting"),
         (["--encoders", "convgru", "--test", "2000-02:2000-03"], 2, "within the training period"),
         (["--encoders", "convgru", "--labels", "none.csv"], 3, "none.csv"),
         (["--encoders", "convgru", "-o", "{cube}"], 5, "File exists"),

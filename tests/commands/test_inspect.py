@@ -52,7 +52,7 @@ def test_inspect_takes_part_of_the_data(capsys, sample):
     [
         (["--variables", "salinity"], 3, "no variable 'salinity'"),
         (["--levels", "500"], 3, "No variable has levels"),
-        (["--levels", "high"], 2, "Numbers separated by commas"),
+        (["--levels", "high"], 2, "not a list of numbers"),
         (["--time-range", "1900:1910"], 3, "no time step lies in 1900:1910"),
         (["--time-dim", "tea"], 3, "no time coordinate 'tea'"),
     ],

@@ -116,7 +116,7 @@ def test_the_last_checkpoint_of_another_training_is_not_gone_on_with(data, tmp_p
 def test_scores_on_steps_that_training_has_seen_are_refused(data, tmp_path):
     with pytest.raises(UsageError, match="within the training period"):
         _jobs(Data(data.record, data.training, (100, 160)), tmp_path)
-    with pytest.raises(UsageError, match="nothing is held out"):
+    with pytest.raises(UsageError, match="no steps are held out"):
         _jobs(Data(data.record, data.training, None), tmp_path, validation="0")
 
 

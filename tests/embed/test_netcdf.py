@@ -110,7 +110,7 @@ def test_the_first_modes_may_be_written_alone_and_a_file_keeps_them(checkpoint, 
     assert "comment" not in whole.embedding.attrs
     with pytest.raises(OutputError, match=r"holds 2 modes.*would add 3 modes.*Pass the --modes"):
         _write(checkpoint, cube, tmp_path / "two.nc", append=True, modes=3)
-    with pytest.raises(UsageError, match=r"--modes 5\. The checkpoint has 4"):
+    with pytest.raises(UsageError, match=r"--modes 5 is too many\. The checkpoint has 4"):
         _write(checkpoint, cube, tmp_path / "five.nc", modes=5)
 
 

@@ -179,8 +179,11 @@ def test_every_setting_changes_what_is_trained(cube, tmp_path, option):
     [
         ({"encoder": "eof", "closed_loop": True, "hidden": None}, "all leads at once"),
         ({"encoder": "eof", "skip": False, "hidden": None}, "all leads at once"),
-        ({"closed_loop": True, "dropout": 0.1}, "dropout in closed loop"),
-        ({"task": "embed", "teacher_forced": None, "closed_loop": True}, "closed_loop with task embed"),
+        ({"closed_loop": True, "dropout": 0.1}, "--dropout was given in closed loop"),
+        (
+            {"task": "embed", "teacher_forced": None, "closed_loop": True},
+            "--closed-loop was given with --task embed",
+        ),
     ],
 )
 def test_settings_of_the_other_kind_of_forecast_are_refused(options, told):

@@ -92,7 +92,7 @@ def test_a_short_record_is_passed_over_from_every_offset(make_cube):
 def test_a_record_shorter_than_a_window_is_refused_before_it_is_read(make_cube, monkeypatch):
     cube = make_cube(20)
     monkeypatch.setattr(type(cube), "read", lambda *_: pytest.fail("read"))
-    with pytest.raises(InputError, match="A window has 24"):
+    with pytest.raises(InputError, match="A window needs 24"):
         prepare(cube, RunConfig(tiling=TilingConfig(window=24)))
 
 
@@ -116,7 +116,7 @@ def test_a_lead_beyond_every_run_of_training_steps_is_refused(make_cube):
         if fits:
             prepare(cube, config)
         else:
-            with pytest.raises(InputError, match="--lead 56 after a burn-in of 4 looks beyond it"):
+            with pytest.raises(InputError, match="--lead 56 after --burn-in 4 needs more"):
                 prepare(cube, config)
 
 

@@ -221,11 +221,11 @@ def test_a_target_that_nothing_is_learned_from_is_refused(cube, index, tmp_path,
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"target_weight": [1.0]}, "target_weight without a target"),
-        ({"target_lead": [1]}, "target_lead without a target"),
-        ({"target": ["a", "b"], "target_lead": [1, 2, 3]}, "3 numbers of target_lead for 2 targets"),
+        ({"target_weight": [1.0]}, "--target-weight was given without --target"),
+        ({"target_lead": [1]}, "--target-lead was given without --target"),
+        ({"target": ["a", "b"], "target_lead": [1, 2, 3]}, "--target-lead has 3 values for 2 targets"),
         ({"target": ["a"], "target_weight": [0.0]}, "target_weight"),
-        ({"target": ["a"], "task": "forecast"}, "target with task forecast"),
+        ({"target": ["a"], "task": "forecast"}, "--target was given with --task forecast"),
     ],
 )
 def test_options_of_targets_that_do_not_fit_are_refused(options, told):

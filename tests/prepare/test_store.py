@@ -272,10 +272,10 @@ def test_prepare_then_train_and_embed(capsys, record, tmp_path):
     for data in (out, tmp_path / "*.zarr"):
         code, _, err = run(capsys, "prepare", data, out, "--time-range", "2001-02", "--overwrite")
         assert code == 5
-        assert "is read and would be replaced" in err
+        assert "is an input and would be replaced" in err
     code, _, err = run(capsys, "train", out, "-o", tmp_path / "n.pt", "--anomaly", "daily", *QUICK)
     assert code == 2
-    assert "holds anomalies already" in err
+    assert "already holds anomalies" in err
 
 
 def test_a_diurnal_cycle_that_is_left_in_is_told_and_recorded(capsys, record, tmp_path):

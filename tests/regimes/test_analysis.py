@@ -185,8 +185,8 @@ def test_centroids_of_another_checkpoint_are_refused():
     [
         (np.full((20, 3), np.nan), (2,), "all 20 rows are missing"),
         (np.ones((20, 3)), (2,), "the embedding is constant"),
-        (np.eye(3), (4,), "3 different steps beyond cold starts, fewer than 4"),
-        (np.repeat(np.eye(3), 9, axis=0), (4,), "3 different steps beyond cold starts, fewer than 4"),
+        (np.eye(3), (4,), "has 3 different steps after warm-up, fewer than 4"),
+        (np.repeat(np.eye(3), 9, axis=0), (4,), "has 3 different steps after warm-up, fewer than 4"),
         (np.random.default_rng(0).standard_normal((30, 3)), (2, 8), "30 different steps .* fewer than 32"),
     ],
 )

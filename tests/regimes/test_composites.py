@@ -175,7 +175,7 @@ def test_stamps_match_across_calendars_and_hours():
 
 
 def test_a_date_of_another_calendar_is_another_day():
-    with pytest.raises(InputError, match=r"d: the calendar is noleap, that of the labels standard"):
+    with pytest.raises(InputError, match=r"d: the calendar is noleap, but that of the labels is standard"):
         noleap = xr.date_range("2001-01-01", periods=5, calendar="noleap", use_cftime=True).values
         match_labels(TimeAxis.from_values(noleap), TimeAxis.from_values(days(5)), np.ones(5), "d")
 

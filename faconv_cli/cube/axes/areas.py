@@ -136,9 +136,9 @@ def _impossible(area: Floats) -> npt.NDArray[np.bool_]:
 
 def _other_points(name: str, grid: Grid, path: str, field: _Area, found: Floats | str) -> InputError:
     return InputError(
-        f"{path}: {name} names the cell areas {field.name!r}, which are in {field.path} {found}",
-        wanted=f"they must be of the points of {name}: {grid.told()}",
-        do="give the areas of this grid, with their latitude and longitude, or leave them out",
+        f"{path}: {name} refers to the cell areas {field.name!r}, which in {field.path} are {found}",
+        wanted=f"cell areas must be on the grid of {name}: {grid.told()}",
+        do="give the areas on this grid, with their latitude and longitude, or leave them out",
     )
 
 

@@ -182,7 +182,7 @@ def _fixed_length(unit: str) -> float:
     except ValueError:
         raise InputError(
             f"forecasts count their times in {unit!r}",
-            wanted="start and step must be in units of a fixed length, such as hours or days",
+            wanted="initial time and lead time must be in units of a fixed length, such as hours or days",
             do="convert them in the file",
         ) from None
 
@@ -201,7 +201,9 @@ def _seconds_of(asked: str) -> float:
     except ValueError:
         pass
     raise UsageError(
-        f"--step {asked}", wanted="a lead is a number of hours, or such as 2d or 90min", do="correct it"
+        f"--step {asked} is not a lead time",
+        wanted="a lead time is a number of hours, or a number with a unit such as 2d or 90min",
+        do="correct --step",
     )
 
 

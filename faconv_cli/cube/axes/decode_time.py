@@ -93,7 +93,7 @@ def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stam
     if calendar not in CALENDARS:
         raise InputError(
             f"{where} is in the calendar {calendar!r}",
-            wanted=f"known are {', '.join(CALENDARS)}, and other names of these",
+            wanted=f"the calendars that faconv knows are {', '.join(CALENDARS)}, and other names of these",
             do="correct the attribute, or number the steps with --time-index",
         )
     if match := _MONTHS.match(units):
@@ -281,6 +281,6 @@ def _from_parts(parts: list[list[int]]) -> Stamps:
 def _undecodable(where: str, what: str) -> InputError:
     return InputError(
         f"{where} {what}",
-        wanted="time must be counted as CF says, for example 'days since 1850-01-01', in a CF calendar",
+        wanted="time must be encoded as CF says, for example as 'days since 1850-01-01' in a CF calendar",
         do="correct the coordinate in the file, or number the steps with --time-index",
     )

@@ -34,7 +34,7 @@ def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
             f"{where} has missing stamps (the first is number {number} of {len(raw)})"
             if count
             else f"{where} has missing stamps: none of {len(raw)} was ever written",
-            wanted="each step needs its time",
+            wanted="every time step needs a time stamp",
             do="correct the coordinate in the file, or number the steps with --time-index",
         )
     if count == len(raw):

@@ -164,7 +164,7 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
         raise InputError(
             f"{one} comes in steps of {steps[one]}, {other} of {steps[other]}",
             wanted="a cube has one time step",
-            do="choose with --variables, or average the finer ones first (cdo monmean, xarray's resample)",
+            do="select one with --variables, or average the finer one first (cdo monmean, xarray's resample)",
         )
     step = clock.axis(common).step if len(common) > 1 else ""
     longest = max(steps, key=lambda name: days_of(steps[name]))
@@ -174,9 +174,9 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
         raise InputError(
             f"the variables share {len(common)} of {max(map(len, keys))} time steps{apart} "
             f"(their own steps are {steps[longest]} and less; {names[0]} begins {at[0]}, {names[1]} {at[1]})",
-            wanted="variables of one record are stamped alike",
+            wanted="the variables of a record must have the same time stamps",
             do=give_as_static(names, keys)
-            or "choose with --variables, or shift the stamps of one (cdo shifttime)",
+            or "select one with --variables, or shift the time stamps of one (cdo shifttime)",
         )
 
 
@@ -217,8 +217,8 @@ def unlike_steps(name: str, one: Sampling, other: Sampling) -> InputError:
     return InputError(
         f"{name} comes in steps of {one.step} in {one.layer.field.path} and of {other.step} in "
         f"{other.layer.field.path}",
-        wanted="a record has one step",
-        do="give files of one step, or average the finer ones first (cdo monmean, xarray's resample)",
+        wanted="a record has one time step",
+        do="give files with one time step, or average the finer ones first (cdo monmean, xarray's resample)",
     )
 
 
@@ -262,7 +262,7 @@ def _other_place(name: str, step: str, one: Layer, other: Layer) -> InputError:
     told = [f"in {x.field.path} ({str(x.stamps.values[0])[:10]})" for x in (one, other)]
     return InputError(
         f"{name} is stamped at another time of the {step.split()[-1].rstrip('s')} {told[0]} than {told[1]}",
-        wanted="the steps of a record are stamped alike, so that it is known which month each is of",
+        wanted="all files of a record must stamp their steps at the same place, or months could be confused",
         do="shift one of them (cdo settaxis, cdo shifttime), or give one of the files",
     )
 
@@ -289,7 +289,7 @@ def _check_runs(name: str, layers: Sequence[Layer]) -> None:
             if not unsaid and mine != theirs and mine not in others and theirs not in parents:
                 raise InputError(
                     f"{name} is of {what} {mine} in {one.field.path}, and of {theirs} in {other.field.path}",
-                    wanted="the steps of a variable are one record of one run",
+                    wanted="all steps of a variable must come from one run",
                     do=_choose_one(what),
                 )
 

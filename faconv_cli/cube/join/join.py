@@ -81,7 +81,7 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
             f"{joined(sources)}: the variables share no time step ({_first_stamps(entries, every, clock)})",
             wanted="a cube has one time axis",
             do=give_as_static(names, every)
-            or "give files of the same period, stamped alike, or choose with --variables",
+            or "give files of the same period with the same time stamps, or select one with --variables",
         )
     if len(common) < len(union):
         check_common(names, every, common, clock)
@@ -114,8 +114,8 @@ def _members(entries: Sequence[Entry], notes: list[str]) -> list[str]:
     if not kept:
         raise InputError(
             "the variables share no ensemble member",
-            wanted=f"there are {joined(everyone)}",
-            do="take one variable (--variables), or one member (--member)",
+            wanted=f"the members are {joined(everyone)}",
+            do="select one variable (--variables) or one member (--member)",
         )
     if dropped:
         notes.append(f"Members that not every variable has are dropped: {joined(dropped)}.")
@@ -229,7 +229,7 @@ def _contradiction(layer: Layer, step: int) -> InputError:
     return InputError(
         f"{layer.field.path}: time stamp {str(layer.stamps.values[step])[:19]} occurs more than once, with "
         f"other values{single}",
-        wanted="each time step must be there once",
+        wanted="each time step may occur only once",
         do="remove the wrong ones, for example with cdo -mergetime or xarray's drop_duplicates"
         if not single
         else "store time in double precision, or number the steps with --time-index",
@@ -239,8 +239,8 @@ def _contradiction(layer: Layer, step: int) -> InputError:
 def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
     return InputError(
         f"{earlier.field.path} and {later.field.path} both hold {name} at the same times, with other values",
-        wanted="each step of a variable may come from one file",
-        do="leave one of the files out",
+        wanted="each time step of a variable must come from one file",
+        do="leave out one of the files",
     )
 
 
@@ -248,8 +248,8 @@ def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Di
     return InputError(
         f"{earlier.field.path} and {later.field.path} hold {name} at {steps} same times, with values that "
         f"differ by {differ.size:.3g}, where the record varies by {differ.varies:.3g}",
-        wanted="the files of a variable are one record; these seem to be of two runs or members",
-        do="give one of them, or cut the overlap off where one goes on from the other",
+        wanted="the files of a variable must be one record, but these look like two runs or members",
+        do="give one of them, or cut off the overlap if one continues the other",
     )
 
 

@@ -87,7 +87,7 @@ def _read_in(name: str, layer: Layer, first: Layer, usual: Usual, notes: list[st
     if change is None:
         raise InputError(
             f"{name} is in {wanted!r} in {first.field.path} and in {units!r} in {layer.field.path}",
-            wanted="a variable must have one unit",
+            wanted="a variable must have the same unit in all files",
             do="convert one of the files",
         )
     if change.trivial:
@@ -103,6 +103,6 @@ def _not_the_same(name: str, first: Layer, other: Layer) -> InputError:
     return InputError(
         f"{name} holds anomalies or differences in {anomalies.field.path} and the quantity itself in "
         f"{whole.field.path}",
-        wanted="a variable is one quantity in all files",
-        do="leave one of the files out, or correct its standard_name or units_metadata",
+        wanted="a variable must be the same quantity in all files",
+        do="leave out one of the files, or correct its standard_name or units_metadata",
     )

@@ -57,7 +57,7 @@ def _of_two_kinds(name: str, moved: Sampling, other: Sampling) -> InputError:
     return InputError(
         f"{name} is stamped at the end of its intervals in {moved.layer.field.path}, as the bounds say, and "
         f"in {other.layer.field.path}, without such bounds, at another place of them",
-        wanted="each step must be known to be of one interval, or the dates of some would be late",
+        wanted="the interval of each step must be known, or some dates would be late",
         do="give the other files bounds as well, or shift their stamps (cdo shifttime)",
     )
 

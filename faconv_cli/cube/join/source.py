@@ -78,7 +78,9 @@ def open_cube(
     """
     for option, names in (("--variables", variables), ("--levels", levels)):
         if names is not None and not len(names):
-            raise UsageError(f"{option} names nothing", wanted="it takes a list with commas", do="drop it")
+            raise UsageError(
+                f"{option} is empty", wanted="it takes a list separated by commas", do="fill it in or drop it"
+            )
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
     asked = Asked(time_dim, time_index, member, step, regrid, stream, data_type, tuple(missing_value), series)
@@ -158,7 +160,7 @@ class _Offer:
         if not self.refused:
             raise InputError(
                 f"{where}: no variable has latitude, longitude and time",
-                wanted="faconv reads horizontal fields over time",
+                wanted="faconv reads horizontal fields that change over time",
                 do="check the file with ncdump -h or grib_ls",
             )
         name, refusal = max((wanted or self.refused).items(), key=lambda item: item[1].stage)
@@ -222,7 +224,7 @@ def _choose_variables(offer: _Offer, asked: Sequence[str] | None, sources: Seque
     if twice:
         raise UsageError(
             f"channel {twice[0]} is asked for twice",
-            wanted="each channel has a name of its own",
+            wanted="each channel needs its own name",
             do="correct --variables",
         )
     return chosen
@@ -246,7 +248,7 @@ def _unknown_variable(
     return InputError(
         f"{where}: no variable {name!r}",
         wanted=f"there are {joined(names)}",
-        do=f"did you mean {near[0]}?".rstrip("?") if near else "choose one of them",
+        do=f"perhaps you mean {near[0]}" if near else "choose one of them",
     )
 
 
@@ -297,7 +299,7 @@ def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[En
                 f"{odd.field.path}: {entry.channel.name} lies on another grid than in "
                 f"{entry.layers[0].field.path}",
                 wanted="a variable must have one grid in all files",
-                do="regrid one of them, or give them one at a time",
+                do="regrid one of them, or use them one at a time",
             )
         own = next((g for g in groups if g[0].layers[0].field.grid.same_points(grid)), None)
         if own is None:
@@ -316,7 +318,7 @@ def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[En
             raise InputError(
                 f"{group[0].layers[0].field.path}: {group[0].channel.name} is {reason}",
                 wanted="a cube has one grid",
-                do="regrid one of them, or ask for one of them",
+                do="regrid one of them, or select one with --variables",
             )
         offer.left_out.update({entry.channel.name: reason for entry in group})
     return best

@@ -42,7 +42,7 @@ def decoded(raw: xr.Dataset, where: str) -> xr.Dataset:
         if refused and variable.ndim <= 1:
             raise InputError(
                 f"{where}: {name} has {refused}",
-                wanted="it is packed by a number",
+                wanted="scale and offset are single numbers",
                 do="correct the attribute",
             )
         variable.attrs = attributes

@@ -56,7 +56,9 @@ def _open_with_engine(location: str, engine: str) -> list[Opened]:
     engines = xr.backends.list_engines()
     if engine not in engines:
         raise UsageError(
-            f"--engine {engine}", wanted=f"xarray has here {', '.join(engines)}", do="choose one of them"
+            f"--engine {engine} is not installed",
+            wanted=f"xarray has {', '.join(engines)} here",
+            do="choose one of them",
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -75,7 +77,7 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
     if not is_utf8(path):
         raise InputError(
             f"the name {str(path)!r} is not UTF-8",
-            wanted="NetCDF files have such names",
+            wanted="the NetCDF library can only open names in UTF-8",
             do="rename the file",
         )
     try:
@@ -86,7 +88,9 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
             f"{path}: {error.strerror or error}", wanted="the file must be readable", do="check the path"
         ) from None
     if not head:
-        raise InputError(f"{path} is empty", wanted="faconv reads NetCDF, GRIB and Zarr", do="fetch it again")
+        raise InputError(
+            f"{path} is empty", wanted="faconv reads NetCDF, GRIB and Zarr", do="download or write it again"
+        )
     if head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
         return _open_classic
     if head[:4] == b"\x89HDF" or b"\x89HDF" in (head[512:516], head[1024:1028], head[2048:2052]):
@@ -99,7 +103,7 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
         return _open_grib
     raise InputError(
         f"{path} is neither NetCDF nor GRIB (it begins with {head[:12]!r})",
-        wanted="the content decides, not the name",
+        wanted="faconv recognises formats by content, not by name",
         do="check that the download succeeded",
     )
 
@@ -170,5 +174,5 @@ def _damaged(path: Path | str, why: str) -> InputError:
     return InputError(
         f"{path} cannot be read ({why})",
         wanted="the file seems damaged or cut short",
-        do="fetch or write it again",
+        do="download or write it again",
     )

@@ -44,7 +44,7 @@ def expand(arguments: Sequence[str | Path], *, folders: bool = True) -> tuple[li
         InputError: a glob that matches nothing, a folder without data.
     """
     if not arguments:
-        raise UsageError("no file was named", wanted="faconv needs data", do="name at least one file")
+        raise UsageError("no file was given", wanted="faconv needs data", do="give at least one file")
     found: dict[str, str] = {}
     notes: list[str] = []
     for argument in arguments:
@@ -87,7 +87,11 @@ def _matches(location: str) -> list[str]:
         return [location]
     found = _url_matches(location) if is_url(location) else _path_matches(location)
     if not found:
-        raise InputError(f"no file matches {location}", wanted="faconv reads files", do="check the pattern")
+        raise InputError(
+            f"no file matches {location}",
+            wanted="a file name or pattern must match at least one file",
+            do="check the path",
+        )
     return found
 
 
@@ -112,7 +116,7 @@ def _in_folder(location: str, notes: list[str]) -> list[str]:
         raise InputError(
             f"{folder} is a folder without data files",
             wanted="faconv reads NetCDF and GRIB files and Zarr stores in it, not in folders inside it",
-            do="name the files, for example with a glob such as 'FOLDER/**/*.nc'",
+            do="give the files, for example with a glob such as 'FOLDER/**/*.nc'",
         )
     passed = [path.name for path in inside if path not in taken]
     more = f"; passed over: {', '.join(passed[:_NAMED])}" if passed else ""

@@ -40,7 +40,7 @@ def open_url(url: str) -> list[Opened] | Path:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{url} cannot be opened ({first_line(error)})",
-            wanted="a Zarr store or a file must be there",
+            wanted="it must be a Zarr store or a file that can be read",
             do="check the URL",
         ) from None
     if head[:4] == b"\x89HDF":
@@ -48,8 +48,8 @@ def open_url(url: str) -> list[Opened] | Path:
     kind = next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
     raise InputError(
         f"{url} is {kind or f'neither Zarr nor NetCDF (it begins with {head!r})'}",
-        wanted="at a URL faconv reads Zarr and NetCDF-4, which can be read in pieces",
-        do="fetch the file first, or write simplecache:: before the URL" if kind else "check the URL",
+        wanted="from a URL faconv reads Zarr and NetCDF-4, which can be read in pieces",
+        do="download the file first, or put simplecache:: before the URL" if kind else "check the URL",
     )
 
 

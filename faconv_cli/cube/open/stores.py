@@ -81,8 +81,8 @@ def _listed(location: str, told: str) -> Group:
     if not any(True for _ in group.arrays()):
         raise InputError(
             f"{location}: the consolidated metadata are stale ({told})",
-            wanted="this server cannot list the arrays, so that they are all there is to go by",
-            do="consolidate them again, with zarr.consolidate_metadata",
+            wanted="this server cannot list the arrays, so faconv depends on these metadata",
+            do="consolidate them again with zarr.consolidate_metadata",
         )
     return group
 

@@ -41,7 +41,7 @@ def open_table(location: str) -> list[Opened]:
         raise InputError(
             f"{location} has no column of numbers beside {dates} ({len(table)} rows)",
             wanted="a series is a column of dates and one of numbers, separated by commas",
-            do="check the table; missing numbers are empty cells",
+            do="check the table, and leave cells empty where a number is missing",
         )
     time = xr.Variable(("time",), np.array(table[dates].astype(str).tolist()), {"standard_name": "time"})
     return [Opened(xr.Dataset(values, coords={"time": time}))]
@@ -59,7 +59,7 @@ def _check_numbers(location: str, name: str, column: pd.Series) -> None:
         raise InputError(
             f"{location}: {name} holds {column[first]!r} in row {first + 1}, "
             f"and {int(text.sum())} such cells among numbers",
-            wanted="a column of a series holds numbers",
+            wanted="a series is a column of numbers",
             do="write a number there, or leave the cell empty where it is missing",
         )
 
@@ -70,6 +70,6 @@ def _read(location: str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{location}: {str(error).splitlines()[0]}",
-            wanted="a table with commas is wanted",
+            wanted="a series is read from a table whose columns are separated by commas",
             do="check the file",
         ) from None

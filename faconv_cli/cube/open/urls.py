@@ -24,8 +24,8 @@ def file_system(url: str) -> tuple[AbstractFileSystem, str]:
     except (ImportError, ValueError) as error:
         raise UsageError(
             f"{url} cannot be opened ({first_line(error)})",
-            wanted="fsspec must know the protocol",
-            do="install the package it names, or fetch the file first",
+            wanted="fsspec must support the protocol",
+            do="install the package that it names, or download the file first",
         ) from None
     return system, str(path)
 
@@ -41,6 +41,6 @@ def need(package: str, location: str, what: str, extra: str = "zarr") -> None:
     if find_spec(package) is None:
         raise UsageError(
             f"{location}: {package} is not installed",
-            wanted=f"{what} need it",
-            do=f"pip install 'faconv[{extra}]'",
+            wanted=f"{what} need this package",
+            do=f"install it with pip install 'faconv[{extra}]'",
         )

@@ -250,5 +250,5 @@ def load(variable: xr.Variable, path: str, name: str) -> npt.NDArray[Any]:
         raise InputError(
             f"{path}: {name} cannot be read ({first_line(error)})",
             wanted="the file seems damaged",
-            do="fetch or write it again",
+            do="download or write it again",
         ) from error

@@ -116,7 +116,7 @@ def _regridding(lat_bytes: bytes, lon_bytes: bytes, degrees: float, dim: str) ->
     if not known.any():
         raise InputError(
             f"no point along {dim} has a latitude and a longitude",
-            wanted="regridding needs them",
+            wanted="regridding needs both",
             do="correct the coordinates in the file",
         )
     check_degrees(lat[known], lon[known], dim, dim)
@@ -132,7 +132,7 @@ def _target(lat: Floats, lon: Floats, degrees: float, dim: str) -> Grid:
     if rows * columns > MOST_CELLS:
         raise InputError(
             f"--regrid {degrees:g} makes {rows * columns} cells of the globe",
-            wanted=f"at most {MOST_CELLS} can be handled",
+            wanted=f"faconv can handle at most {MOST_CELLS}",
             do="choose a coarser grid",
         )
     height, width = 180 / rows, 360 / columns
@@ -204,8 +204,8 @@ def healpix_points(nside: int, *, nested: bool, path: str) -> tuple[Floats, Floa
     except ImportError:
         raise UsageError(
             f"{path} cannot be regridded: healpix is not installed",
-            wanted="HEALPix without latitude and longitude needs it",
-            do="pip install 'faconv[regrid]'",
+            wanted="HEALPix data without latitude and longitude need this package",
+            do="install it with pip install 'faconv[regrid]'",
         ) from None
     lon, lat = healpix.pix2ang(nside, np.arange(12 * nside**2), nest=nested, lonlat=True)
     return lat, lon

@@ -77,8 +77,8 @@ def _as_in_training(time: TimeAxis, reader: Reader, name: str, cycle: Cycle | No
     """Make the sawtooth of data that are too short or too dry to show it."""
     if cycle is None or not (time.sub_daily or cycle == NEVER) or contradicts(time, reader, cycle):
         raise InputError(
-            f"{name} was accumulated since the start of forecasts in training, and is not so here",
-            wanted="--deaccumulate is replayed, on data of the same kind",
+            f"{name} was accumulated since the start of each forecast in the training data, but is not here",
+            wanted="the checkpoint applies --deaccumulate, so it needs data of the same kind",
             do="give such data, or train on data like these",
         )
     return of_cycle(time, cycle)

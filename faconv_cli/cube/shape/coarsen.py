@@ -73,7 +73,7 @@ def coarsen(cube: Cube, side: int) -> Cube:
     if cube.grid.periodic and w % side:
         raise UsageError(
             f"--coarsen {side} does not divide {w} longitudes",
-            wanted="on a grid that closes the circle it must",
+            wanted="on a global grid the number of longitudes must be a multiple of it",
             do="choose another number",
         )
     grid = coarse_grid(cube.grid, side)

@@ -54,7 +54,7 @@ def parse_all(items: Sequence[str]) -> list[Expression]:
         if names.count(name) > 1 or name in FUNCTIONS:
             raise UsageError(
                 f"--derive gives {name} " + ("its meaning as a function" if name in FUNCTIONS else "twice"),
-                wanted="each result has a name of its own",
+                wanted="each result needs its own name",
                 do="choose another name",
             )
     return expressions
@@ -107,11 +107,11 @@ def _unfit(cube: Cube, expression: Expression, missing: list[str], there: tuple[
     if missing:
         return InputError(
             f"{where}: no channel {missing[0]}, which --derive {expression.name} needs",
-            wanted=f"there are {', '.join(there)}; of a variable with levels name one level, as in z500",
+            wanted=f"the channels are {', '.join(there)}; of a variable with levels, give one, as in z500",
             do="correct the formula",
         )
     return InputError(
-        f"{where}: there is a channel {expression.name} already",
-        wanted="what --derive makes has a name of its own",
+        f"{where} already has a channel {expression.name}",
+        wanted="the result of --derive needs its own name",
         do="choose another name",
     )

@@ -180,6 +180,6 @@ def _value(
 def _refused(item: str, what: str) -> UsageError:
     return UsageError(
         f"--derive {item[:80]!r} {what}",
-        wanted=f"NAME=FORMULA of variables, numbers, + - * / ** and {', '.join(FUNCTIONS)}",
-        do="correct it, as in --derive 'wind=hypot(u10,v10)'",
+        wanted=f"--derive takes NAME=FORMULA with variables, numbers, + - * / ** and {', '.join(FUNCTIONS)}",
+        do="write it as in --derive 'wind=hypot(u10,v10)'",
     )

@@ -45,8 +45,8 @@ def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
     if len(fields) > 1:
         raise InputError(
             f"{text} has several fields: {joined(fields)}",
-            wanted="one mask",
-            do="name it, as in --mask FILE:VARIABLE",
+            wanted="--mask takes one field",
+            do="select it, as in --mask FILE:VARIABLE",
         )
     (field,) = fields.values()
     keep = np.isfinite(field) & (field != 0)
@@ -54,7 +54,7 @@ def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
         raise InputError(
             f"{text} masks every point",
             wanted="points where the mask is 0 or missing are left out",
-            do="check it; perhaps it is the other way round",
+            do="check the mask, which may be inverted",
         )
     return np.asarray(keep)
 
@@ -69,7 +69,7 @@ def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
         raise CheckpointError(
             f"the data have {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
             wanted=f"the checkpoint's mask has {keep.shape[0]} x {keep.shape[1]}",
-            do="give data on the grid it was trained on",
+            do="give data on the grid of the training",
         )
     readers = [Masked(reader, keep) for reader in cube.readers]
     return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are taken as missing.")
@@ -92,7 +92,9 @@ def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tu
         for name, field in _read(text, grid, data, "--static").items():
             if name in names:
                 raise InputError(
-                    f"--static names {name} twice", wanted="each field once", do="leave one of them out"
+                    f"--static names {name} twice",
+                    wanted="each field is given once",
+                    do="leave one of them out",
                 )
             names.append(name)
             values.append(_scaled(field, grid.area, data.coarsen, f"{text}: {name}"))
@@ -114,7 +116,7 @@ def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where
     if spread <= SMALLEST_SPREAD * np.abs(known).max():
         raise InputError(
             f"{where} has {'one value' if total else 'no value'} on this grid",
-            wanted="a static field tells places apart",
+            wanted="a static field must differ between points",
             do="leave it out",
         )
     return np.asarray(np.where(valid, (known - mean) / spread, 0.0), np.float32)
@@ -166,8 +168,10 @@ def _unfit(found: str, option: str, there: Iterable[str]) -> InputError:
     names = joined(there)
     return InputError(
         found,
-        wanted=f"{option} takes fields on latitude and longitude alone; there are {names or 'none'}",
-        do="name one of them" if names else "give a file that has some",
+        wanted=f"{option} takes fields on latitude and longitude alone, which are {names}"
+        if names
+        else f"{option} takes fields on latitude and longitude alone, and there are none",
+        do="select one of them" if names else "give a file that has such fields",
     )
 
 
@@ -200,7 +204,7 @@ def _screen(field: Field, layer: Layer, option: str) -> None:
     if told := suspicions(layer.channel.name, found, field.size):
         raise InputError(
             f"{layer.field.path}: {told[0].partition('. It is taken')[0]}",
-            wanted=f"{option} takes missing points as missing only where they are declared",
+            wanted=f"in {option}, missing values must be declared",
             do="pass --missing-value with that number, or declare it in the file",
         )
 
@@ -217,9 +221,9 @@ def _check_leaves_out(field: Field, layer: Layer) -> None:
     values = np.unique(field)
     told = joined(f"{value:g}" for value in values) if len(values) <= _FEW else f"{low:g} to {high:g}"
     raise InputError(
-        f"{layer.field.path}: {layer.channel.name} holds {told}, and neither 0 nor a missing point",
-        wanted="--mask leaves out the points where the mask is 0 or missing",
-        do="declare which value is missing in the file, pass it with --missing-value, or write it as 0",
+        f"{layer.field.path}: {layer.channel.name} holds {told}, but neither 0 nor missing values",
+        wanted="--mask drops the points where the mask is 0 or missing",
+        do="declare the missing value in the file, pass it with --missing-value, or write 0 instead",
     )
 
 
@@ -233,7 +237,7 @@ def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
     if field is None:
         raise InputError(
             f"{layer.field.path}: {layer.channel.name} lies on {layer.field.grid.told()}",
-            wanted=f"{option} must have the points of the data: {grid.told()}",
-            do="regrid it",
+            wanted=f"{option} must be on the grid of the data: {grid.told()}",
+            do="regrid it to that grid",
         )
     return np.asarray(field, np.float32)

@@ -43,9 +43,9 @@ class Region:
         numbers = [float(number) for number in match.groups()] if match else []
         if not numbers or max(map(abs, numbers[:2])) > 90 or max(map(abs, numbers[2:])) > 540:
             raise UsageError(
-                f"--region {text!r}",
-                wanted="LAT0:LAT1,LON0:LON1 in degrees, longitudes from west to east, as in 20:80,-90:30",
-                do="correct it",
+                f"--region {text!r} is not a region",
+                wanted="a region is LAT0:LAT1,LON0:LON1 in degrees, with longitudes from west to east",
+                do="write it as in --region 20:80,-90:30",
             )
         return cls(*sorted(numbers[:2]), *numbers[2:])
 
@@ -91,9 +91,10 @@ def plan_cut(grid: Grid, text: str) -> Cut:
     if min(len(rows), len(columns)) < 2:
         raise InputError(
             f"--region {text} holds {len(rows)} x {len(columns)} points of the grid",
-            wanted=f"at least 2 x 2; latitudes run from {np.nanmin(grid.lat):g} to {np.nanmax(grid.lat):g}, "
-            f"longitudes from {np.nanmin(grid.lon):g} to {np.nanmax(grid.lon):g}",
-            do="choose a region inside, longitudes from west to east",
+            wanted="a region needs at least 2 x 2 points; latitudes run from "
+            f"{np.nanmin(grid.lat):g} to {np.nanmax(grid.lat):g}, longitudes from "
+            f"{np.nanmin(grid.lon):g} to {np.nanmax(grid.lon):g}",
+            do="choose a region inside the grid, with longitudes from west to east",
         )
     part = _sub_grid(grid, rows, columns)
     if part.regular:
@@ -109,7 +110,7 @@ def _some(area: npt.NDArray[np.float64], text: str) -> npt.NDArray[np.float64]:
         return area
     raise InputError(
         f"all points in --region {text} have a cell area of 0",
-        wanted="points are weighted by their areas",
+        wanted="points are weighted by their cell areas",
         do="choose another region, or data without cell areas",
     )
 

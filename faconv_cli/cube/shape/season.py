@@ -41,8 +41,8 @@ def parse_season(text: str | None) -> Season:
     if not months:
         raise UsageError(
             f"--season {text!r} is not a run of months",
-            wanted="a season is month initials in their order (DJF, NDJFM) or month numbers (12,1,2)",
-            do="correct it",
+            wanted="a season is initials of successive months (DJF, NDJFM) or month numbers (12,1,2)",
+            do="correct --season",
         )
     return Season(name, months)
 
@@ -62,8 +62,8 @@ def _months_of_initials(name: str) -> tuple[int, ...]:
     if len(starts) > 1:
         raise UsageError(
             f"--season {name} fits {len(starts)} places in the year",
-            wanted="the months must be unmistakable",
-            do="give their numbers, such as --season 7 or --season 5,6",
+            wanted="the initials must be unambiguous",
+            do="give month numbers, such as --season 7 or --season 5,6",
         )
     return tuple((start + step) % 12 + 1 for start in starts for step in range(len(name)))
 

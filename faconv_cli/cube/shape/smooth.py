@@ -87,8 +87,8 @@ def smooth(cube: Cube, days: float) -> Cube:
     if count < 2:
         raise UsageError(
             f"--smooth {days:g} days is less than two steps of {cube.time.step}",
-            wanted="a mean is over two steps or more",
-            do="lengthen it, or leave it out",
+            wanted="a running mean needs at least two steps",
+            do="give more days, or leave --smooth out",
         )
     readers = [Smoothed(reader, count, cube.time.segments) for reader in cube.readers]
     return cube.through(readers).noted(

@@ -61,8 +61,7 @@ def in_units(cube: Cube, wanted: Mapping[str, str], trained: Mapping[str, float]
         if change is None:
             raise CheckpointError(
                 f"{channel.name} is in {channel.units or 'no units'}",
-                wanted=f"the checkpoint was trained on {units or 'no units'}, and one cannot be converted to "
-                "the other",
+                wanted=f"the checkpoint was trained on {units or 'no units'}, and they cannot be converted",
                 do="convert the data, or correct the units attribute",
             )
         channels[number] = replace(channel, units=units)

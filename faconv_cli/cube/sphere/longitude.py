@@ -66,7 +66,7 @@ def once_around(lon: Floats, name: str) -> slice:
     if again > count - 2 or (np.abs(turned[count - again :] - 360 - turned[:again]) > near).any():
         raise InputError(
             f"longitude {name!r} goes around the globe more than once, over other meridians",
-            wanted="each meridian is there once, or again at the end",
+            wanted="each meridian may occur once, or again at the end",
             do="correct the coordinate in the file",
         )
     first = again // 2

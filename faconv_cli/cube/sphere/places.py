@@ -44,6 +44,6 @@ def disorder(found: str) -> InputError:
     """The error of coordinates that make no grid."""
     return InputError(
         found,
-        wanted="latitude and longitude must be degrees in order",
+        wanted="latitude and longitude must be degrees that increase or decrease",
         do="correct the coordinate in the file",
     )

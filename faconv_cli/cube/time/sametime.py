@@ -41,15 +41,15 @@ def match_periods(data: TimeAxis, time: TimeAxis, sources: str) -> Indices:
     """
     if not same_dates(data, time):
         raise InputError(
-            f"{sources}: the calendar is {time.calendar}, that of the data {data.calendar}",
-            wanted="a date of one is another day in the other",
+            f"{sources}: the calendar is {time.calendar}, but that of the data is {data.calendar}",
+            wanted="dates can only be matched within one calendar",
             do="give a record in the calendar of the data",
         )
     if data.step != time.step:
         raise InputError(
-            f"{sources}: a step of {time.step}, where the data have one of {data.step}",
-            wanted="each value must be of the period of a step of the data",
-            do="bring it to their step (cdo daymean or monmean, xarray's resample)",
+            f"{sources}: the time step is {time.step}, but that of the data is {data.step}",
+            wanted="both must have the same time step",
+            do="bring it to the step of the data (cdo daymean or monmean, xarray's resample)",
         )
     cut = _length(data)
     own, others = ([stamp[:cut] for stamp in full_stamps(axis)] for axis in (data, time))

@@ -67,9 +67,9 @@ class TimeAxis:
             calendar = stamps[0].calendar
         if len(stamps) < 2:
             raise InputError(
-                "there is one time step" if len(stamps) else "there is no time step",
-                wanted="faconv learns from how fields follow each other",
-                do="give it a record, or all files of it at once",
+                "there is only one time step" if len(stamps) else "there is no time step",
+                wanted="faconv learns from how fields change over time",
+                do="give a longer record, or all of its files at once",
             )
         axis = cls(stamps, canonical(calendar), "", ((0, len(stamps)),))
         axis._check_increasing()
@@ -99,9 +99,9 @@ class TimeAxis:
         """
         if len(self.passes) > 1:
             raise UsageError(
-                f"the data have {len(self.passes)} ensemble members, and all are taken (--member all)",
-                wanted="an output is of one member",
-                do="pick one with --member, and run the command for each",
+                f"the data have {len(self.passes)} ensemble members, and --member all uses all of them",
+                wanted="an output holds one ensemble member",
+                do="select one with --member, and run the command for each",
             )
 
     def repeated(self, times: int) -> TimeAxis:
@@ -118,8 +118,8 @@ class TimeAxis:
         """
         if not self.dated:
             raise UsageError(
-                f"{option} of time steps without dates",
-                wanted="seasons and lengths of time need them",
+                f"{option} was given, but the time steps have no dates",
+                wanted="seasons and lengths of time need dates",
                 do="leave it out",
             )
 
@@ -331,8 +331,8 @@ class TimeAxis:
         if not match:
             raise InputError(
                 f"time range {time_range!r} is not FIRST:LAST",
-                wanted=f"the steps have no dates, but numbers from {self.labels[0]} to {self.labels[-1]}",
-                do="give two of them",
+                wanted=f"the steps are numbered, without dates, from {self.labels[0]} to {self.labels[-1]}",
+                do="give two of these numbers",
             )
         first, last = (float(text) if text else None for text in match.groups())
         low, high = self.values[0] if first is None else first, self.values[-1] if last is None else last
@@ -380,7 +380,7 @@ class TimeAxis:
         same = steps[at] == 0
         raise InputError(
             f"time stamp {self.labels[at + 1]} " + ("occurs twice" if same else f"follows {self.labels[at]}"),
-            wanted="time must increase",
+            wanted="time must increase from step to step",
             do="remove duplicates" if same else "sort the record in time",
         )
 

@@ -21,8 +21,8 @@ def parse_range(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if first is None or last is None:
         raise InputError(
             f"time range {text!r} is not FIRST:LAST",
-            wanted="each is a date such as 1979, 1979-12 or 1979-12-31",
-            do="correct it",
+            wanted="both are dates such as 1979, 1979-12 or 1979-12-31",
+            do="correct the range",
         )
     return first, last
 

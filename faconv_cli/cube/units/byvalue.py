@@ -77,8 +77,8 @@ def _unclear(found: str, wanted: str) -> InputError:
     return InputError(
         found,
         wanted=wanted,
-        do="say what they are with units_metadata (temperature: difference, temperature: on_scale) or a "
-        "standard_name, or convert the data",
+        do="say what the values are with units_metadata (temperature: difference, temperature: on_scale) "
+        "or a standard_name, or convert the data",
     )
 
 
@@ -98,8 +98,9 @@ def _of_salinity(channel: Channel, wanted: str, ours: Usual, theirs: Usual, wher
     if 0 < value <= _LARGEST_RATIO:
         return 1e-3 if plain[1] else 1e3
     raise InputError(
-        f"{where} is a salinity in {channel.units}, wanted in {wanted}; that in 1 is about {value:.4g}",
-        wanted="the numbers in 1 are about 35 (practical salinity) or 0.035 (a ratio of masses)",
+        f"{where} is a salinity in {channel.units}, to be converted to {wanted}; the values in 1 are about "
+        f"{value:.4g}",
+        wanted="values in 1 are about 35 (practical salinity) or 0.035 (a ratio of masses)",
         do="correct the units attribute, or convert the data",
     )
 

@@ -116,7 +116,7 @@ def test_fields_without_time_are_steps_file_after_file(save, leading):
     np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [2, 0, 1])
     assert cube.time.labels == list("012")
     assert any("numbered" in note for note in cube.notes)
-    with pytest.raises(InputError, match="there is one time step"):
+    with pytest.raises(InputError, match="there is only one time step"):
         open_cube(paths[:1], time_index=True)
 
 

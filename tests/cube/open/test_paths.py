@@ -204,7 +204,7 @@ def test_what_cannot_be_read_in_pieces_is_fetched_whole_when_asked(
     ("url", "kind", "message"),
     [
         ("memory://nothing-there", InputError, "cannot be opened"),
-        ("nobody://speaks/this", UsageError, "fsspec must know the protocol"),
+        ("nobody://speaks/this", UsageError, "fsspec must support the protocol"),
         ("{}/none.nc", InputError, "cannot be opened"),
         ("{}/page.nc", InputError, "neither Zarr nor NetCDF"),
         ("{}/empty.zarr", InputError, "no variable has latitude"),
@@ -240,7 +240,7 @@ def test_an_engine_opens_what_it_is_told_to(record, engine):
 
 
 def test_an_engine_that_is_not_there_is_refused(record):
-    with pytest.raises(UsageError, match=r"--engine ferret. xarray has here .*netcdf4"):
+    with pytest.raises(UsageError, match=r"--engine ferret is not installed. xarray has .*netcdf4"):
         open_cube([record], engine="ferret")
 
 

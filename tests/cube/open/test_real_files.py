@@ -92,7 +92,7 @@ def test_a_real_curvilinear_file_keeps_its_grid(real_data):
     ("name", "message"),
     [
         ("cfgrib_era5-levels-members.grib", "10 ensemble members"),
-        ("cfgrib_hpa_and_pa.grib", "there is one time step"),
+        ("cfgrib_hpa_and_pa.grib", "there is only one time step"),
     ],
 )
 def test_real_files_that_are_no_cube_say_why(real_data, name, message):

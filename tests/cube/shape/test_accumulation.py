@@ -111,9 +111,7 @@ def test_values_that_were_rounded_are_recognised_and_their_sum_is_kept(tmp_path)
 def test_what_is_no_accumulation_is_not_taken_for_one(tmp_path, fields, attributes):
     path = record(tmp_path / "x.nc", fields, **attributes)
     assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
-    with pytest.raises(
-        InputError, match="no channel is accumulated since the start of a forecast or of a run"
-    ):
+    with pytest.raises(InputError, match="no channel is accumulated since the start of a forecast or run"):
         open_record([path], EACH_STEP)
 
 
@@ -294,7 +292,7 @@ def test_a_total_is_taken_apart_as_in_training_however_short_the_data(tmp_path):
     np.testing.assert_allclose(whole(cube)[1:], rain(4)[1:], atol=1e-4)
     hourly = record(tmp_path / "hourly.nc", rain(seed=3), **RAINNC)
     with pytest.raises(
-        InputError, match="tp was accumulated since the start of forecasts in training, and is not"
+        InputError, match="tp was accumulated since the start of each forecast in the training data"
     ):
         open_record([hourly], EACH_STEP, training.constants)
 
@@ -315,7 +313,7 @@ def test_other_data_than_the_trainings_are_refused(tmp_path):
     training = open_record([record(tmp_path / "x.nc", accumulated(rain()))], EACH_STEP)
     hourly = record(tmp_path / "hourly.nc", rain(seed=3))
     with pytest.raises(
-        InputError, match="tp was accumulated since the start of forecasts in training, and is not"
+        InputError, match="tp was accumulated since the start of each forecast in the training data"
     ):
         open_record([hourly], EACH_STEP, training.constants)
     unknown = replace(training.constants, accumulated={"tp": None})

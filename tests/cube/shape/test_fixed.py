@@ -91,7 +91,7 @@ def test_a_mask_whose_fill_is_not_declared_is_refused(cube, fixed, fill, dtype):
     path = str(fixed(lsm=np.where(_land() > 0, 1, fill).astype(dtype)))
     held = ", ".join(map(str, sorted((1, fill))))
     with pytest.raises(
-        InputError, match=rf"lsm holds {held}, and neither 0 nor a missing point.*0 or missing"
+        InputError, match=rf"lsm holds {held}, but neither 0 nor missing values.*0 or missing"
     ):
         read_mask(path, cube.grid, PLAIN)
     keep = read_mask(path, cube.grid, DataConfig(missing_value=(fill,)))

@@ -184,7 +184,7 @@ def test_an_empty_time_range_names_the_record():
 
 
 def test_one_time_step_is_refused():
-    with pytest.raises(InputError, match="there is one time step"):
+    with pytest.raises(InputError, match="there is only one time step"):
         TimeAxis.from_values(days("1978-06-01", 1))
     with pytest.raises(InputError, match="there is no time step"):
         TimeAxis.from_values(days("1978-06-01", 0))

@@ -104,7 +104,7 @@ def test_a_salinity_that_is_a_ratio_of_masses_by_its_values_is_converted(tmp_pat
 def test_a_salinity_of_neither_unit_is_refused(tmp_path):
     with pytest.raises(
         InputError,
-        match=r"so, joined with .*0\.nc, is a salinity in 1, wanted in psu; that in 1 is about 35\d\d\.",
+        match=r"so, joined with .*0\.nc, is a salinity in 1, to be converted to psu; .* about 35\d\d\.",
     ):
         joined(tmp_path, "so", ("psu", "1"), (SALT, 100 * SALT))
 
