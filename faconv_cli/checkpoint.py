@@ -233,7 +233,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _grid_about(grid: Grid) -> dict[str, Any]:
-    """Tell of a grid what is no array."""
+    """Return what describes a grid besides its arrays."""
     along = {
         name: {"dims": list(map(str, variable.dims)), "attributes": dict(variable.attrs)}
         for name, variable in grid.along.items()
@@ -242,7 +242,7 @@ def _grid_about(grid: Grid) -> dict[str, Any]:
 
 
 def _grid_arrays(grid: Grid) -> dict[str, np.ndarray]:
-    """Give the arrays of a grid; a grid mapping is its attributes alone."""
+    """Return the arrays of a grid; a grid mapping is its attributes alone."""
     own = {
         **{name: getattr(grid, name) for name in ("lat", "lon", "file_lat", "file_lon")},
         **{_ALONG + name: variable.values for name, variable in grid.along.items() if variable.ndim},
@@ -352,7 +352,7 @@ def _damaged(path: Path, found: str) -> CheckpointError:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, object]:
-    """Tell what a checkpoint is, label by label, for people and for JSON."""
+    """Describe a checkpoint, label by label, for display and JSON."""
     encoder = checkpoint.config.encoder
     count = sum(tensor.numel() for tensor in checkpoint.encoder.values())
     normalizer = checkpoint.normalizer

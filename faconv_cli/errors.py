@@ -72,7 +72,7 @@ DEBUG = "FACONV_DEBUG"  # environment variable that asks for tracebacks
 
 
 def explained(error: Exception) -> FaconvError:
-    """Tell in a sentence what nobody expected: no memory, no room, or a fault of ours or of a library."""
+    """Explain an unexpected error: no memory, no disk space, or a fault of faconv or of a library."""
     text = str(error).strip().partition("\n")[0][:200]
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in text:
         return FaconvError(

@@ -167,7 +167,7 @@ def last_path(path: Path) -> Path:
 
 @contextmanager
 def log_file(path: Path, *, append: bool) -> Iterator[Callable[[str], None]]:
-    """Give what adds a line to a file that one process at a time writes.
+    """Return a function that adds a line to a file that one process at a time writes.
 
     Lines that were there stay until the first new one; a file that got none does not stay.
 
@@ -232,7 +232,7 @@ def without_credentials(text: str) -> str:
 
 
 def is_utf8(path: Path) -> bool:
-    """Tell whether NetCDF's library can be given a path."""
+    """Return whether NetCDF's library can open a path."""
     try:
         str(path).encode()
     except UnicodeEncodeError:

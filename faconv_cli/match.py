@@ -87,7 +87,7 @@ def _usual_values(checkpoint: Checkpoint) -> dict[str, float]:
 
 
 def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:
-    """Say where months are stamped at another place than in training: they may be other months."""
+    """Report months that are stamped at another place than in training: they may be other months."""
     if cube.time.step_months is None:
         return []
     first = checkpoint.climatology.period[0]

@@ -143,7 +143,7 @@ def _layer(encoder: EncoderConfig, in_channels: int, padding: Padding) -> Recurr
 
 
 def has_axial_attention(encoder: EncoderConfig) -> bool:
-    """Tell whether an encoder has attention maps to give."""
+    """Return whether an encoder has attention maps."""
     return "axial" in mechanisms_of(encoder.encoder) and "axial" not in encoder.without
 
 
@@ -258,7 +258,7 @@ def _encoder_of(checkpoint: Checkpoint) -> SubspaceEncoder:
 
 
 def first_modes(checkpoint: Checkpoint, asked: int | None) -> int:
-    """Give how many modes to take: those asked for, or all of the checkpoint's.
+    """Return how many modes to take: those asked for, or all of the checkpoint's.
 
     Raises:
         UsageError: it has fewer.

@@ -26,7 +26,7 @@ REFERENCES = {
 
 
 def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: str) -> dict[str, Any]:
-    """Give the global attributes of a file made from ``cube`` by ``checkpoint``."""
+    """Return the global attributes of a file made from ``cube`` by ``checkpoint``."""
     return {
         **checkpoint_attributes(title, checkpoint, command),
         schema.CHANNELS: ", ".join(channel.name for channel in cube.channels),
@@ -36,7 +36,7 @@ def global_attributes(title: str, checkpoint: Checkpoint, cube: Cube, command: s
 
 
 def checkpoint_attributes(title: str, checkpoint: Checkpoint, command: str) -> dict[str, Any]:
-    """Give the global attributes of a file made from ``checkpoint``."""
+    """Return the global attributes of a file made from ``checkpoint``."""
     record = checkpoint.record
     return {
         "Conventions": schema.CONVENTIONS,
@@ -55,7 +55,7 @@ def checkpoint_attributes(title: str, checkpoint: Checkpoint, command: str) -> d
 
 
 def notes(cube: Cube) -> dict[str, str]:
-    """Tell what was done to ``cube``, what was left out, and what was missing in what was read."""
+    """Report what was done to ``cube``, what was left out, and what was missing in the data read."""
     return {
         "faconv_notes": " ".join((*cube.notes, *cube.masked)),
         "faconv_left_out": json.dumps(cube.left_out or {}),
@@ -63,5 +63,5 @@ def notes(cube: Cube) -> dict[str, str]:
 
 
 def history(command: str) -> str:
-    """Give the line of ``history`` that a command adds now."""
+    """Return the line of ``history`` that a command adds now."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {command}"

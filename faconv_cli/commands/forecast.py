@@ -109,7 +109,7 @@ def command(
 
 
 def _asked(time: TimeAxis, start: str | None) -> tuple[int, int]:
-    """Give the steps [begin, end) that forecasts are asked from."""
+    """Return the steps [begin, end) that forecasts are asked from."""
     if start is None:
         return len(time) - 1, len(time)
     one = re.fullmatch(r"[\d-]+([T ]\d{1,2}(:\d{2}(:\d{2})?)?)?", start)

@@ -75,7 +75,7 @@ def _describe_data(files: list[str], settings: RunConfig) -> dict[str, Any]:
 
 
 def _plan(cube: Cube, settings: RunConfig) -> dict[str, Any]:
-    """Say what `faconv train` would do with a record by default, or how it would refuse it."""
+    """Describe what `faconv train` would do with a record by default, or why it would refuse it."""
     from faconv_cli.cube.overview import EXACT_BYTES
     from faconv_cli.fit.prepare import plan_training, prepare
     from faconv_cli.windows.resolve import plan_summary

@@ -121,6 +121,6 @@ def data_and_output(files: list[str]) -> tuple[list[str], Path]:
 
 
 def command_line() -> str:
-    """Give the command line as it was typed, for the history of an output; names are UTF-8 there."""
+    """Return the command line as it was typed, for the history of an output; names are UTF-8 there."""
     typed = shlex.join(["faconv", *map(without_credentials, sys.argv[1:])])
     return typed.encode(errors="backslashreplace").decode()

@@ -88,7 +88,7 @@ def panel_of(section: type[BaseModel], name: str) -> str | None:
 def options_of(
     *sections: type[BaseModel], only: Collection[str] | None = None, without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """Give a command an option for each field of models of settings, in place of its parameter ``given``.
+    """Add an option to a command for each field of some models of settings, in place of ``given``.
 
     Args:
         sections: the models.

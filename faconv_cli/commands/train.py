@@ -141,7 +141,7 @@ def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path 
 
 
 def _targets_told(cube: Cube, config: RunConfig) -> list[str]:
-    """Tell how many steps of the record each target has, without a look at its values."""
+    """Report how many steps of the record each target has, without reading its values."""
     from faconv_cli.cube.target import open_target, steps_of_target
 
     told = []

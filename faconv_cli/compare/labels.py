@@ -68,7 +68,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _labels(column: pd.Series) -> np.ndarray | None:
-    """Give a column as text, "" where it is empty; None where it is not one of labels."""
+    """Return a column as text, "" where it is empty; None if it does not hold labels."""
     if column.dtype.kind == "f":
         return None
     # not to_numpy(str), which with NumPy 2.5 keeps one character of each

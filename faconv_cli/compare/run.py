@@ -90,7 +90,7 @@ class Result:
 
 
 def finished(job: Job) -> Result | None:
-    """Give the result of a run that was finished before; None where there is none with the same settings."""
+    """Return the result of a finished run with the same settings; None if there is none."""
     try:
         kept = json.loads(job.result.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ Row = dict[str, float | int | None]
 
 
 def summarize(results: Sequence[Result]) -> dict[str, Row]:
-    """Give mean and standard deviation over seeds (``NAME std``) of every number, by encoder."""
+    """Return mean and standard deviation over seeds (``NAME std``) of every number, by encoder."""
     rows: dict[str, Row] = {}
     for encoder in dict.fromkeys(result.encoder for result in results):
         own = [result.numbers for result in results if result.encoder == encoder]
@@ -54,7 +54,7 @@ def write_tables(folder: Path, results: Sequence[Result]) -> tuple[Path, Path]:
 
 
 def shown(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Give columns and cells for a person: a line for each number, a column for each encoder."""
+    """Return columns and cells for display: a row for each number, a column for each encoder."""
     rows = summarize(results)
     names = [name for name in next(iter(rows.values())) if not name.endswith(" std")]
     cells = [[name, *(_cell(row, name) for row in rows.values())] for name in names]

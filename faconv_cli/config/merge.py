@@ -21,7 +21,7 @@ _OF_ONE_TASK = {
 
 
 def eof_tiling(given: Mapping[str, Any], task: object) -> dict[str, Any]:
-    """Give the tiling of EOFs: one step, unless a window (to forecast, a burn-in) asks for extended ones."""
+    """Return the tiling of EOFs: one step, unless a window (to forecast, a burn-in) asks for more."""
     if task == "forecast":
         return {"burn_in": 0, **given}
     window = given.get("window", 1)
@@ -83,7 +83,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def first_complaint(error: ValidationError, named: Mapping[str, str]) -> str:
-    """Tell the first thing that is wrong, and with which setting."""
+    """Return the first complaint, with the setting that it is about."""
     first = error.errors()[0]
     keys = first["loc"][1:2]  # after the section
     message = first["msg"].removeprefix("Value error, ")

@@ -109,7 +109,7 @@ class Cube:
 
     @property
     def readers(self) -> tuple[Reader, ...]:
-        """Give (c,) readers of the channels."""
+        """Return (c,) readers of the channels."""
         if self.series is not None:
             return self.series
         return tuple(Held(self.fields[:, number].data) for number in range(self.shape[1]))

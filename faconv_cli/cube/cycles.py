@@ -89,7 +89,7 @@ def _months(share: float) -> str:
 
 
 def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
-    """Tell of a diurnal cycle, or of its seasonal change, that is left in the anomalies of a cube."""
+    """Report a diurnal cycle, or its seasonal change, that is left in the anomalies of a cube."""
     time = cube.time
     if not time.sub_daily or any(channel.anomaly for channel in cube.channels):
         return []
@@ -109,7 +109,7 @@ def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
 
 
 def told(kind: Kind) -> str:
-    """Tell in words what is taken off."""
+    """Describe what is subtracted."""
     return {
         "none": "nothing",
         "constant": "the mean of all points",

@@ -23,7 +23,7 @@ def define_time(file: netCDF4.Dataset, time: TimeAxis, name: str, long_name: str
 
 
 def time_attributes(time: TimeAxis) -> dict[str, object]:
-    """Give the attributes of a time coordinate, units and calendar among them."""
+    """Return the attributes of a time coordinate, units and calendar among them."""
     return dict(xr.conventions.encode_cf_variable(time.to_variable().variable, name="time").attrs)
 
 

@@ -208,7 +208,7 @@ class Grid:
         return y, x
 
     def position(self, y: int, x: int) -> tuple[float, float]:
-        """Give latitude and longitude (-180 to 180) of a point of the canonical grid."""
+        """Return latitude and longitude (-180 to 180) of a point of the canonical grid."""
         lat, lon = np.broadcast_arrays(*self._mesh())
         return float(lat[y, x]), float(wrapped(lon[y, x]))
 

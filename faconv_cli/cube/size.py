@@ -24,7 +24,7 @@ def told(size: float) -> str:
 
 
 def estimate(cube: Cube) -> str:
-    """Tell how large a record is, and how it will be read."""
+    """Report how large a record is, and how it will be read."""
     files, shape = file_bytes(cube), " x ".join(map(str, cube.shape))
     origin = f", from {told(files)} of files" if files else ""
     how = "held in memory" if cube.nbytes <= HELD_BYTES else "read in pieces"
@@ -72,7 +72,7 @@ def available_bytes() -> int | None:
 
 
 def notes(cube: Cube) -> list[str]:
-    """Tell what is unusual about the size of a record or the way it is stored."""
+    """Report what is unusual about the size of a record or the way it is stored."""
     found, files = [], file_bytes(cube)
     if files and cube.nbytes > max(_SPARSE * files, _SPARSE_BYTES):
         found.append(
@@ -84,7 +84,7 @@ def notes(cube: Cube) -> list[str]:
 
 
 def chunk_advice(cube: Cube) -> str | None:
-    """Tell where the chunks of the files make windows slow to read, and what to do.
+    """Report where the chunks of the files make windows slow to read, and what to do.
 
     A record that fits into memory is read once, so that its chunks do not matter.
     """

@@ -50,7 +50,7 @@ class Layout:
     modes: int
 
     def told(self) -> str:
-        """Tell it in words."""
+        """Describe it in words."""
         return (
             f"{self.modes} modes, {'attention maps' if self.attention else 'no attention maps'}, "
             f"{len(self.temporal_lags)} lags of temporal attention, {len(self.queries)} query points, "

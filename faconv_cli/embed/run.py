@@ -148,7 +148,7 @@ class Embedder:
         )
 
     def tile_centres(self) -> list[tuple[int, int]]:
-        """Give the grid point (y, x) in the middle of each tile; none for one tile."""
+        """Return the grid point (y, x) in the middle of each tile; none for one tile."""
         if self.tiles == 1:
             return []
         h, w = self._cube.grid.shape

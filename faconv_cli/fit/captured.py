@@ -43,7 +43,7 @@ class CapturedLoss:
             self._loss.backward()  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Give the loss of a batch; the gradients of the weights are then those of it."""
+        """Return the loss of a batch; the gradients of the weights are then those of it."""
         for own, new in zip(self._batch.tensors, batch.tensors, strict=True):
             own.copy_(new, non_blocking=True)
         self._graph.replay()

@@ -46,7 +46,7 @@ class ClosedLoopTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
-        """Give the loss of teacher-forced and of closed-loop frames (s,), in variances of the fields."""
+        """Return the loss of teacher-forced and of closed-loop frames (s,), in variances of the fields."""
         given = self._given
         forecast = model(batch.x[:, :given], batch.valid[:, :given], self._closed, domain)
         weight = domain.area * batch.valid[:, 1:]
@@ -56,7 +56,7 @@ class ClosedLoopTask:
         return torch.stack([part.mean() for part in (errors[:given], errors[given:]) if len(part)])
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor:
-        """Give the mean of both losses over the rows of all batches."""
+        """Return the mean of both losses over the rows of all batches."""
         losses = [(len(batch.windows), self.losses(model, batch, domain)) for batch in batches]
         return torch.stack([count * loss for count, loss in losses]).sum(0) / sum(
             count for count, _ in losses

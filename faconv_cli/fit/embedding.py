@@ -132,7 +132,7 @@ class EmbeddingTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
-        """Give the loss of each lead and target (s,) with the correction in full, in variances."""
+        """Return the loss of each lead and target (s,) with the correction in full, in variances."""
         found = self._objective(cast("EmbeddingModel", model).encoder, batch, domain, beside=checked)
         return found.errors(torch.ones_like(found.linear))[self._trained]
 

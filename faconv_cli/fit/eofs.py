@@ -316,7 +316,7 @@ def _changes_in_common(
     segments: Segments,
     project: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the changes (n, d) from step to step over the points that both hold, and which are known (n,)."""
+    """Return the changes (n, d) from step to step over the points that both hold, and which are known (n,)."""
     area, changes, known = domain.area.numpy(), [], []
     for begin, end in segments:
         last: np.ndarray | None = None
@@ -378,7 +378,7 @@ def _fields(reader: WindowReader, segment: tuple[int, int]) -> Iterator[np.ndarr
 
 
 def _adjoint(domain: Domain, nodes: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Give the adjoint of the interpolation: fields (..., h, w) to the nodes (..., gh, gw)."""
+    """Return the adjoint of the interpolation: fields (..., h, w) to the nodes (..., gh, gw)."""
     if nodes == domain.shape:
         return lambda fields: fields
     basis_y, basis_x = (basis.double().numpy() for basis in patch_bases(domain, nodes))

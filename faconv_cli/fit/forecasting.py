@@ -119,7 +119,7 @@ class ForecastTask:
         return self._model
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
-        """Give the loss of each lead (s,) with the correction in full, in variances of the field."""
+        """Return the loss of each lead (s,) with the correction in full, in variances of the field."""
         found = self._objective(
             cast("LeadForecaster", model).encoder, self._rows(batch), domain, beside=checked
         )

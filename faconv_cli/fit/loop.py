@@ -278,7 +278,7 @@ class Training:
             yield UpdateReport(self._update, float(loss.detach()))
 
     def _backward(self, batch: Batch) -> Tensor:
-        """Give the loss of a batch, and the weights its gradients."""
+        """Return the loss of a batch, and set the gradients of the weights."""
         if self._device.type == "cuda" and self._task.capturable:
             if self._captured is None:
                 self._captured = CapturedLoss(self._model, self._loss, batch)
@@ -409,7 +409,7 @@ class Training:
 
     @torch.no_grad()
     def _refit(self, best: Checkpoint) -> None:
-        """Give the best network what is fitted to all steps; its weights and the trust in it stay."""
+        """Fit again all that is fitted, now to all steps; the network's weights and the trust in it stay."""
         if best.record["training"].get("refitted"):  # by the run before, which was stopped after it
             return
         whole = prepare_whole(self._prepared)

@@ -17,7 +17,7 @@ BETAS = (0.9, 0.95)
 
 
 def learning_rate_share(step: int, planned_steps: int) -> float:
-    """Give the share of the highest rate: a linear warm-up, then a cosine down to 0 at the last step."""
+    """Return the share of the highest rate: a linear warm-up, then a cosine down to 0 at the last step."""
     warm_up = max(1, round(WARM_UP_SHARE * planned_steps))
     if step < warm_up:
         return (step + 1) / warm_up

@@ -128,11 +128,11 @@ class Prepared:
         return [w for w in cut if w.first_row < w.stop]
 
     def with_config(self, config: RunConfig) -> Prepared:
-        """Give the same data for other settings of network and training, of the same task and windows."""
+        """Return the same data for other settings of network and training, of the same task and windows."""
         return replace(self, config=config)
 
     def with_fit(self, **changes: object) -> Prepared:
-        """Give the same data for other settings of `FitConfig`."""
+        """Return the same data for other settings of `FitConfig`."""
         return self.with_config(
             self.config.model_copy(update={"fit": self.config.fit.model_copy(update=changes)})
         )
@@ -265,7 +265,7 @@ def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list
 
 
 def _memory_notes(cube: Cube, config: RunConfig) -> list[str]:
-    """Tell of a batch that is too large."""
+    """Report a batch that is too large."""
     taken = training_bytes(
         config, cube.shape[1], tiles_of(config, cube.grid.shape, periodic=cube.grid.periodic)
     )
@@ -276,7 +276,7 @@ def _memory_notes(cube: Cube, config: RunConfig) -> list[str]:
 
 
 def _left_out(runs: Sequence[int], window: int) -> list[str]:
-    """Tell of runs that are never trained on."""
+    """Report runs that are never trained on."""
     short = sum(run for run in runs if run < window)
     if not short:
         return []
@@ -322,7 +322,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
 
 
 def prepare_whole(prepared: Prepared) -> Prepared:
-    """Give the same data with everything fitted to all of it, the held-out steps too; nothing is held out."""
+    """Return the same data with everything fitted to all of it, the held-out steps too; nothing is held out."""
     cube, config = prepared.cube, prepared.config
     split = split_time(cube.time, "0")
     climatology = fit_climatology(cube, prepared.climatology.kind, config.data.detrend)
@@ -334,7 +334,7 @@ def prepare_whole(prepared: Prepared) -> Prepared:
 
 
 def _target_notes(target: Target, split: Split) -> list[str]:
-    """Tell what was done to a target, and where it is known."""
+    """Report what was done to a target, and where it has values."""
     training, held_out = len(target.training_steps), target.known(split.validation)
     told = [f"Target {target.name}: {note}" for note in (*target.cube.notes, *target.cube.masked)]
     return [
@@ -370,7 +370,7 @@ def _cycle(training: Cube, settings: DataConfig) -> Kind:
 
 
 def fits_any_record(config: RunConfig) -> bool:
-    """Tell whether windows may be cut short: EOFs see no more than their lags, however long a window is."""
+    """Return whether windows may be cut short: EOFs see only their lags, however long a window is."""
     return config.encoder.encoder == EOF and config.fit.task == "embed"
 
 

@@ -35,14 +35,14 @@ class Task(Protocol):
         """The network, made of the modules ``encoder`` and ``decoder``."""
 
     def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
-        """Give the loss of each target (s,), in variances of the fields.
+        """Return the loss of each target (s,), in variances of the fields.
 
         Whether the network is ``checked`` on a validation period, which decides how far it is trusted, may
         change what it is asked to learn.
         """
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Give the mean loss of each target (s,), None where some has none; what it decides is set."""
+        """Return the mean loss of each target (s,), None where some has none; what it decides is set."""
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
         """Set what a network takes from the training period once its weights are known."""

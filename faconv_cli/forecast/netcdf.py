@@ -173,6 +173,6 @@ def _score_name(score: str, method: str) -> str:
 
 
 def variable_name(channel: str) -> str:
-    """Give the name of a channel's variable, apart from the names that faconv uses itself."""
+    """Return the name of a channel's variable, distinct from the names that faconv uses itself."""
     name = channel.replace("/", "_")
     return f"{name}_" if name in _OURS else name

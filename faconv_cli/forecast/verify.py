@@ -64,7 +64,7 @@ class Verification:
                 self._sum(self._correlations, name, self._correlation(values, truth, known, weight), verified)
 
     def scores(self) -> Scores:
-        """Give the scores of everything added."""
+        """Return the scores of everything added."""
         count = np.where(self._count, self._count, np.nan)
         rmse = {name: np.sqrt(total / count) * self._std[:, None] for name, total in self._squares.items()}
         acc = {name: total / count for name, total in self._correlations.items()}

@@ -44,7 +44,7 @@ class LineAttention(nn.Module):
         return answer
 
     def shares(self, asking: Tensor, u: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Give what ``asking`` (b, lines, m, R) attends to in ``u``: (b, lines, m, n), a mean over heads."""
+        """Return what ``asking`` (b, lines, m, R) attends to in ``u``: (b, lines, m, n), a mean over heads."""
         R = u.shape[-1]
         q: Tensor = rearrange(F.linear(asking, self.qkv.weight[:R]), "b l m (e d) -> b l e m d", e=self.heads)
         k: Tensor = rearrange(
@@ -71,7 +71,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _key_bias(weights: Tensor, dtype: torch.dtype) -> Tensor:
-    """Give log w (b or 1, lines, 1, 1, n); 0 in a line without a valid key, where softmax has no answer."""
+    """Return log w (b or 1, lines, 1, 1, n); 0 in a line without a valid key, where softmax has no answer."""
     bias = torch.where(weights.any(-1, keepdim=True), weights.log(), 0)
     return bias.to(dtype)[:, :, None, None]
 
@@ -116,7 +116,7 @@ class AxialAttention(nn.Module):
         return h + self.change(h.movedim(1, -1), weights).movedim(-1, 1)
 
     def change(self, h: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Give γ·Up(Col(Row(Down(h)))) for features-last ``h`` (b, h, w, F)."""
+        """Return γ·Up(Col(Row(Down(h)))) for features-last ``h`` (b, h, w, F)."""
         u, area = self._down(h, weights)
         column_area = None if area is None else area.mT
         mixed = self.col(self.row(u, area).transpose(1, 2), column_area).transpose(1, 2)
@@ -195,7 +195,7 @@ class AxialAttention(nn.Module):
         return reduce(padded, "b (h p) (w q) r -> b h w r", "sum", p=self.pool, q=self.pool)
 
     def _spread(self, x: Tensor, grid: torch.Size) -> Tensor:
-        """Give every cell of the full ``grid`` its block's value in ``x`` (b, h', w', r)."""
+        """Spread the values of blocks ``x`` (b, h', w', r) over the cells of the full ``grid``."""
         if self.pool == 1:
             return x
         full = x.repeat_interleave(self.pool, 1).repeat_interleave(self.pool, 2)

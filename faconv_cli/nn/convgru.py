@@ -59,7 +59,7 @@ class ConvGRUCell(nn.Module):
         nn.init.orthogonal_(self.recurrent_weight)
 
     def init_state(self, x: Tensor) -> Tensor:
-        """Give zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         return zero_state(x, self.hidden_channels)
 
     def step(self, x_t: Tensor, state: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -128,7 +128,7 @@ class ConvGRU2d(RecurrentLayer2d):
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler would unroll the steps
 def _recur(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> Tensor:
-    """Give h_1 … h_T (t, b, h, w, f) for ``x`` (t, b, h, w, c) and ``h0`` (b, h, w, f), features last."""
+    """Return h_1 … h_T (t, b, h, w, f) for ``x`` (t, b, h, w, c) and ``h0`` (b, h, w, f), features last."""
     if any_requires_grad((x, weight, bias, h0)):
         return _Recurrence.apply(x, weight, bias, h0, halo)  # type: ignore[no-any-return, no-untyped-call]
     return _forward(x, weight, bias, h0, halo, keep=False)[0][1:]
@@ -137,7 +137,7 @@ def _recur(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo) -> T
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, *, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Give h_0 … h_T, and where kept z, r, n of each step in a row."""
+    """Return h_0 … h_T, and where kept z, r, n of each step in a row."""
     gates, kept = 2 * h0.shape[-1], []
     h = h0.new_empty(len(x) + 1, *h0.shape)
     h[0] = h0

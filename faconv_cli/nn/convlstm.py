@@ -86,7 +86,7 @@ class ConvLSTMCell(nn.Module):
             nn.init.zeros_(self.peepholes)
 
     def init_state(self, x: Tensor) -> ConvLSTMState:
-        """Give zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         return ConvLSTMState(zero_state(x, self.hidden_channels), zero_state(x, self.hidden_channels))
 
     def step(
@@ -192,7 +192,7 @@ class ConvLSTM2d(RecurrentLayer2d):
 def _recur(
     x: Tensor, weight: Tensor, bias: Tensor, peepholes: Tensor | None, h0: Tensor, c0: Tensor, halo: Halo
 ) -> tuple[Tensor, Tensor]:
-    """Give h_1 … h_T (t, b, h, w, f) and c_T (b, h, w, f) for ``x`` (t, b, h, w, c), features last."""
+    """Return h_1 … h_T (t, b, h, w, f) and c_T (b, h, w, f) for ``x`` (t, b, h, w, c), features last."""
     if any_requires_grad((x, weight, bias, peepholes, h0, c0)):
         return _Recurrence.apply(x, weight, bias, peepholes, h0, c0, halo)  # type: ignore[no-any-return, no-untyped-call]
     h, c, _ = _forward(x, weight, bias, peepholes, h0, c0, halo, keep=False)
@@ -210,7 +210,7 @@ def _forward(
     *,
     keep: bool,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Give h_0 … h_T, c_T, and where kept i, f, tanh(..), o and c before of each step in a row."""
+    """Return h_0 … h_T, c_T, and where kept i, f, tanh(..), o and c before of each step in a row."""
     kept: list[Tensor] = []
     h, c = h0.new_empty(len(x) + 1, *h0.shape), c0.clone(memory_format=torch.contiguous_format)
     h[0] = h0

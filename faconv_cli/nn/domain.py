@@ -93,7 +93,7 @@ def interpolate(patterns: Tensor, domain: Domain, patch: int = 1) -> Tensor:
 
 
 def patch_bases(domain: Domain, nodes: tuple[int, int], patch: int = 1) -> tuple[Tensor, Tensor]:
-    """Give the interpolation matrices (h / patch, gh) and (w / patch, gw); a patch is its points' mean."""
+    """Return the interpolation matrices (h / patch, gh) and (w / patch, gw); a patch is its points' mean."""
     bases = [
         node_basis(place, count) for place, count in zip((domain.node_y, domain.node_x), nodes, strict=True)
     ]

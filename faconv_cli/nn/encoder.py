@@ -165,7 +165,7 @@ class SubspaceEncoder(nn.Module):
         return Encoding(z, tiles, now, linear, tendency, correction, temporal, received, teleconnection)
 
     def canonical(self, now: Tensor, ahead: Tensor) -> Tensor:
-        """Give z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
+        """Return z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
         z: Tensor = self.subspace(self.parts(now, ahead))
         return z
 
@@ -188,7 +188,7 @@ class SubspaceEncoder(nn.Module):
         return torch.cat([now[..., None, :], ahead], dim=-2) if self.now else ahead
 
     def forecasts(self, encoding: Encoding) -> Tensor:
-        """Give the forecasts (b, t, l, k), each lead corrected as far as it is trusted."""
+        """Return the forecasts (b, t, l, k), each lead corrected as far as it is trusted."""
         return encoding.linear + encoding.tendency + self._trusted(encoding.correction)
 
     def untrained(
@@ -197,7 +197,7 @@ class SubspaceEncoder(nn.Module):
         change: Float[Tensor, "b t k"],
         known: Bool[Tensor, "b t"],
     ) -> Float[Tensor, "b t l k"]:
-        """Give the forecasts without the network.
+        """Return the forecasts without the network.
 
         Args:
             now: EOF coordinates.
@@ -269,7 +269,7 @@ class SubspaceEncoder(nn.Module):
     def _attend(
         self, now: Tensor, present: Tensor, phases: Phases, weights: bool
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Give what the temporal attention changes of the state, and its weights where asked for."""
+        """Return what the temporal attention changes of the state, and its weights where asked for."""
         if self.temporal is None:
             return None, None
         with torch.autocast(now.device.type, enabled=False):
@@ -300,7 +300,7 @@ class _MapCollector:
         self._teleconnection: Tensor | None = None
 
     def local_queries(self, tile: int) -> Tensor | None:
-        """Give every query point's (y, x) in the tile's hidden grid; those of other tiles as (0, 0)."""
+        """Return every query point's (y, x) in the tile's hidden grid; those of other tiles as (0, 0)."""
         if self._queries is None or self._home is None:
             return None
         local = torch.zeros_like(self._queries)
@@ -318,7 +318,7 @@ class _MapCollector:
             self._teleconnection = self._spread(self._teleconnection, maps.teleconnection, tile, at_home)
 
     def maps(self) -> tuple[Tensor | None, Tensor | None]:
-        """Give both maps, normalised to an area-weighted mean of 1."""
+        """Return both maps, normalised to an area-weighted mean of 1."""
         return self._normalised(self._received), self._normalised(self._teleconnection)
 
     def _spread(self, total: Tensor | None, part: Tensor, tile: int, weights: Tensor) -> Tensor:

@@ -104,12 +104,12 @@ class FAConvLSTMCell(nn.Module):
         nn.init.ones_(self.Pg.bias.data.chunk(4)[1])
 
     def init_state(self, x: Tensor) -> FAConvLSTMState:
-        """Give zeros (b, f, h, w) at step 0 for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return zeros (b, f, h, w) at step 0 for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         zeros = x.new_zeros(x.shape[0], self.hidden_channels, *x.shape[-2:])
         return FAConvLSTMState(zeros, zeros, 0)
 
     def attends(self, step: int) -> bool:
-        """Tell whether the step of this absolute index is an attended one."""
+        """Return whether the step with this absolute index has attention."""
         return self.axial is not None and step % self.attention_every == 0
 
     def step(

@@ -95,7 +95,7 @@ class Run:
     def forward(
         self, x: Tensor, h: Tensor, c: Tensor, steps: int, watch: Watch
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Give all h (t, b, h, w, F); ĉ before and after all steps, or the last alone; m of all steps."""
+        """Return all h (t, b, h, w, F); ĉ before and after all steps, or the last alone; m of all steps."""
         T, grid = x.shape[0], x.shape[1:4]
         m = self.stencil((x @ self.Px.T).flatten(0, 1)).reshape(T, *grid, -1)
         y = x.new_empty(T, *grid, h.shape[-1])
@@ -122,7 +122,7 @@ class Run:
         return m * scale.value[:, None, None]
 
     def change(self, h: Tensor, t: int) -> Tensor:
-        """Give what the axial attention adds to ``h`` (b, h, w, F) at step t of this call."""
+        """Return what the axial attention adds to ``h`` (b, h, w, F) at step t of this call."""
         axial = self.cell.axial
         assert axial is not None  # only an attended step comes here
         if not self.keep:
@@ -156,7 +156,7 @@ class Run:
         return found | self.mix_gradients(x, h, y, dm, du)
 
     def mix_gradients(self, x: Tensor, h: Tensor, y: Tensor, dm: Tensor, du: Tensor) -> dict[str, Tensor]:
-        """Give the gradients of Px, Ph and the depthwise kernels, over all steps at once."""
+        """Return the gradients of Px, Ph and the depthwise kernels, over all steps at once."""
         u = x @ self.Px.T
         u[0] += h @ self.Ph.T
         u[1:] += y[:-1] @ self.Ph.T
@@ -166,7 +166,7 @@ class Run:
         return {"Px.weight": flat(du).T @ flat(x), "Ph.weight": dPh, "mix.kernel": kernel}
 
     def kernel_gradient(self, u: Tensor, dm: Tensor) -> Tensor:
-        """Give the gradient of the depthwise kernels for u and the gradient of m, both (n, h, w, R)."""
+        """Return the gradient of the depthwise kernels for u and the gradient of m, both (n, h, w, R)."""
         return self.stencil.kernel_gradient(u, dm)
 
 
@@ -189,7 +189,7 @@ class Local:
         self.value = self.answer.detach()
 
     def backward(self, gradient: Tensor, found: dict[str, Tensor]) -> Tensor:
-        """Give the gradient of what was given; add those of the parameters to ``found``."""
+        """Return the gradient of the input; add those of the parameters to ``found``."""
         inputs = (self.given, *self.parameters.values())
         first, *others = torch.autograd.grad(self.answer, inputs, gradient, retain_graph=True)
         for name, other in zip(self.parameters, others, strict=True):
@@ -224,7 +224,7 @@ class Gates:
             torch.addcmul(o, o, s, value=-2, out=h_out[part])
 
     def _activate(self, mixed: Tensor, c: Tensor) -> Tensor:
-        """Give i, f, g, the unfinished o and room for s (5, n, F)."""
+        """Return i, f, g, the unfinished o and room for s (5, n, F)."""
         planes = self.room[: 5 * c.numel()].view(5, *c.shape)
         torch.bmm(mixed.expand(4, -1, -1), self.P, out=planes[:4])
         if self.w is not None:
@@ -261,7 +261,7 @@ class Gates:
                 dm.addmm_(da[gate], self.P[gate, :-1].T)
 
     def _preactivations(self, planes: Tensor, c: Tensor, dh: Tensor, dc: Tensor) -> Tensor:
-        """Give the gradients (4, n, F) before the activations; turn ``dc`` from ĉ to ĉ'."""
+        """Return the gradients (4, n, F) before the activations; turn ``dc`` from ĉ to ĉ'."""
         i, f, g, o, s = planes
         room = self.room[planes.numel() : 2 * planes.numel()].view_as(planes)
         da, ds = room[:4], room[4]
@@ -281,7 +281,7 @@ class Gates:
         return da
 
     def gradients(self) -> dict[str, Tensor]:
-        """Give the gradients of Pg, b and the peepholes by name."""
+        """Return the gradients of Pg, b and the peepholes by name."""
         dP = self.dP.mT * self.sign
         found = {"Pg.weight": dP[..., :-1].flatten(0, 1), "Pg.bias": dP[..., -1].flatten()}
         return found if self.w is None else found | {"peepholes": self.dw / -2}

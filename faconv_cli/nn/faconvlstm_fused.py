@@ -33,7 +33,7 @@ class FusedRun(Run):
     def forward(
         self, x: Tensor, h: Tensor, c: Tensor, steps: int, watch: Watch
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Give all h (t, b, h, w, F); ĉ before and after all steps, or the last alone; m of all steps."""
+        """Return all h (t, b, h, w, F); ĉ before and after all steps, or the last alone; m of all steps."""
         T, grid, mix = x.shape[0], x.shape[1:4], self.cell.mix
         u = (x @ self.Px.T).flatten(0, 1)
         m = mix_(u, self.kernel, mix.dilations, mix.padding, torch.empty_like(u)).view(T, *grid, -1)
@@ -107,7 +107,7 @@ class FusedRun(Run):
         return found | self.mix_gradients(x, h, y, dm, du)
 
     def kernel_gradient(self, u: Tensor, dm: Tensor) -> Tensor:
-        """Give the gradient of the depthwise kernels for u and the gradient of m, both (n, h, w, R)."""
+        """Return the gradient of the depthwise kernels for u and the gradient of m, both (n, h, w, R)."""
         mix = self.cell.mix
         return kernel_gradient(u, dm, self.kernel.shape[-1], mix.dilations, mix.padding)
 
@@ -119,7 +119,7 @@ class FusedRun(Run):
         return self.cell.recalibrate.squeeze.weight.detach(), self.cell.recalibrate.excite.weight.detach()
 
     def _squeeze_gradients(self, dscale: Tensor) -> dict[str, Tensor]:
-        """Give the gradients of the recalibration's weights from those of s (t, b, R), all steps at once."""
+        """Return the gradients of the recalibration's weights from those of s (t, b, R), all steps at once."""
         assert self.cell.recalibrate is not None
         parameters = {
             f"recalibrate.{name}": one

@@ -30,7 +30,7 @@ class Halo:
 
     @classmethod
     def of_kernel(cls, kernel_size: int, padding: Padding) -> Halo:
-        """Give the halo that keeps the grid's size.
+        """Return the halo that keeps the grid's size.
 
         Raises:
             UsageError: an even kernel size has no centre.
@@ -44,16 +44,16 @@ class Halo:
         return cls(kernel_size // 2, padding)
 
     def buffer(self, n: int, h: int, w: int, c: int, like: Tensor) -> Tensor:
-        """Give zeros (n, h + 2 cells, w + 2 cells, c)."""
+        """Return zeros (n, h + 2 cells, w + 2 cells, c)."""
         return like.new_zeros(n, h + 2 * self.cells, w + 2 * self.cells, c)
 
     def interior(self, padded: Tensor) -> Tensor:
-        """Give the view (n, h, w, c) of a buffer without its rim."""
+        """Return the view (n, h, w, c) of a buffer without its rim."""
         p, (_, height, width, _) = self.cells, padded.shape
         return padded[:, p : height - p, p : width - p]
 
     def rows(self, padded: Tensor, rows: slice) -> Tensor:
-        """Give the view of a buffer that a kernel on these ``rows`` of its interior sees."""
+        """Return the view of a buffer that a kernel on these ``rows`` of its interior sees."""
         return padded[:, rows.start : rows.stop + 2 * self.cells]
 
     def wrap_(self, padded: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Halo:
         return padded
 
     def pad(self, x: Tensor) -> Tensor:
-        """Give ``x`` (n, h, w, c) in a buffer with its rim; the twin of `pad2d`."""
+        """Return ``x`` (n, h, w, c) in a buffer with its rim; the twin of `pad2d`."""
         if self.cells == 0:
             return x
         n, h, w, c = x.shape
@@ -84,7 +84,7 @@ class Halo:
         return {"zeros": (), "longitude": (2,), "circular": (2, 1)}[self.padding] if self.cells else ()
 
     def _rim(self, padded: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """Give the indices of the rim along ``axis``, and those of the interior that it repeats."""
+        """Return the indices of the rim along ``axis``, and those of the interior that it repeats."""
         p, size, device = self.cells, padded.shape[axis] - 2 * self.cells, padded.device
         beyond = torch.cat([torch.arange(-p, 0, device=device), torch.arange(size, size + p, device=device)])
         return beyond + p, beyond % size + p
@@ -108,14 +108,14 @@ class StepInput:
         self.padded = halo.buffer(b, h, w, self.channels + hidden, x)
 
     def fill(self, x_t: Tensor, h: Tensor) -> Tensor:
-        """Give the buffer (b, H, W, c + f) holding ``x_t`` (b, h, w, c) and ``h`` (b, h, w, f)."""
+        """Return the buffer (b, H, W, c + f) holding ``x_t`` (b, h, w, c) and ``h`` (b, h, w, f)."""
         seen = self.halo.interior(self.padded)
         seen[..., : self.channels] = x_t
         seen[..., self.channels :] = h
         return self.halo.wrap_(self.padded)
 
     def split(self, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the gradients of x_t and h from that of the buffer, which is used up."""
+        """Return the gradients of x_t and h from that of the buffer, which is used up."""
         seen = self.halo.fold_(grad)
         return seen[..., : self.channels], seen[..., self.channels :]
 
@@ -147,7 +147,7 @@ def convolve(padded: Tensor, weight: Tensor, bias: Tensor, gates: int, dtype: to
 def convolve_backward(
     grads: Sequence[Tensor] | Tensor, padded: Tensor, weight: Tensor, *, need_input: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of `convolve` for its padded input (empty if not needed), weight and bias.
+    """Return the gradients of `convolve` for its padded input (empty if not needed), weight and bias.
 
     Args:
         grads: the gradient (n, h, w, f) of each gate.
@@ -205,14 +205,14 @@ def tanh_backward_(grad: Tensor, tanh: Tensor) -> Tensor:
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Give the type convolutions of ``x`` run in: autocast's where it is on."""
+    """Return the type convolutions of ``x`` run in: autocast's where it is on."""
     device = x.device.type
     narrow = x.dtype != torch.float64 and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if narrow else x.dtype
 
 
 def zero_state(x: Tensor, channels: int) -> Tensor:
-    """Give zeros (b, channels, h, w) for ``x`` (b, ..., h, w), in float32 at least: rounding adds up."""
+    """Return zeros (b, channels, h, w) for ``x`` (b, ..., h, w), in float32 at least: rounding adds up."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return x.new_zeros(x.shape[0], channels, *x.shape[-2:], dtype=dtype)
 
@@ -235,5 +235,5 @@ def glorot_(weight: Tensor) -> Tensor:
 
 
 def any_requires_grad(tensors: Sequence[Tensor | None]) -> bool:
-    """Tell whether autograd will want a backward pass over ``tensors``."""
+    """Return whether autograd will need a backward pass over ``tensors``."""
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

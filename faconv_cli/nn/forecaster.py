@@ -166,7 +166,7 @@ class Forecaster(nn.Module):
     def _next(
         self, x: Tensor, valid: Tensor, states: list[list[Any]] | None, domain: Domain
     ) -> tuple[Tensor, list[list[Any]]]:
-        """Give the frame after each of ``x``, and the states to go on from."""
+        """Return the frame after each of ``x``, and the states to go on from."""
         frames = network_input(x, valid, domain)
         tiles = [domain.cut(frames, tile) for tile in range(domain.tiles)]
         features, states = self.encoder(tiles, states, domain)

@@ -36,15 +36,15 @@ class UpdateGate(Protocol):
         """Turn preactivations into activations, in place, and give z (which may be one of them)."""
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
-        """Give z again."""
+        """Return z again."""
 
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
-        """Give the gradients of the preactivations; uses ``grad_z`` up."""
+        """Return the gradients of the preactivations; uses ``grad_z`` up."""
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # a compiler would unroll the steps
 def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
-    """Give h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ g(v_t), with z and v from one convolution of x_t.
+    """Return h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ g(v_t), with z and v from one convolution of x_t.
 
     Runs in blocks of steps and rows that stay in cache. Training keeps the activations of the gates and h;
     preactivations and adjoints live for one block only. On a GPU one kernel does all steps of a block, and
@@ -71,7 +71,7 @@ def gated_scan(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, 
 def _forward(
     x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate, *, keep: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Give h_0 … h_T, and where kept the activations and candidates of each block in a row."""
+    """Return h_0 … h_T, and where kept the activations and candidates of each block in a row."""
     maps, kept = len(weight) // h0.shape[-1], []
     h = h0.new_empty(len(x) + 1, *h0.shape)
     h[0] = h0
@@ -128,7 +128,7 @@ class _GatedScan(torch.autograd.Function):
 
 
 def _in_kernels(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo, gate: UpdateGate) -> Tensor:
-    """Give the same as `gated_scan`: one convolution and one kernel for all steps of a block."""
+    """Return the same as `gated_scan`: one convolution and one kernel for all steps of a block."""
     h, hs = h0.contiguous(), []
     for block in time_blocks(len(x), h0):
         pre = _convolution(x[block].flatten(0, 1), weight, bias, halo)
@@ -139,7 +139,7 @@ def _in_kernels(x: Tensor, weight: Tensor, bias: Tensor, h0: Tensor, halo: Halo,
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor, halo: Halo) -> Tensor:
-    """Give all preactivations (n, h, w, maps f) of ``x`` (n, h, w, c) in one piece, for autograd."""
+    """Return all preactivations (n, h, w, maps f) of ``x`` (n, h, w, c) in one piece, for autograd."""
     if weight.shape[-1] == 1:
         return F.linear(x, weight.flatten(1), bias)
     zeros, seen = halo.padding == "zeros", x.permute(0, 3, 1, 2)

@@ -66,7 +66,7 @@ class EofCoordinates(nn.Module):
         self.mean_field += torch.einsum("k,kcyx->cyx", by.to(self.on_x) / self.scale**2, self.on_x[0])
 
     def fields(self, p: Float[Tensor, "*n k"], domain: Domain) -> Float[Tensor, "*n c h w"]:
-        """Give the fields that coordinates stand for, on the grid."""
+        """Return the fields that coordinates stand for, on the grid."""
         nodes = torch.einsum("...k,kcyx->...cyx", p / self.scale**2, self.on_x[0]) + self.mean_field
         return interpolate(nodes, domain)
 
@@ -92,7 +92,7 @@ class EofCoordinates(nn.Module):
         domain: Domain,
         tile: int = 0,
     ) -> Float[Tensor, "b t k"]:
-        """Give how p changed since the step before, over the points that both steps hold; 0 at the first.
+        """Return how p changed since the step before, over the points that both steps hold; 0 at the first.
 
         Args:
             p: coordinates of ``x`` in one tile.
@@ -111,7 +111,7 @@ class EofCoordinates(nn.Module):
         return change
 
     def whole(self, x: Float[Tensor, "b t c h w"], domain: Domain) -> Float[Tensor, "b t k"]:
-        """Give the coordinates of whole fields."""
+        """Return the coordinates of whole fields."""
         return torch.stack([self(domain.cut(x, tile), domain, tile) for tile in range(domain.tiles)]).sum(0)
 
 
@@ -198,7 +198,7 @@ class Advection(nn.Module):
         change: Float[Tensor, "b t k"],
         known: Bool[Tensor, "b t"],
     ) -> Float[Tensor, "b t n l k"]:
-        """Give what each of n tiles adds: a product is of the tiles of its first factor."""
+        """Return what each of n tiles adds: a product is of the tiles of its first factor."""
         whole = p.sum(2, keepdim=True)
         parts = products_of(whole, change[:, :, None], p)
         products = parts.sum(2, keepdim=True)
@@ -220,7 +220,7 @@ def products_of(
 
 
 def earlier(x: Tensor, steps: int) -> Tensor:
-    """Give what ``x`` (b, t, ...) was so many steps before; zero before the first."""
+    """Return what ``x`` (b, t, ...) was so many steps before; zero before the first."""
     shifted = torch.zeros_like(x)
     shifted[:, steps:] = x[:, : max(x.shape[1] - steps, 0)]
     return shifted
@@ -308,16 +308,16 @@ class Subspace(nn.Module):
         self.covariance.copy_(covariance)
 
     def forward(self, f: Float[Tensor, "... parts k"]) -> Float[Tensor, "... d"]:
-        """Give z of F, without the mean, which `centre` takes off."""
+        """Return z of F, without the mean, which `centre` takes off."""
         return torch.einsum("...pk,dpk->...d", f, self.axes * self.weight.sqrt()[:, None])
 
     def centre(self) -> Float[Tensor, " d"]:
-        """Give z of the mean of F."""
+        """Return z of the mean of F."""
         z: Tensor = self(self.mean)
         return z
 
     def inverse(self, z: Float[Tensor, "... d"]) -> Float[Tensor, "... parts k"]:
-        """Give the F that z stands for; z may hold the first modes only."""
+        """Return the F that z stands for; z may hold the first modes only."""
         axes = self.axes[: z.shape[-1]] / self.weight.sqrt()[:, None]
         return self.mean + torch.einsum("...d,dpk->...pk", z, axes)
 

@@ -33,7 +33,7 @@ class Recurrence(Protocol):
     """One recurrent layer; its state holds the index of its next step, so a split sequence gives the same."""
 
     def init_state(self, x: Tensor) -> Any:
-        """Give the zero state for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return the zero state for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
 
     def step(self, x_t: Tensor, state: Any, weights: Tensor | None = None) -> tuple[Tensor, Any]:
         """Advance by one step: ``x_t`` (b, c, h, w) to h_t (b, f, h, w)."""
@@ -88,7 +88,7 @@ class RecurrentLayer2d(nn.Module):
         self.return_sequences, self.return_state = return_sequences, return_state
 
     def init_state(self, x: Tensor) -> tuple[Any, ...]:
-        """Give the zero state for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return the zero state for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         return tuple(layer.init_state(x) for layer in self._recurrences())
 
     def forward(

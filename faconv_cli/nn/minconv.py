@@ -37,15 +37,15 @@ class MinConvCell(nn.Module):
         self.convolution = nn.Conv2d(in_channels, self.preactivations * hidden_channels, kernel_size)
 
     def update_gate(self, *preactivations: Tensor) -> Tensor:
-        """Give z from all preactivations but v, as the equations are written."""
+        """Return z from all preactivations but v, as the equations are written."""
         raise NotImplementedError
 
     def scan_arguments(self) -> tuple[Tensor, Tensor, UpdateGate]:
-        """Give weight, bias and gate for `gated_scan`."""
+        """Return weight, bias and gate for `gated_scan`."""
         raise NotImplementedError
 
     def init_state(self, x: Tensor) -> Tensor:
-        """Give zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return zeros (b, f, h, w) for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         return zero_state(x, self.hidden_channels)
 
     def step(self, x_t: Tensor, state: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

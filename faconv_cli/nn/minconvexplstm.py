@@ -24,11 +24,11 @@ class MinConvExpLSTMCell(MinConvCell):
     preactivations = 3
 
     def update_gate(self, *preactivations: Tensor) -> Tensor:
-        """Give i' = 1 - f'."""
+        """Return i' = 1 - f'."""
         return torch.stack(preactivations).softmax(0)[1]
 
     def scan_arguments(self) -> tuple[Tensor, Tensor, UpdateGate]:
-        """Give the weight and bias of k = i - f, and of v."""
+        """Return the weight and bias of k = i - f, and of v."""
         assert self.convolution.bias is not None
         weight_f, weight_i, weight_v = self.convolution.weight.chunk(3)
         bias_f, bias_i, bias_v = self.convolution.bias.chunk(3)

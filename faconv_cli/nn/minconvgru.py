@@ -21,11 +21,11 @@ class SigmoidGate:
         return gates[0].sigmoid_()
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
-        """Give z."""
+        """Return z."""
         return activations[0]
 
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
-        """Give the gradient of k."""
+        """Return the gradient of k."""
         return [sigmoid_backward_(grad_z, z)]
 
 
@@ -42,12 +42,12 @@ class MinConvGRUCell(MinConvCell):
     preactivations = 2
 
     def update_gate(self, *preactivations: Tensor) -> Tensor:
-        """Give z = σ(k)."""
+        """Return z = σ(k)."""
         (k,) = preactivations
         return k.sigmoid()
 
     def scan_arguments(self) -> tuple[Tensor, Tensor, UpdateGate]:
-        """Give weight and bias as they are."""
+        """Return weight and bias as they are."""
         assert self.convolution.bias is not None
         return self.convolution.weight, self.convolution.bias, SigmoidGate()
 

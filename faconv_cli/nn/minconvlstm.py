@@ -13,7 +13,7 @@ from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
 
 
 def input_share(sigma_f: Tensor, sigma_i: Tensor) -> Tensor:
-    """Give i' = σ(i) / (σ(f) + σ(i)); 0, not NaN, where both have vanished."""
+    """Return i' = σ(i) / (σ(f) + σ(i)); 0, not NaN, where both have vanished."""
     return sigma_i / (sigma_f + sigma_i).clamp_(min=torch.finfo(sigma_i.dtype).tiny)
 
 
@@ -27,11 +27,11 @@ class NormalizedGate:
         return input_share(*(gate.sigmoid_() for gate in gates))
 
     def update(self, activations: Sequence[Tensor]) -> Tensor:
-        """Give i'."""
+        """Return i'."""
         return input_share(*activations)
 
     def backward(self, activations: Sequence[Tensor], z: Tensor, grad_z: Tensor) -> list[Tensor]:
-        """Give the gradients of f and i: i' = σ(k) with dk/df = σ(f) - 1 and dk/di = 1 - σ(i)."""
+        """Return the gradients of f and i: i' = σ(k) with dk/df = σ(f) - 1 and dk/di = 1 - σ(i)."""
         sigma_f, sigma_i = activations
         grad_k = sigmoid_backward_(grad_z, z)
         return [(sigma_f - 1).mul_(grad_k), (1 - sigma_i).mul_(grad_k)]
@@ -50,12 +50,12 @@ class MinConvLSTMCell(MinConvCell):
     preactivations = 3
 
     def update_gate(self, *preactivations: Tensor) -> Tensor:
-        """Give i' = 1 - f'."""
+        """Return i' = 1 - f'."""
         f, i = preactivations
         return input_share(f.sigmoid(), i.sigmoid())
 
     def scan_arguments(self) -> tuple[Tensor, Tensor, UpdateGate]:
-        """Give weight and bias as they are."""
+        """Return weight and bias as they are."""
         assert self.convolution.bias is not None
         return self.convolution.weight, self.convolution.bias, NormalizedGate()
 

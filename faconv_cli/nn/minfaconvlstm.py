@@ -99,7 +99,7 @@ class MinFAConvLSTMCell(nn.Module):
         nn.init.zeros_(self.Pg.bias)
 
     def init_state(self, x: Tensor) -> MinFAConvLSTMState:
-        """Give zeros (b, f, h, w) at step 0 for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
+        """Return zeros (b, f, h, w) at step 0 for ``x`` (b, t, c, h, w) or (b, c, h, w)."""
         return MinFAConvLSTMState(zero_state(x, self.hidden_channels), 0)
 
     def step(
@@ -143,7 +143,7 @@ class MinFAConvLSTMCell(nn.Module):
         return LayerOutput(y, MinFAConvLSTMState(y[:, -1], state.steps + steps), maps)
 
     def _features(self, x: Tensor, weights: Tensor | None) -> Tensor:
-        """Give m̃ (n, h, w, R) before attention, for ``x`` (n, h, w, c); free to be changed in place."""
+        """Return m̃ (n, h, w, R) before attention, for ``x`` (n, h, w, c); free to be changed in place."""
         m: Tensor = _mix(self.Px(x), self.mix).movedim(-1, 1)
         m = m.clone() if self.recalibrate is None else self.recalibrate(m, weights)
         return m.movedim(1, -1)

@@ -17,7 +17,7 @@ from faconv_cli.nn.padding import Padding, pad2d
 
 
 def area_shares(weights: Tensor | None, like: Tensor) -> Tensor:
-    """Give each point's share (b, h, w) of ``weights``, (h, w), (b, h, w) or None; ``like`` is (b, h, w).
+    """Return each point's share (b, h, w) of ``weights``, (h, w), (b, h, w) or None; ``like`` is (b, h, w).
 
     The shares of a grid add up to 1, or are all 0 where the weights are.
     """
@@ -115,7 +115,7 @@ class Stencil:
         return self._convolve(u, self.branches)
 
     def adjoint(self, m: Tensor) -> Tensor:
-        """Give the gradient of u for that of m: every padding here is its own transpose."""
+        """Return the gradient of u for that of m: every padding here is its own transpose."""
         return self._convolve(m, self.flipped)
 
     def _convolve(self, u: Tensor, branches: list[tuple[Tensor, int]]) -> Tensor:
@@ -130,7 +130,7 @@ class Stencil:
         return found.movedim(1, -1).contiguous()
 
     def kernel_gradient(self, u: Tensor, dm: Tensor) -> Tensor:
-        """Give the gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m (n, h, w, R).
+        """Return the gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m (n, h, w, R).
 
         A dilated branch is an undilated one on each of d × d interleaved grids, which is much faster.
         """
@@ -161,7 +161,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(hidden, channels, bias=False)
 
     def scale(self, mean: Tensor) -> Tensor:
-        """Give s (b, R) for the ``mean`` of m over its grid (b, R)."""
+        """Return s (b, R) for the ``mean`` of m over its grid (b, R)."""
         return torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
 
     def forward(self, m: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -18,7 +18,7 @@ from faconv_cli.nn.kernels import usable
 
 
 def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Give h_1 … h_T of h_t = a_t ⊙ h_{t-1} + b_t, differentiable once.
+    """Return h_1 … h_T of h_t = a_t ⊙ h_{t-1} + b_t, differentiable once.
 
     Args:
         a: (t, ...) factors.
@@ -29,7 +29,7 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
 
 def log_scan(log_a: Tensor, log_b: Tensor, h0: Tensor) -> Tensor:
-    """Give the same in logarithms: exp(A_t + logcumsumexp_s(log b_s - A_s)), A_t = Σ_{s≤t} log a_s.
+    """Return the same in logarithms: exp(A_t + logcumsumexp_s(log b_s - A_s)), A_t = Σ_{s≤t} log a_s.
 
     For a reference only. b and h0 must not be negative.
     """

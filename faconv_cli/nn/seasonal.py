@@ -76,11 +76,11 @@ class TemporalAttention(nn.Module):
         return range(0 if self.causal else -self.span, self.span + 1)
 
     def forward(self, e: Tensor, season: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Give z (b, t, d); arguments as for `attend`."""
+        """Return z (b, t, d); arguments as for `attend`."""
         return self.attend(e, season, valid)[0]
 
     def attend(self, e: Tensor, season: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Give z (b, t, d) and the weights (b, t, lag), mean over heads, NaN where a lag leaves the window.
+        """Return z (b, t, d) and the weights (b, t, lag), mean over heads, NaN where a lag leaves the window.
 
         Args:
             e: embeddings (b, t, d); may be NaN where not valid.

@@ -39,7 +39,7 @@ class Layout:
     pieces: tuple[Piece, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Give the layout as JSON."""
+        """Return the layout as JSON."""
         return asdict(self)
 
     @classmethod

@@ -334,7 +334,7 @@ def add_targets(regimes: Regimes, targets: Sequence[tuple[str, Cube, int]]) -> R
 
 
 def _origin(regimes: Regimes, cube: Cube) -> Origin:
-    """Tell what the regimes come from."""
+    """Report what the regimes come from."""
     embedding, method, null = regimes.embedding, regimes.model.method, None
     if regimes.seed is not None and method != "hdbscan":
         rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)
@@ -364,7 +364,7 @@ def _significance_notes(found: Composites, regimes: Regimes) -> list[str]:
 
 
 def _doubt(name: str, embedded: bool, told: float, regimes: Regimes) -> str:
-    """Say where a t test calls too much significant; empty where there is no sign of that."""
+    """Report where a t test finds too much significant; empty if there is no sign of that."""
     if regimes.assigned and not regimes.refound:
         return ""
     if embedded and regimes.assigned:

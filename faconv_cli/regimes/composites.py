@@ -268,7 +268,7 @@ def _summed(values: np.ndarray, codes: np.ndarray, groups: int) -> np.ndarray:
 def match_labels(
     data: TimeAxis, time: TimeAxis, labels: np.ndarray, sources: str, step: str = ""
 ) -> np.ndarray:
-    """Give each step of the data the label (t,) of the embedding's step with the same stamp, else -1.
+    """Return for each step of the data the label (t,) of the embedding's step with the same stamp, else -1.
 
     Args:
         data: steps of the data.

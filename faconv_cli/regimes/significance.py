@@ -122,7 +122,7 @@ class Sample:
         return cls(memory, total[:, :-1].T, 1 / total[:, -1])
 
     def at(self, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give ``spread`` (k, p) and ``independent`` (p,) for the memory (p,) of each point."""
+        """Return ``spread`` (k, p) and ``independent`` (p,) for the memory (p,) of each point."""
         spread = np.stack([np.interp(memory, self.memory, own) for own in self.spread])
         return spread, np.interp(memory, self.memory, self.independent)
 

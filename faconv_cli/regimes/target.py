@@ -112,7 +112,7 @@ def _within(time: TimeAxis, period: list[str]) -> np.ndarray:
 
 
 def _data_time(embedding: Embedding) -> TimeAxis:
-    """Give the time axis in steps of the data: of one month of each year, none follows another."""
+    """Return the time axis in steps of the data: of one month of each year, none follows another."""
     time, step = embedding.time, embedding.data_step
     if step in ("", time.step):
         return time

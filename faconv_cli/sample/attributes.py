@@ -16,7 +16,7 @@ Setting = str | int | float
 
 
 def provenance(command: str, settings: Mapping[str, Setting], title: str, source: str) -> dict[str, Setting]:
-    """Give the global attributes of a file that ``faconv sample COMMAND`` wrote.
+    """Return the global attributes of a file that ``faconv sample COMMAND`` wrote.
 
     Args:
         command: the sub-command, whose settings become attributes ``COMMAND_NAME``.

@@ -72,7 +72,7 @@ class Flow:
         return state
 
     def vorticity(self, state: Tensor) -> Tensor:
-        """Give the vorticity (b, n, n) of a state."""
+        """Return the vorticity (b, n, n) of a state."""
         return self._field(state)
 
     def _field(self, spectrum: Tensor) -> Tensor:
@@ -80,11 +80,11 @@ class Flow:
         return field
 
     def velocity(self, state: Tensor) -> Tensor:
-        """Give the velocity (b, 2, n, n) of a state: u along x, v along y."""
+        """Return the velocity (b, 2, n, n) of a state: u along x, v along y."""
         return self._field(self._velocity * state[:, None])
 
     def tendency(self, state: Tensor) -> Tensor:
-        """Give the change of a state in time by advection and forcing."""
+        """Return the change of a state in time by advection and forcing."""
         u, v = self.velocity(state).unbind(1)
         products: Tensor = torch.fft.rfft2(torch.stack([u * v, v**2 - u**2], dim=1))
         return (products * self._products).sum(1) + self._forcing
@@ -99,12 +99,12 @@ class Flow:
         return full * state + dt / 6 * (full * k1 + 2 * half * (k2 + k3) + k4)
 
     def courant(self, state: Tensor) -> Tensor:
-        """Give (b,) dt times the fastest rate of advection of a resolved wave; up to `STABLE` is stable."""
+        """Return (b,) dt times the fastest rate of advection of a resolved wave; up to `STABLE` is stable."""
         return self.velocity(state).abs().sum(1).amax((1, 2)) * self._highest * self.dt
 
 
 def forcing_field(config: NavierStokesConfig) -> Tensor:
-    """Give A (sin 2πm(x + y) + cos 2πm(x + y)), (n, n) float64."""
+    """Return A (sin 2πm(x + y) + cos 2πm(x + y)), (n, n) float64."""
     x = torch.arange(config.resolution, dtype=torch.float64) / config.resolution
     phase = 2 * math.pi * config.wavenumber * (x[:, None] + x)
     return config.forcing * (torch.sin(phase) + torch.cos(phase))
@@ -149,7 +149,7 @@ def blocks(config: NavierStokesConfig, device: torch.device, batch: int) -> Iter
 def _solve(
     flow: Flow, config: NavierStokesConfig, samples: range, substeps: int, device: torch.device
 ) -> Float32:
-    """Give the frames (t, 1, grid, grid) of some samples."""
+    """Return the frames (t, 1, grid, grid) of some samples."""
     state = torch.stack([initial_state(config, sample) for sample in samples]).to(device)
     frames = []
     for number in range(config.steps):
@@ -174,6 +174,6 @@ def _check_stable(courant: Tensor, samples: range, config: NavierStokesConfig, t
 
 
 def default_batch(config: NavierStokesConfig, device: torch.device) -> int:
-    """Give how many samples to solve at once on a device."""
+    """Return how many samples to solve at once on a device."""
     on_64 = CUDA_BATCH if device.type == "cuda" else CPU_BATCH
     return max(1, on_64 * 64**2 // config.resolution**2)

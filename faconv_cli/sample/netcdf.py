@@ -69,7 +69,7 @@ def write_planted(
 
 
 def count_blocks(config: PlantedConfig, chunk: int | None) -> int:
-    """Tell how many times `write_planted` will yield."""
+    """Return how many times `write_planted` will yield."""
     return -(-config.steps // planted.steps_per_block(config, _chunk(config, chunk)))
 
 

@@ -85,7 +85,7 @@ def plan(config: PlantedConfig) -> Plan:
 
 
 def _background_amplitudes(times: xr.CFTimeIndex | pd.DatetimeIndex, calendar: str) -> Float64:
-    """Give mean, seasonal cycle and trend (t, 3), from the calendar's own years."""
+    """Return mean, seasonal cycle and trend (t, 3), from the calendar's own years."""
     stamps = xr.DataArray(times, dims=schema.TIME).dt
     year, day, hour = (part.to_numpy() for part in (stamps.year, stamps.dayofyear, stamps.hour))
     if calendar == "360_day":
@@ -100,7 +100,7 @@ def _background_amplitudes(times: xr.CFTimeIndex | pd.DatetimeIndex, calendar: s
 
 
 def _patterns(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.Generator) -> Float32:
-    """Give all patterns (p, v, h, w) in the variables' units; the mean, the first, is NaN on land."""
+    """Return all patterns (p, v, h, w) in the variables' units; the mean, the first, is NaN on land."""
     sea = ~_land(config, lat, lon, rng)
     weights = np.cos(np.deg2rad(lat))[:, None] * sea
     drawn = SIGNALS[config.kind].patterns(lat, lon, config.variables, config.regime_count, rng)
@@ -114,7 +114,7 @@ def _patterns(config: PlantedConfig, lat: Float64, lon: Float64, rng: np.random.
 
 
 def _background_patterns(lat: Float64, shape: tuple[int, ...]) -> Float64:
-    """Give what goes with mean, seasonal cycle and trend: (3, v, h, w), in units of scale."""
+    """Return what goes with mean, seasonal cycle and trend: (3, v, h, w), in units of scale."""
     latitude = np.deg2rad(lat)
     profiles = np.stack(
         [
@@ -231,5 +231,5 @@ def planted_cube(config: PlantedConfig) -> xr.Dataset:
 
 
 def steps_per_block(config: PlantedConfig, chunk: int) -> int:
-    """Give the steps made at once: whole chunks, of about `BLOCK_BYTES`."""
+    """Return the steps made at once: whole chunks, of about `BLOCK_BYTES`."""
     return chunk * max(1, BLOCK_BYTES // (chunk * config.step_bytes))

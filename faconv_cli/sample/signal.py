@@ -44,7 +44,7 @@ def regime_chain(steps: int, regimes: int, duration: float, rng: np.random.Gener
 
 
 def spell_starts(chain: Int) -> Int:
-    """Give for each step the first step (t,) of its spell."""
+    """Return for each step the first step (t,) of its spell."""
     new = np.diff(chain, prepend=-1) != 0
     return np.maximum.accumulate(np.where(new, np.arange(chain.size), 0))
 
@@ -95,7 +95,7 @@ def _centre_patterns(
 
 
 def centres(lat: Float64, lon: Float64) -> Float64:
-    """Give the two centres of the teleconnection (2, h, w): Gaussian in great-circle distance, highest 1."""
+    """Return the two centres of the teleconnection (2, h, w): Gaussian in great-circle distance, highest 1."""
     fields = []
     y, x = np.deg2rad(lat)[:, None], np.deg2rad(lon)
     for centre in CENTRES:

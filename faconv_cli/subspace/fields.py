@@ -53,7 +53,7 @@ class SubspaceFields:
         self._targets = [TargetMaps(checkpoint, number) for number in range(len(checkpoint.targets))]
 
     def part(self, lead: int) -> int:
-        """Give the number of the part of F that is told of ``lead``; 0 is the field now.
+        """Return the index of the part of F for ``lead``; 0 is the field now.
 
         Raises:
             UsageError: the embedding does not tell of it.
@@ -69,37 +69,37 @@ class SubspaceFields:
         )
 
     def anomalies(self, z: np.ndarray, part: int) -> np.ndarray:
-        """Give the anomalies (n, c, h, w) that rows of the first modes z (n, k) stand for.
+        """Return the anomalies (n, c, h, w) of rows of the first modes z (n, k).
 
         They are in the channels' units, and NaN where the grid is never valid.
         """
         return np.asarray(self.checkpoint.normalizer.invert(self._scaled(self._of_part(z, part))))
 
     def mean(self, part: int) -> np.ndarray:
-        """Give the anomalies (c, h, w) where all coordinates are 0, the mean of the training period."""
+        """Return the anomalies (c, h, w) where all coordinates are 0, the mean of the training period."""
         return np.asarray(self.anomalies(np.zeros((1, 1)), part)[0])
 
     def maps(self, mode: int, part: int) -> np.ndarray:
-        """Give what one standard deviation of a mode (from 0) changes (c, h, w), in the channels' units."""
+        """Return what one standard deviation of a mode (from 0) changes (c, h, w), in the channels' units."""
         z = np.zeros((2, mode + 1))
         z[1, mode] = self._encoder.subspace.variance[mode].sqrt().item()
         nothing, one = self._scaled(self._of_part(z, part))
         return np.asarray((one - nothing) * self.checkpoint.normalizer.std[:, None, None])
 
     def target_maps(self, mode: int, target: int) -> np.ndarray:
-        """Give what one standard deviation of a mode (from 0) changes in a target (h, w), in its units."""
+        """Return what one standard deviation of a mode (from 0) changes in a target (h, w), in its units."""
         z = np.zeros((2, mode + 1))
         z[1, mode] = self._encoder.subspace.variance[mode].sqrt().item()
         nothing, one = self._targets[target].fields(self._of_part(z, len(self.leads) + target))
         return np.asarray(one - nothing)
 
     def target_mean(self, target: int) -> np.ndarray:
-        """Give the anomaly of a target (h, w) where all coordinates are 0."""
+        """Return the anomaly of a target (h, w) where all coordinates are 0."""
         mean = self._of_part(np.zeros((1, 1)), len(self.leads) + target)
         return np.asarray(self._targets[target].fields(mean)[0])
 
     def explained(self) -> Explained:
-        """Give what each mode explains of the training variance of the fields, now and forecast.
+        """Return what each mode explains of the training variance of the fields, now and forecast.
 
         Modes are uncorrelated there, so what they explain adds up.
         """
@@ -173,7 +173,7 @@ class TargetMaps:
 
     @torch.inference_mode()
     def fields(self, p: Tensor) -> np.ndarray:
-        """Give the anomalies (n, h, w) in its units of coordinates (n, K), of which the first are its own."""
+        """Return the anomalies (n, h, w) in its units of coordinates (n, K), of which the first are its own."""
         h, w = self._about.grid.shape
         own = p[:, : self._eofs.mean.shape[-1]]
         scaled = self._eofs.fields(own, self._domain)[..., :h, :w].double().numpy()

@@ -17,7 +17,7 @@ from faconv_cli.cube.units.units import units_metadata
 
 
 def channel_attributes(channel: Channel, *, anomaly: bool) -> dict[str, str]:
-    """Give the attributes of a channel, or of its anomaly, which no standard name is for."""
+    """Return the attributes of a channel, or of its anomaly, for which there is no standard name."""
     told = replace(channel, difference=True) if anomaly else channel
     standard_name = "" if anomaly else channel.standard_name
     return {
@@ -28,7 +28,7 @@ def channel_attributes(channel: Channel, *, anomaly: bool) -> dict[str, str]:
 
 
 def plain_name(name: str) -> str:
-    """Give a name that a variable may have."""
+    """Return a valid name of a variable."""
     return re.sub(r"\W", "_", name)
 
 

@@ -53,7 +53,7 @@ class Coordinates:
 
 
 def told(modes: tuple[int, ...]) -> str:
-    """Tell the numbers of modes: ``modes 1 to 4``, or each."""
+    """Return the numbers of modes in words: ``modes 1 to 4``, or each."""
     if modes == tuple(range(1, len(modes) + 1)):
         return f"modes 1 to {len(modes)}"
     return f"modes {', '.join(map(str, modes))}"

@@ -88,7 +88,7 @@ def _check_climatology(checkpoint: Checkpoint, rows: Coordinates) -> None:
 
 
 def _after(time: TimeAxis | None, lead: int) -> TimeAxis | None:
-    """Give the times that are ``lead`` steps after each row."""
+    """Return the times that are ``lead`` steps after each row."""
     if time is None or not lead:
         return time
     alone = (replace(time, values=time.values[n : n + 1], segments=((0, 1),)) for n in range(len(time)))

@@ -80,7 +80,7 @@ def _shorter_windows(config: RunConfig, sizes: Sizes) -> RunConfig:
 
 
 def _common_window(config: RunConfig, sizes: Sizes) -> int:
-    """Give the longest window, at most the default, that half of the training steps have room for."""
+    """Return the longest window, at most the default, that half of the training steps have room for."""
     tiling, fit = config.tiling, config.fit
     longest = max(sizes.training)
     if fit.task == "forecast" and sizes.held_out:
@@ -96,7 +96,7 @@ def _common_window(config: RunConfig, sizes: Sizes) -> int:
 
 
 def _half_lies_in_runs_of(runs: Sequence[int]) -> int:
-    """Give the length that runs which make up half of all steps have at least."""
+    """Return the length that runs which make up half of all steps have at least."""
     done = 0
     for length in sorted(runs, reverse=True):
         done += length

@@ -38,7 +38,7 @@ def fingerprints(x: np.ndarray) -> np.ndarray:
 
 
 def rounding(kept: np.ndarray, read: Callable[[int, int], np.ndarray]) -> float:
-    """Tell by how much fingerprints usually differ if that is another rounding of the same data; else 0.
+    """Return by how much fingerprints usually differ if only the rounding of the data changed; else 0.
 
     Packing (16 bits in NetCDF, GRIB) rounds all values of all steps, by chance up or down, and by little. The
     pattern's squares sum to 1, so that fingerprints differ by as much as values do.

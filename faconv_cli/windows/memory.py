@@ -136,7 +136,7 @@ def affordable(config: RunConfig, channels: int, tiles: Tiles) -> RunConfig:
 
 
 def embedding_batch(config: RunConfig, channels: int, tiles: Tiles, steps: int, maps: int = 0) -> int:
-    """Give the windows that `embed` takes at a time; the same for the same data, so that rows agree."""
+    """Return the windows that `embed` takes at a time; the same for the same data, so that rows agree."""
     for batch in range(MOST_WINDOWS, 1, -1):
         if embedding_bytes(config, channels, tiles, batch, steps, maps) <= EMBEDDING_BYTES:
             return batch

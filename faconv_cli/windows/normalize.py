@@ -39,7 +39,7 @@ class Normalizer:
         return scaled.astype(np.float32, copy=False)
 
     def invert(self, scaled: np.ndarray) -> np.ndarray:
-        """Give back physical units from ``scaled`` (..., c, h, w)."""
+        """Return ``scaled`` (..., c, h, w) in physical units."""
         fields: np.ndarray = scaled * self.std[:, None, None] + self.mean[:, None, None]
         return fields
 

@@ -99,7 +99,7 @@ def clip_segments(segments: Segments, start: int, stop: int) -> list[tuple[int, 
 
 
 def default_stride(window: int, burn_in: int, attention_every: int) -> int:
-    """Give the longest stride that skips no row and starts every window on an attended step.
+    """Return the longest stride that skips no row and starts every window on an attended step.
 
     Raises:
         UsageError: there is none.
@@ -143,7 +143,7 @@ class Tiles:
         return len(self.rows) * len(self.columns)
 
     def index(self, tile: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give the rows (th,) and columns (tw,) of the grid that make up a tile."""
+        """Return the rows (th,) and columns (tw,) of the grid that make up a tile."""
         y, x = self.origins[tile]
         return y + np.arange(self.tile_shape[0]), (x + np.arange(self.tile_shape[1])) % self.shape[1]
 

@@ -65,7 +65,7 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
 
 
 def _resolve_eofs(config: RunConfig) -> RunConfig:
-    """Give EOFs many rows per window, as the rows do not depend on it; nothing is trained."""
+    """Use many rows per window for EOFs: rows do not depend on it, and nothing is trained."""
     tiling = config.tiling
     if config.fit.task == "embed" and tiling.stride is None:
         tiling = tiling.model_copy(update={"window": tiling.window + EOF_ROWS - 1, "stride": EOF_ROWS})
@@ -79,18 +79,18 @@ def _resolve_eofs(config: RunConfig) -> RunConfig:
 
 
 def default_updates(steps: int) -> int:
-    """Give the updates that a training on ``steps`` time steps has; more on few would learn them by heart."""
+    """Return the updates of a training on ``steps`` time steps; more on few steps would overfit."""
     return min(max(round(UPDATES_PER_STEP * steps), FEWEST_UPDATES), MOST_UPDATES)
 
 
 def most_eofs(config: RunConfig, steps: int, values: int) -> int:
-    """Give the EOFs that leads are forecast with at most: from ``steps`` fields of ``values`` numbers."""
+    """Return the EOFs that leads are forecast with at most: from ``steps`` fields of ``values`` numbers."""
     wanted = max(config.encoder.embedding, min(MOST_EOFS, steps // STEPS_PER_EOF))
     return min(wanted, steps, values)
 
 
 def plan_summary(cube: Cube, config: RunConfig) -> dict[str, object]:
-    """Tell how a cube would be worked on by a resolved configuration, label by label.
+    """Describe how a resolved configuration would process a cube, label by label.
 
     Args:
         cube: the record.

@@ -33,7 +33,7 @@ class Places(NamedTuple):
 
 
 def aligned(field: npt.NDArray[Any], own: Grid, grid: Grid) -> npt.NDArray[Any] | None:
-    """Give a field (h', w') on ``own`` at the points of ``grid`` (h, w); None where these are others.
+    """Return a field (h', w') on ``own`` at the points of ``grid`` (h, w); None where these are others.
 
     Points are the same to a hundredth of a cell, in any order and counted from any meridian. ``own`` may
     reach further than ``grid``, but must have no points between its points.

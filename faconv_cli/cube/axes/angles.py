@@ -70,7 +70,7 @@ def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple
 
 
 def radians_told(lat: Floats, lon: Floats) -> str:
-    """Say how surely coordinates that count as degrees are radians: "surely", "perhaps", or "" for not.
+    """Return how certain it is that coordinates in degrees are radians: "surely", "perhaps" or "".
 
     Surely where longitudes go around the circle of 2 pi in even steps: those of a region in degrees would
     have to do so to a thousandth of a step. Perhaps where no number is larger than radians can be.

@@ -36,7 +36,7 @@ class _Area:
     dataset: xr.Dataset
 
     def on(self, grid: Grid, roles: Coordinates) -> Floats | str:
-        """Give the areas (h, w) in canonical order of ``grid``, or say why they are none of its points.
+        """Return the areas (h, w) in canonical order of ``grid``, or why they do not fit its points.
 
         Args:
             grid: of a variable in the file that ``roles`` is about.

@@ -86,7 +86,7 @@ def choose(dataset: xr.Dataset, asked: Asked, path: str) -> Chosen:
 
 
 def _preliminary(dataset: xr.Dataset, path: str) -> tuple[str, ...]:
-    """Say how many steps are of preliminary data, where each step has its version."""
+    """Report how many steps are preliminary data, if each step has a version."""
     version = dataset.variables.get(VERSION)
     if version is None or version.ndim != 1 or VERSION in version.dims:
         return ()

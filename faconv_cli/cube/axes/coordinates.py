@@ -91,7 +91,7 @@ class Coordinates:
         return sorted(self.by_role[role], key=lambda other: other not in own)
 
     def _tell_choice(self, name: str, taken: Mapping[Role, str]) -> None:
-        """Say where a variable does not name the one that is meant of several, as of a staggered grid."""
+        """Report variables that do not say which of several coordinates they use, as on staggered grids."""
         own = names_in(self.variables[name], "coordinates")
         for role, one in taken.items():
             dims = long_dims(self.variables[one])

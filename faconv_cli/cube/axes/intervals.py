@@ -73,7 +73,7 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path:
 
 
 def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give for each stamp the one before it; for the first, as long before as the next comes after."""
+    """Return for each stamp the one before it; for the first, as long before as the next comes after."""
     order = np.argsort(stamps, kind="stable")
     values = stamps[order]
     before = np.concatenate([[values[0] - (values[1] - values[0])], values[:-1]])

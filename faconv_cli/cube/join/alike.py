@@ -192,7 +192,7 @@ def give_as_static(names: Sequence[str], keys: Sequence[Keys]) -> str:
 
 
 def runs_told(names: Sequence[str], layers: Sequence[Layer]) -> list[str]:
-    """Say where variables that stand side by side name other models or members.
+    """Report variables side by side that name different models or members.
 
     Args:
         names: of the variables.
@@ -268,7 +268,7 @@ def _other_place(name: str, step: str, one: Layer, other: Layer) -> InputError:
 
 
 def experiments_told(name: str, layers: Sequence[Layer]) -> list[str]:
-    """Say of which experiments or cases the files of a variable are, where they are of several."""
+    """Report the experiments or cases that the files of a variable belong to, if there are several."""
     runs = {layer.run["experiment"][0]: layer for layer in layers if "experiment" in layer.run}
     if len(runs) < 2:
         return []

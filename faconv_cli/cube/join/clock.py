@@ -45,7 +45,7 @@ class Clock:
         return np.asarray(cftime.date2num(stamps, _MICROSECONDS, layer.stamps.calendar), np.int64)
 
     def stamps_of(self, keys: Keys) -> npt.NDArray[Any]:
-        """Give counted stamps (t,) back as dates or numbers."""
+        """Return counted stamps (t,) as dates or numbers."""
         if self.calendar == UNDATED:
             return np.asarray(keys / _PER_NUMBER)
         if self.per_second == _NANO:
@@ -53,7 +53,7 @@ class Clock:
         return np.asarray(cftime.num2date(keys, _MICROSECONDS, self.calendar, only_use_cftime_datetimes=True))
 
     def axis(self, keys: Keys) -> TimeAxis:
-        """Give counted stamps as a time axis.
+        """Return counted stamps as a time axis.
 
         Raises:
             InputError: fewer than two.

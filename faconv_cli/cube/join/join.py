@@ -180,7 +180,7 @@ def _settle(
     *,
     whole: bool,
 ) -> str:
-    """Say what became of steps that an earlier layer, or the same one, holds as well.
+    """Report what was done with steps that an earlier layer, or the same one, holds as well.
 
     Args:
         entry: the channel.

@@ -16,7 +16,7 @@ _SHIFT = 0.1  # of a step, between the stamps of two files
 
 
 def shifts_told(name: str, samplings: Sequence[Sampling]) -> list[str]:
-    """Say where files that follow each other are stamped at another place of the step.
+    """Report files that follow each other but are stamped at different places within the step.
 
     Args:
         name: of their variable.

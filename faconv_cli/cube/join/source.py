@@ -167,7 +167,7 @@ class _Offer:
         raise refusal.as_error(name, where)
 
     def note_refused(self, chosen: Sequence[Entry]) -> None:
-        """Say of which variables only some of the files' are taken."""
+        """Report variables of which only some files are used."""
         for name in dict.fromkeys(entry.variable for entry in chosen if entry.variable in self.refused):
             self.notes.append(
                 f"{name} is not taken from every file: in one it has {self.refused[name].told}."
@@ -373,7 +373,7 @@ def _one_grid(entries: list[Entry], offer: _Offer) -> Grid:
 
 
 def _repeats_told(fields: list[FileField]) -> list[str]:
-    """Tell where columns that were left out as repeated hold other values, in the first and last step."""
+    """Report where columns that were dropped as repeated hold other values, in the first and last step."""
     return [
         f"{one.path}: {one.name} has other values on the meridians that are there again; those of the first "
         "are taken."

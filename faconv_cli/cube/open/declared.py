@@ -55,7 +55,7 @@ def decoded(raw: xr.Dataset, where: str) -> xr.Dataset:
 
 
 def _heeded(attributes: Mapping[Any, Any], stored: np.dtype[Any]) -> tuple[dict[Any, Any], list[str], str]:
-    """Give attributes as xarray heeds them, what is not heeded, and why numbers cannot be decoded, if so."""
+    """Return the attributes that xarray obeys, those it ignores, and why numbers cannot be decoded."""
     kept, flaws = dict(attributes), list[str]()
     refused = _set_packing(kept, flaws)
     meant = _set_sign(kept, stored, flaws)
@@ -153,7 +153,7 @@ def _set_missing(
     packing: list[float],
     flaws: list[str],
 ) -> None:
-    """Give the missing values that ``key`` declares in the type of the data, without those it cannot hold."""
+    """Return the missing values that ``key`` declares, in the type of the data if it can hold them."""
     if key not in attributes:
         return
     given = attributes[key]
@@ -179,7 +179,7 @@ def _set_missing(
 
 
 def _held(value: Any, kind: np.dtype[Any], packing: list[float]) -> list[Any]:
-    """Give what a declared missing value may be among numbers of a type; nothing where it is none of them."""
+    """Return what a declared missing value is in a type of numbers; nothing if it cannot hold it."""
     return _held_as_float(value, kind) if kind.kind == "f" else _held_as_integer(value, kind, packing)
 
 

@@ -26,7 +26,7 @@ _FIRST_NAME = 30  # bytes before the name of a zip archive's first file
 
 
 def what_is(head: bytes, path: Path) -> tuple[str, str] | None:
-    """Say what a file is, and what to do, by its first bytes; None where it may hold data."""
+    """Return what a file is by its first bytes, and what to do; None if it may hold data."""
     for magic, told in _MAGIC.items():
         if head.startswith(magic):
             return _zip(path) if magic == b"PK\x03\x04" else told
@@ -54,7 +54,7 @@ def _zip(path: Path) -> tuple[str, str]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Tell a checkpoint from other zip archives: by its suffix, or by the pickle that PyTorch puts first."""
+    """Recognise a checkpoint among zip archives, by its suffix or by the pickle that PyTorch puts first."""
     try:
         with path.open("rb") as file:
             head = file.read(_FIRST_NAME + 256)

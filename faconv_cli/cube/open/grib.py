@@ -115,7 +115,7 @@ def _parts(found: Sequence[_Message], keys: _Keys) -> list[list[_Message]]:
 
 
 def _code(message: _Message, keys: _Keys) -> str:
-    """Tell an unknown parameter from others, by its numbers in the file; "" for one that is known."""
+    """Return the numbers in the file of an unknown parameter, to tell it from others; "" if it is known."""
     if keys.one(message, "paramId") != _UNKNOWN:
         return ""
     codes = keys.of(message, _CODES[str(keys.one(message, "edition"))])
@@ -183,7 +183,7 @@ def _without_preliminary(cell: list[_Message], keys: _Keys) -> list[_Message]:
 
 
 def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusal | None:
-    """Say why messages for one place in the cube cannot be chosen between; None where they say the same."""
+    """Return why one of several messages for one place in the cube cannot be chosen; None if all are equal."""
     compared = np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))
     for one, other in (pairs[number] for number in compared):
         fields = [index.get_field(message.place) for message in (one, other)]

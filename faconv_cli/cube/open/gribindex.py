@@ -16,7 +16,7 @@ LONGEST_WAIT_S = 600.0
 
 
 def index_folder() -> Path | None:
-    """Give the folder of GRIB indices in the user's cache; None where none can be written."""
+    """Return the folder of GRIB indices in the user's cache; None where none can be written."""
     folder = platformdirs.user_cache_path("faconv") / "grib"
     try:
         folder.mkdir(parents=True, exist_ok=True)

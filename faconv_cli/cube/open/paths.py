@@ -20,12 +20,12 @@ _NAMED = 5  # names in a note
 
 
 def is_url(location: str | Path) -> bool:
-    """Tell a URL, chained ones of fsspec too, from a path."""
+    """Return whether a location is a URL, including chained ones of fsspec, and not a path."""
     return isinstance(location, str) and bool(_URL.match(location))
 
 
 def is_store(folder: Path) -> bool:
-    """Tell a Zarr store from a folder of files."""
+    """Return whether a folder is a Zarr store, and not a folder of files."""
     return any((folder / marker).is_file() for marker in STORE_MARKERS)
 
 

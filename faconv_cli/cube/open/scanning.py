@@ -28,7 +28,7 @@ def is_by_columns(field: Any) -> bool:
 
 
 def with_axes(cube: xr.Dataset, field: Any) -> xr.Dataset:
-    """Give a data set of a regular grid the coordinates of ecCodes in the order of its values.
+    """Add the coordinates of ecCodes to a data set on a regular grid, in the order of its values.
 
     Args:
         cube: as cfgrib opens it.
@@ -46,7 +46,7 @@ def with_axes(cube: xr.Dataset, field: Any) -> xr.Dataset:
 
 
 def misplaced(field: Any, where: str) -> Refusal | None:
-    """Say why the points of a message cannot be placed; None where they can."""
+    """Return why the points of a message cannot be located; None if they can."""
     grid = field["gridType"]
     mode = tuple(int(field.get(key, usual)) for key, usual in zip(_MODE, _usual(grid), strict=True))
     free = 2 if grid in _PLACED_BY_ROWS else 0  # of these the direction of rows and columns is no matter
@@ -67,7 +67,7 @@ class ByColumns(messages.FileIndex):  # type: ignore[misc]
     """An index of messages that store column by column, whose fields give their values row by row."""
 
     def get_field(self, message_id: Any) -> Any:
-        """Give a message, by its keys."""
+        """Return a message, by its keys."""
         return _Turned(super().get_field(message_id))
 
 

@@ -61,7 +61,7 @@ def _own_dimensions(group: Group) -> list[Array[Any]]:
 
 
 def _outgrown(root: Group, array: Array[Any]) -> str:
-    """Say how an array differs from what consolidated metadata say of it; "" where it does not."""
+    """Return how an array differs from its consolidated metadata; "" if it does not."""
     import zarr
 
     try:
@@ -163,7 +163,7 @@ def _number(text: str, array: Array[Any]) -> float:
 
 
 def _unwritten(location: str, group: Group) -> Iterator[str]:
-    """Say of which fields there are chunks that were never written, and read as 0 though nobody wrote it.
+    """Report fields with chunks that were never written, which read as 0.
 
     So does what has no fill value, ``null`` in format 2, as xarray writes whole numbers.
     """

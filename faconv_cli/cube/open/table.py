@@ -15,7 +15,7 @@ DATES = ("date", "time", "valid_time")  # names of the column of dates, wherever
 
 
 def is_table(location: str) -> bool:
-    """Tell a table by its name."""
+    """Return whether a file is a table, by its name."""
     return location.lower().endswith(".csv")
 
 

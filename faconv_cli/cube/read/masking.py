@@ -153,7 +153,7 @@ class _Packing:
         return number * self.scale + self.offset if self.packs else number
 
     def stored_bound(self, bound: Any) -> float:
-        """Give a bound of the valid range as a number; attributes may be of the other sign than numbers."""
+        """Return a bound of the valid range as a number; attributes may be signed where values are not."""
         if self.stored.kind == "u" and np.asarray(bound).dtype.kind == "i" and bound < 0:
             return float(int(bound) + 256**self.stored.itemsize)
         if (
@@ -166,7 +166,7 @@ class _Packing:
 
 
 def _valid_range(attributes: Mapping[Any, Any]) -> list[Any]:
-    """Give the two bounds that a variable's attributes declare, infinite where none; else not two."""
+    """Return the two bounds that a variable's attributes declare, infinite where none; else not two."""
     # one by one: beside an infinity an integer would become a float, which is not as packed
     ends = [np.ravel(attributes.get(*end)) for end in (("valid_min", -np.inf), ("valid_max", np.inf))]
     bounds = [bound for end in ends for bound in end]
@@ -269,7 +269,7 @@ class Ledger:
 
 
 def sentences(ledgers: Iterable[Ledger]) -> list[str]:
-    """Tell what was taken as missing in all that has been read, variable by variable."""
+    """Report what has been treated as missing in all data read so far, for each variable."""
     told = []
     groups: dict[str, list[Ledger]] = {}
     for ledger in ledgers:

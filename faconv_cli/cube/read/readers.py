@@ -40,7 +40,7 @@ class Reader(Protocol):
 
 
 def take(reader: Reader, steps: Steps) -> Reader:
-    """Give the steps of a reader at some indices, in increasing order."""
+    """Return the steps of a reader at some indices, in increasing order."""
     if isinstance(reader, Series):
         return reader.take(steps)
     if isinstance(reader, Taken):

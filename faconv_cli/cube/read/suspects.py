@@ -46,7 +46,7 @@ def extremes(field: npt.NDArray[np.float32], missing: int) -> tuple[float, ...]:
 
 
 def percent(part: int, whole: int) -> str:
-    """Give a share in per cent, to two digits, and to as many as tell it from all."""
+    """Return a share in per cent with two digits, or with enough of them not to read 100."""
     share = 100 * part / whole
     if 99 < share < 100:
         return f"{np.floor(100 * share) / 100:g} %"
@@ -54,7 +54,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def suspicions(name: str, found: Extremes, values: int) -> list[str]:
-    """Tell which extremes of a variable may stand for missing data, and what to do about it.
+    """Report extremes of a variable that may stand for missing data, and what to do about them.
 
     Args:
         name: of the variable.
@@ -73,7 +73,7 @@ def suspicions(name: str, found: Extremes, values: int) -> list[str]:
 
 
 def _lowest(found: Extremes, values: int, also: set[float]) -> tuple[float, int, int, Sequence[float]] | None:
-    """Give the lowest value, if suspicious, with its count, its fields, and the range of all others.
+    """Return the lowest value, if suspicious, with its count, its fields, and the range of all others.
 
     Args:
         found: as of `suspicions`.

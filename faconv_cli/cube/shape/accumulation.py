@@ -115,7 +115,7 @@ def _unknown(time: TimeAxis, sawtooth: Sawtooth) -> Mask:
 
 
 def warnings_of(found: Mapping[str, Sawtooth]) -> list[str]:
-    """Say what a series of accumulated values is, in sentences."""
+    """Describe a series of accumulated values in sentences."""
     told = []
     for name, one in found.items():
         if one.cycle == NEVER:

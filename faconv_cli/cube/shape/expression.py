@@ -118,7 +118,7 @@ class Expression:
         return unit.text
 
     def is_difference(self, inputs: Sequence[bool]) -> bool:
-        """Tell whether the result has no zero of its own: one field less another, or made of such alone.
+        """Return whether the result has no zero of its own: one field less another, or made of such alone.
 
         Args:
             inputs: which of the inputs are differences.

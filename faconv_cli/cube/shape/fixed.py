@@ -189,7 +189,7 @@ def file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _timeless(dataset: xr.Dataset) -> xr.Dataset:
-    """Give fields without a time one that means nothing, so that they are found as other fields are."""
+    """Add a dummy time to fields without one, so that they are found as other fields are."""
     attributes = {"standard_name": "time", "units": "days since 2000-01-01"}
     return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
 

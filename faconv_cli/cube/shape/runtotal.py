@@ -30,7 +30,7 @@ _STORE = re.compile(
 
 
 def is_run_total(time: TimeAxis, reader: Reader, channel: Channel) -> bool:
-    """Tell whether a channel of amounts is accumulated since the start of a run and never begins anew.
+    """Return whether a channel of amounts is accumulated since the start of a run and never reset.
 
     The file says that it is a sum, by a cell method or a word such as accumulated or precipitation, or it is
     in mm and adds nothing in many steps; and of some 70 steps none falls below one before it at any point.

@@ -55,7 +55,7 @@ class Sawtooth:
 
 
 def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
-    """Tell whether a channel is accumulated since the start of a forecast; None where it is not.
+    """Return how a channel is accumulated since the start of a forecast; None if it is not.
 
     From the lengths that GRIB messages say; else, of amounts, from the values of some steps: of six hours or
     less, they fall at one time of the day only; or they never do, see `is_run_total`.

@@ -39,7 +39,7 @@ def same_kind(cube: Cube, differences: Collection[str] | None, among: Collection
 
 
 def in_units(cube: Cube, wanted: Mapping[str, str], trained: Mapping[str, float] | None = None) -> Cube:
-    """Give channels in the units a checkpoint has for them, converted as they are read.
+    """Convert channels to the units of a checkpoint as they are read.
 
     Args:
         cube: the channels.

@@ -17,7 +17,7 @@ _IDLE = {"day", "days", "year", "years", "calendar", "cal"}  # words that tell n
 
 
 def _key(name: str) -> tuple[str, ...]:
-    """Give the words of a name that matter, in any order: 360days, 365_day_year, gregorian_proleptic."""
+    """Return the words of a name that matter, in any order: 360days, 365_day_year, gregorian_proleptic."""
     return tuple(
         sorted(word for word in re.findall(r"[^\W\d_]+|\d+|\S", name) if word not in {*_IDLE, "_", "-"})
     )
@@ -35,6 +35,6 @@ def alike(calendars: set[str], first_year: float) -> bool:
 
 
 def canonical(name: str | None) -> str:
-    """Give the CF name of a calendar; an unknown one comes back as it is, in lower case."""
+    """Return the CF name of a calendar; an unknown one comes back as it is, in lower case."""
     lowered = "_".join((name or "standard").lower().replace("-", " ").split()) or "standard"
     return _CANONICAL.get(_key(lowered), lowered)

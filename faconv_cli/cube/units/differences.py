@@ -35,7 +35,7 @@ _SPREAD = re.compile(r":\s*(?:standard_deviation|range)\b")
 def is_difference(
     name: str, long_name: str, standard_name: str, cell_methods: str = "", units_metadata: str = ""
 ) -> bool:
-    """Tell whether a variable holds differences, so that degrees Celsius and kelvin are the same for it.
+    """Return whether a variable holds differences, for which degrees Celsius and kelvin are the same.
 
     It says so by ``units_metadata`` or its standard name (CF conventions, sections 3.1.2 and 3.3), by a cell
     method of spread, or by a word such as anomaly or diurnal range in a name. Bias, error, spread and the

@@ -86,12 +86,12 @@ def meant(units: str) -> str:
 
 
 def is_practical(units: str) -> bool:
-    """Tell whether units are those of practical salinity, a number by CF, which is about that of g kg-1."""
+    """Return whether units are those of practical salinity, a pure number in CF, close to that in g kg-1."""
     return " ".join(units.lower().split()) in _PRACTICAL
 
 
 def share_of(units: str) -> str:
-    """Tell of what a ratio is: of "masses", of "amounts" (volumes of gas count as such), or "" if unsaid."""
+    """Return what a ratio is of: "masses", "amounts" (volumes of gas count as amounts), or "" if not said."""
     mass, amount = bool(_PER_MASS.search(units)), bool(_PER_AMOUNT.search(units))
     return "masses" if mass and not amount else "amounts" if amount and not mass else ""
 

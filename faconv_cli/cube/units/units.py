@@ -90,14 +90,14 @@ def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
 
 
 def is_one(units: str) -> bool:
-    """Tell whether units are 1 and no more is said: of what it is a ratio, or that it is a salinity."""
+    """Return whether units are a plain 1, without saying of what it is a ratio, or that it is a salinity."""
     unit = parsed(units)
     plain = not share_of(meant(units)) and not is_practical(units)
     return plain and unit is not None and bool(unit == parsed("1"))
 
 
 def units_metadata(channel: Channel) -> str:
-    """Give what CF asks units of temperature to say (section 3.1.2); "" for other quantities."""
+    """Return the attribute that CF asks of units of temperature (section 3.1.2); "" for other quantities."""
     unit = parsed(channel.units)
     if unit is None or not unit.is_convertible("K"):
         return ""
@@ -105,7 +105,7 @@ def units_metadata(channel: Channel) -> str:
 
 
 def parsed(units: str) -> Any:
-    """Give the cf_units.Unit of a text as it is meant, or None for one that is empty or unknown.
+    """Return the cf_units.Unit of a text as it is meant, or None for one that is empty or unknown.
 
     Also None where cf-units is not installed, as on platforms it has no wheel for.
     """
@@ -159,30 +159,30 @@ def of_text(text: str) -> Unit:
 
 
 def number(value: float) -> Unit:
-    """Give the unit of a number."""
+    """Return the unit of a number."""
     return Unit(parsed("1"), value)
 
 
 def common(a: Unit, b: Unit) -> Unit:
-    """Give the unit that two parts share; a number is in that of the other."""
+    """Return the unit that two parts share; a number is in that of the other."""
     if a.number is not None or b.number is not None:
         return replace(b if a.number is not None else a, number=None)
     return a if a.of is not None and a.of == b.of else UNKNOWN
 
 
 def added(a: Unit, b: Unit) -> Unit:
-    """Give the unit of a sum or a difference; that of two temperatures in Celsius is none that is known."""
+    """Return the unit of a sum or a difference; for two temperatures in Celsius it is unknown."""
     plain_number = a.number is not None or b.number is not None
     return common(a, b) if plain_number or a.multiplies else UNKNOWN
 
 
 def mirrored(a: Unit) -> Unit:
-    """Give the unit of what changed its sign."""
+    """Return the unit of a value with its sign changed."""
     return replace(a, number=None) if a.multiplies else UNKNOWN
 
 
 def product(a: Unit, b: Unit) -> Unit:
-    """Give the unit of a product."""
+    """Return the unit of a product."""
     if not (a.multiplies and b.multiplies):
         return UNKNOWN
     if a.number is not None or b.number is not None:
@@ -191,14 +191,14 @@ def product(a: Unit, b: Unit) -> Unit:
 
 
 def quotient(a: Unit, b: Unit) -> Unit:
-    """Give the unit of a quotient."""
+    """Return the unit of a quotient."""
     if not (a.multiplies and b.multiplies):
         return UNKNOWN
     return replace(a, number=None) if b.number is not None else Unit(a.of / b.of)
 
 
 def power(a: Unit, exponent: Unit) -> Unit:
-    """Give the unit of a power: known for whole numbers and for roots that come out even."""
+    """Return the unit of a power: known for whole numbers and for roots that come out even."""
     if not a.multiplies or exponent.number is None:
         return UNKNOWN
     import cf_units
@@ -211,10 +211,10 @@ def power(a: Unit, exponent: Unit) -> Unit:
 
 
 def plain(a: Unit) -> Unit:
-    """Give the unit of a function of a number: its argument must have no dimension."""
+    """Return the unit of a function of a number: its argument must have no dimension."""
     return Unit(parsed("1")) if a.of is not None and a.of.is_dimensionless() else UNKNOWN
 
 
 def angle(a: Unit, b: Unit) -> Unit:
-    """Give the unit of the angle of two parts in one unit."""
+    """Return the unit of the angle of two parts in one unit."""
     return Unit(parsed("radian"), spelt="radian") if common(a, b) != UNKNOWN else UNKNOWN

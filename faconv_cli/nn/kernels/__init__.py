@@ -20,7 +20,7 @@ _log = logging.getLogger("faconv")
 
 
 def usable(x: Tensor) -> bool:
-    """Tell whether kernels can work on ``x``: float32 or narrower on a GPU, and Triton is there.
+    """Return whether kernels can work on ``x``: float32 or narrower on a GPU, and Triton is there.
 
     Under Triton's interpreter (TRITON_INTERPRET=1) they work on the CPU as well, slowly: for tests.
     """

@@ -92,7 +92,7 @@ def _preactivation(m, P, gate: tl.constexpr, r, f, R, F):
 
 @triton.jit
 def _activate(m, P, w, c, r, f, R, F, PEEPHOLES: tl.constexpr):
-    """Give i, f, g and the unfinished o."""
+    """Return i, f, g and the unfinished o."""
     i, forget = _preactivation(m, P, 0, r, f, R, F), _preactivation(m, P, 1, r, f, R, F)
     if PEEPHOLES:
         i += c * tl.load(w + f, f < F, 0.0)[None, :]

@@ -18,7 +18,7 @@ TINY: Any = tl.constexpr(torch.finfo(torch.float32).tiny)
 
 @triton.jit
 def _update(pre, at, F, inside, NORMALIZED: tl.constexpr):
-    """Give z, and σ(f) and σ(i) where it is their share."""
+    """Return z, and σ(f) and σ(i) where it is their share."""
     first = tl.sigmoid(tl.load(pre + at, inside, 0.0).to(tl.float32))
     if NORMALIZED:
         second = tl.sigmoid(tl.load(pre + at + F, inside, 0.0).to(tl.float32))
@@ -95,7 +95,7 @@ def gated_scan_forward(pre: Tensor, h0: Tensor, h: Tensor, *, normalized: bool) 
 def gated_scan_backward(
     pre: Tensor, h0: Tensor, h: Tensor, grad: Tensor, carry: Tensor, *, normalized: bool
 ) -> Tensor:
-    """Give the gradient of ``pre`` from that of h; ``carry`` (b, h, w, F) holds what later steps hand back.
+    """Return the gradient of ``pre`` from that of h; ``carry`` (b, h, w, F) holds what later steps hand back.
 
     It then holds what the first step hands to its past.
     """

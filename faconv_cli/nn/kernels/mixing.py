@@ -137,7 +137,7 @@ def packed(dilations: Sequence[int]) -> int:
 
 
 def width(channels: int) -> int:
-    """Give the power of 2, 16 at least, that holds so many channels: what a product of tiles takes."""
+    """Return the power of 2, 16 at least, that holds so many channels: what a product of tiles takes."""
     return int(max(16, triton.next_power_of_2(channels)))
 
 
@@ -186,7 +186,7 @@ def mix_(
 def kernel_gradient(
     u: Tensor, dm: Tensor, kernel_size: int, dilations: Sequence[int], padding: Padding
 ) -> Tensor:
-    """Give the gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m, both (n, h, w, R)."""
+    """Return the gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m, both (n, h, w, R)."""
     n, h, w, R = u.shape
     points, k = n * h * w, kernel_size
     count = triton.cdiv(points, CHUNK)

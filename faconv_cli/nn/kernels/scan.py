@@ -41,7 +41,7 @@ def _backward(a, h, h0, grad, grad_a, grad_b, grad_h0, steps, n, BLOCK: tl.const
 
 
 def linear_scan_forward(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
-    """Give h_1 … h_T (t, ...) of h_t = a_t ⊙ h_{t-1} + b_t."""
+    """Return h_1 … h_T (t, ...) of h_t = a_t ⊙ h_{t-1} + b_t."""
     a, b, h0 = (one.contiguous() for one in (a, b, h0))
     h, n = torch.empty_like(b), h0.numel()
     _forward[(triton.cdiv(n, BLOCK),)](a, b, h0, h, len(a), n, BLOCK, AHEAD, num_warps=WARPS)
@@ -49,7 +49,7 @@ def linear_scan_forward(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
 
 
 def linear_scan_backward(a: Tensor, h: Tensor, h0: Tensor, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of a, b and h0 from that of h; the same recurrence backwards."""
+    """Return the gradients of a, b and h0 from that of h; the same recurrence backwards."""
     a, h, h0, grad = (one.contiguous() for one in (a, h, h0, grad))
     found, n = (torch.empty_like(a), torch.empty_like(a), torch.empty_like(h0)), h0.numel()
     _backward[(triton.cdiv(n, BLOCK),)](a, h, h0, grad, *found, len(a), n, BLOCK, AHEAD, num_warps=WARPS)
