@@ -22,7 +22,7 @@ def test_a_share_held_out_may_be_a_number_in_the_file(tmp_path):
 def test_an_unknown_setting_is_named(tmp_path):
     toml = tmp_path / "run.toml"
     toml.write_text("hiden = 8")
-    with pytest.raises(UsageError, match="run.toml: hiden is an unknown setting"):
+    with pytest.raises(UsageError, match=r"run\.toml: hiden is an unknown setting"):
         RunConfig.build(toml, {})
 
 

@@ -76,7 +76,7 @@ def steps_of_target(time: TimeAxis, target: Cube, lead: int) -> npt.NDArray[np.i
 
 
 def steps_later(time: TimeAxis, values: npt.NDArray[np.generic], lead: int, missing: int) -> npt.NDArray[Any]:
-    """Return for each step of a record the value (t,) of the step ``lead`` later in its run, or ``missing``."""
+    """Value for each step of a record (t,) of the step ``lead`` later in its run, or ``missing``."""
     later = np.full_like(values, missing)
     for start, stop in time.segments:
         later[start : max(stop - lead, start)] = values[min(start + lead, stop) : stop]

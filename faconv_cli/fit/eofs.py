@@ -316,7 +316,7 @@ def _changes_in_common(
     segments: Segments,
     project: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the changes (n, d) from step to step over the points that both hold, and which are known (n,)."""
+    """The changes (n, d) from step to step over the points that both hold, and which are known (n,)."""
     area, changes, known = domain.area.numpy(), [], []
     for begin, end in segments:
         last: np.ndarray | None = None

@@ -322,7 +322,7 @@ def prepare(cube: Cube, config: RunConfig) -> Prepared:
 
 
 def prepare_whole(prepared: Prepared) -> Prepared:
-    """Return the same data with everything fitted to all of it, the held-out steps too; nothing is held out."""
+    """The same data with everything fitted to all of it, the held-out steps too; nothing is held out."""
     cube, config = prepared.cube, prepared.config
     split = split_time(cube.time, "0")
     climatology = fit_climatology(cube, prepared.climatology.kind, config.data.detrend)

@@ -147,7 +147,7 @@ class ForecastRun:
         )
 
     def physical(self, start: int, anomalies: np.ndarray) -> np.ndarray:
-        """Return the fields (lead, c, h, w) of normalised anomalies forecast from ``start``, in their units."""
+        """The fields (lead, c, h, w) of normalised anomalies forecast from ``start``, in their units."""
         times = self.cube.time.after(start, self.steps)
         fields = self.checkpoint.normalizer.invert(anomalies.astype(np.float64))
         return self.checkpoint.climatology.add(fields.astype(np.float32), times)

@@ -44,7 +44,7 @@ class LineAttention(nn.Module):
         return answer
 
     def shares(self, asking: Tensor, u: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Return what ``asking`` (b, lines, m, R) attends to in ``u``: (b, lines, m, n), a mean over heads."""
+        """What ``asking`` (b, lines, m, R) attends to in ``u``: (b, lines, m, n), a mean over heads."""
         R = u.shape[-1]
         q: Tensor = rearrange(F.linear(asking, self.qkv.weight[:R]), "b l m (e d) -> b l e m d", e=self.heads)
         k: Tensor = rearrange(

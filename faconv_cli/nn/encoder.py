@@ -165,7 +165,7 @@ class SubspaceEncoder(nn.Module):
         return Encoding(z, tiles, now, linear, tendency, correction, temporal, received, teleconnection)
 
     def canonical(self, now: Tensor, ahead: Tensor) -> Tensor:
-        """Return z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
+        """The z (..., d) of coordinates now (..., k) and at the leads (..., l, k), the mean still in it."""
         z: Tensor = self.subspace(self.parts(now, ahead))
         return z
 

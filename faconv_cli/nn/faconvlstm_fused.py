@@ -119,7 +119,7 @@ class FusedRun(Run):
         return self.cell.recalibrate.squeeze.weight.detach(), self.cell.recalibrate.excite.weight.detach()
 
     def _squeeze_gradients(self, dscale: Tensor) -> dict[str, Tensor]:
-        """Return the gradients of the recalibration's weights from those of s (t, b, R), all steps at once."""
+        """The gradients of the recalibration's weights from those of s (t, b, R), all steps at once."""
         assert self.cell.recalibrate is not None
         parameters = {
             f"recalibrate.{name}": one

@@ -95,7 +95,7 @@ def _centre_patterns(
 
 
 def centres(lat: Float64, lon: Float64) -> Float64:
-    """Return the two centres of the teleconnection (2, h, w): Gaussian in great-circle distance, highest 1."""
+    """The two centres of the teleconnection (2, h, w): Gaussian in great-circle distance, highest 1."""
     fields = []
     y, x = np.deg2rad(lat)[:, None], np.deg2rad(lon)
     for centre in CENTRES:

@@ -173,7 +173,7 @@ class TargetMaps:
 
     @torch.inference_mode()
     def fields(self, p: Tensor) -> np.ndarray:
-        """Return the anomalies (n, h, w) in its units of coordinates (n, K), of which the first are its own."""
+        """The anomalies (n, h, w) in its units of coordinates (n, K), of which the first are its own."""
         h, w = self._about.grid.shape
         own = p[:, : self._eofs.mean.shape[-1]]
         scaled = self._eofs.fields(own, self._domain)[..., :h, :w].double().numpy()

@@ -183,7 +183,7 @@ def _without_preliminary(cell: list[_Message], keys: _Keys) -> list[_Message]:
 
 
 def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusal | None:
-    """Return why one of several messages for one place in the cube cannot be chosen; None if all are equal."""
+    """Why one of several messages for one place in the cube cannot be chosen; None if all are equal."""
     compared = np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))
     for one, other in (pairs[number] for number in compared):
         fields = [index.get_field(message.place) for message in (one, other)]

@@ -186,7 +186,7 @@ def mix_(
 def kernel_gradient(
     u: Tensor, dm: Tensor, kernel_size: int, dilations: Sequence[int], padding: Padding
 ) -> Tensor:
-    """Return the gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m, both (n, h, w, R)."""
+    """The gradient of the kernels (D, R, 1, k, k) for ``u`` and the gradient of m, both (n, h, w, R)."""
     n, h, w, R = u.shape
     points, k = n * h * w, kernel_size
     count = triton.cdiv(points, CHUNK)
