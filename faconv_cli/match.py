@@ -96,7 +96,7 @@ def _stamped_elsewhere(checkpoint: Checkpoint, cube: Cube) -> list[str]:
         return []
     return [
         f"Steps are stamped at another time of the month ({cube.time.labels[0]}) than in training ({first}): "
-        "if one of them is stamped at the end of its months, the climatology is that of other months."
+        "if one of them stamps the end of its months, the climatology is that of other months."
     ]
 
 

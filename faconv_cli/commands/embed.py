@@ -132,12 +132,12 @@ def command(
     for text in cube.masked:
         console.note(text)
     if missing:
-        console.note(f"{missing} time steps have too little input: they hold fill and a flag")
+        console.note(f"{missing} time steps have too few valid values: they hold fill values and a flag")
     if 2 * cold > written:
         burn_in = trained.config.tiling.burn_in
         console.note(
-            f"{cold} of {written} time steps are cold starts: less than the burn-in of {burn_in} steps lies "
-            "before them without a gap; they are flagged"
+            f"{cold} of {written} time steps are within the warm-up: fewer steps than the burn-in of "
+            f"{burn_in} precede them without a gap; they are flagged"
         )
     console.result(f"{output}: {written} time steps of {layout_of(output).modes} numbers")
 

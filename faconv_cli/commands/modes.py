@@ -79,16 +79,14 @@ def _show(fields: SubspaceFields, explained: Explained, modes: int) -> None:
             )
             for mode in range(modes)
         ]
-        title = (
-            f"{channel.name}: explained variance in training, of all that is told, and now and at each lead"
-        )
+        title = f"{channel.name}: explained variance in training, in all, now and at each lead time"
         console.table(title, ("mode", "of all", "cumulative", *parts), rows)
     targets = fields.checkpoint.targets
     if targets:
         shares = explained.of_targets * explained.told
         told = [f"{target.name} ({share:.1%})" for target, share in zip(targets, explained.told, strict=True)]
         console.table(
-            "Explained variance of each target in training, of what all modes would tell (in brackets)",
+            "Explained variance of each target in training, and of all modes (in brackets)",
             ("mode", *told),
             [(mode + 1, *(f"{share:.1%}" for share in shares[mode])) for mode in range(modes)],
         )

@@ -93,7 +93,7 @@ def _prepare(
     )
     done, total = next(pieces)
     if done:
-        console.note(f"going on after {done} of {total} pieces that an earlier run has done")
+        console.note(f"continuing after {done} of {total} pieces that an earlier run finished")
     try:
         with console.progress("piece", total - done) as line:
             for finished, _ in pieces:

@@ -120,7 +120,7 @@ def _check_outputs(
 def _tell_existing(paths: Sequence[Path]) -> None:
     existing = [str(path) for path in paths if path.exists()]
     if existing:
-        console.note(f"there already: {', '.join(existing)}; training would need --overwrite")
+        console.note(f"already exists: {', '.join(existing)}; training would need --overwrite")
 
 
 def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path | None) -> None:
@@ -136,7 +136,7 @@ def _show_plan(data: list[str], settings: RunConfig, device: str, resumed: Path 
     plan = plan_training(cube, settings)
     for text in (*plan.notes, *_targets_told(cube, plan.config)):
         console.note(text)
-    console.note("no values have been looked at: training leaves out or refuses constant or missing ones")
+    console.note("no values have been read: training drops or refuses channels that are constant or missing")
     console.table("plan", ("", "value"), plan_summary(cube, plan.config).items())
 
 
@@ -198,7 +198,7 @@ def _tell(prepared: Prepared, cube: Cube) -> None:
         console.note(text)
     config, split = prepared.config, prepared.split
     console.note(
-        f"taken off: {told(prepared.climatology.kind)}{' and the trend' if config.data.detrend else ''}; "
+        f"subtracted: {told(prepared.climatology.kind)}{' and the trend' if config.data.detrend else ''}; "
         f"training on {len(split.training_steps)} steps, validation on {split.validation_count}; "
         f"patch {config.encoder.patch}, windows of {config.tiling.window} every {config.tiling.stride}, "
         f"{config.fit.batch} at a time"
@@ -223,7 +223,8 @@ def _follow(training: Training, path: Path, *, resume: bool) -> None:
                 _tell_check(report, training.start)
     if training.refits:
         console.note(
-            "what is fitted was fitted again to all steps, those held out too (--no-refit leaves it)"
+            "climatology, EOFs and modes were fitted again to all steps, including held-out ones "
+            "(--no-refit skips this)"
         )
     console.result(f"{path}: {_told(training)}")
 

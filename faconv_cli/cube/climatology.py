@@ -125,7 +125,7 @@ def fit_climatology(cube: Cube, kind: Kind, detrend: bool) -> Climatology:
     valid at the same steps share one Gram matrix. What the valid steps cannot tell (a month never seen) gets
     the point's overall mean.
 
-    For ``seasonal-diurnal`` a seasonal cycle of the mean is fitted beside, and not taken off: without it, a
+    For ``seasonal-diurnal`` a seasonal cycle of the mean is fitted beside, and not subtracted: without it, a
     point that lacks its summer nights would have its summer in the diurnal cycle. The mean and the trend are
     then those of the fields less the diurnal cycle. A point that is seen in less than about nine months of
     the year gets a diurnal cycle that does not change.

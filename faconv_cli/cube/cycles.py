@@ -95,16 +95,16 @@ def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
         return []
     if kind not in SEASONS_OF_DAY:
         return [
-            "The diurnal cycle is left in: modes and regimes may be times of the day (--anomaly hourly, "
-            "seasonal-diurnal or diurnal takes it off)."
+            "The diurnal cycle is not subtracted: modes and regimes may be times of the day "
+            "(--anomaly hourly, seasonal-diurnal or diurnal subtracts it)."
         ]
     seen = 1 - _hole(time)
     if kind != "diurnal" or seen <= STEADY_DIURNAL:
         return []
     return [
-        f"The seasonal change of the diurnal cycle is left in: one cycle is taken off {_months(seen)} of the "
-        "year, so modes and regimes may be times of the day (--anomaly seasonal-diurnal takes off one that "
-        f"changes, where training sees {_months(1 - LARGEST_HOLE)} of the year)."
+        f"The seasonal change of the diurnal cycle is not subtracted: one cycle serves {_months(seen)} of "
+        "the year, so modes and regimes may be times of the day (--anomaly seasonal-diurnal subtracts one "
+        f"that changes, if training sees {_months(1 - LARGEST_HOLE)} of the year)."
     ]
 
 

@@ -98,7 +98,7 @@ def chunk_advice(cube: Cube) -> str | None:
         how = f"each field is in {_chunks_a_step(field)} chunks"
     else:
         return None
-    return f"The files are stored so that {how}. Run faconv prepare DATA OUT.zarr first; it pays."
+    return f"The files are stored so that {how}. Running faconv prepare DATA OUT.zarr first saves time."
 
 
 def eased(cube: Cube) -> Cube:

@@ -84,7 +84,7 @@ def steps_later(time: TimeAxis, values: npt.NDArray[np.generic], lead: int, miss
 
 
 def target_cycle(kind: Kind, target: Cube) -> Kind:
-    """Seasonal cycle to take off a target: that of the record, or the mean alone where it is off already."""
+    """Seasonal cycle to subtract from a target: that of the record, or the mean if that is done already."""
     return "mean" if kind == "none" or target.channels[0].anomaly else kind
 
 

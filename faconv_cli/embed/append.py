@@ -56,11 +56,11 @@ def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> s
         OutputError: they differ; names the first step.
     """
     if check == "none":
-        return f"The data behind the rows of {path} are not compared with those of then (--check none)."
+        return f"The data behind the rows of {path} were not compared with the earlier ones (--check none)."
     with _open(path) as file:
         kept = file[schema.FINGERPRINT].values if schema.FINGERPRINT in file else None
     if kept is None:
-        return f"{path} has no fingerprints of its input: whether old data have changed is not known."
+        return f"{path} has no fingerprints of its input, so changes of old data cannot be detected."
     cube = embedder.cube
     whole = check == "all" or cube.nbytes <= HELD_BYTES
     at_once = max(1, BLOCK_BYTES * len(cube.time) // max(cube.nbytes, 1))
@@ -77,7 +77,7 @@ def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> s
             do="embed all steps again with --overwrite, or keep the old rows with --check none",
         )
     told = (
-        f"The data differ from those that {path} was made from by the rounding of another packing, some "
+        f"The data differ from those that {path} was made from only by rounding, by about "
         f"{rounded:.1g} of a standard deviation."
         if rounded
         else ""

@@ -143,7 +143,7 @@ class Embedder:
             {"axial": "attention maps", "temporal": "weights of the past"}[one] for one in unused
         )
         return (
-            f"{shown} are left out: the embedding does not depend on the {' and the '.join(unused)} "
+            f"{shown} are not written: the embedding does not depend on the {' and the '.join(unused)} "
             "attention, as training did not find that it improves a forecast",
         )
 

@@ -93,7 +93,7 @@ class EmbeddingTask:
         held = float((eofs.components * eofs.scale).var(axis=0).sum())
         self.capturable = False
         self.notes: tuple[str, ...] = (
-            (f"the leading EOFs hold {held:.0%} of the variance; what they leave out is in no error",)
+            (f"the leading EOFs hold {held:.0%} of the variance; errors do not count the rest",)
             if leads and self._trained
             else ()
         )

@@ -260,7 +260,7 @@ def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list
     if len(split.training_steps) >= LEAST_STEPS and longest >= least:
         return config, split, []
     config = config.model_copy(update={"data": data.model_copy(update={"validation": "0"})})
-    note = f"Nothing is held out for validation: {len(time)} steps are too few, so the last update is kept."
+    note = f"No validation period is held out: {len(time)} steps are too few, so the last update is kept."
     return config, split_time(time, "0"), [note]
 
 

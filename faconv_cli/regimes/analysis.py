@@ -220,7 +220,7 @@ def assign_regimes(embedding: Embedding, known: KnownRegimes, season: Season | N
     regimes = describe(embedding, known.model, labels, season)
     regimes = replace(regimes, embedding_modes=known.embedding_modes)
     if known.model.method not in ("kmeans", "gmm", *SEQUENTIAL):
-        note = f"{known.model.method} has no rule for new steps: each has the regime of the nearest centroid"
+        note = f"{known.model.method} has no rule for new steps: each gets the regime of the nearest centroid"
         regimes = replace(regimes, notes=(*regimes.notes, note))
     return replace(regimes, assigned=known.source, refound=_shared_steps(regimes, known))
 
@@ -236,12 +236,12 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
     notes = []
     if score and seasonality(labels, embedding.time.month) > SEASONAL:
         notes.append(
-            "the calendar month alone tells much of these regimes: they are the seasons (train on anomalies, "
+            "the calendar month explains much of these regimes: they are seasons (train on anomalies, "
             "or cluster one --season)"
         )
     if score and embedding.time.sub_daily and (worst := told_by_hour(labels, embedding.time)):
         notes.append(
-            f"the time of the day alone tells much of these regimes, most in {worst}: they are the diurnal "
+            f"the time of day explains much of these regimes, most in {worst}: they are the diurnal "
             "cycle (train with --anomaly hourly, or seasonal-diurnal below two years)"
         )
     if score and score.every > 1:
@@ -276,7 +276,7 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
     notes, score = list(regimes.notes), input_separation(cube, labels)
     absent = int((regimes.labels != MISSING).sum() - (labels != MISSING).sum())
     if absent:
-        notes.append(f"{absent} labelled steps are not in the data: composites leave them out")
+        notes.append(f"{absent} labelled steps are not in the data and not in the composites")
     if cube.time.step != step:
         count = int((labels != MISSING).sum())
         notes.append(
@@ -285,8 +285,8 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
         )
     if score is None and regimes.separation is not None:
         notes.append(
-            "separation on the input is left out: it needs points that have a value at each labelled step, "
-            f"and at most {MAX_INPUT_NUMBERS:,} numbers"
+            "separation on the input is not computed: it needs points with a value at each labelled "
+            f"step, and at most {MAX_INPUT_NUMBERS:,} numbers"
         )
     fields = composites(cube, labels, regimes.k, _origin(regimes, cube), advance)
     notes.extend(_significance_notes(fields, regimes))
@@ -322,13 +322,13 @@ def add_targets(regimes: Regimes, targets: Sequence[tuple[str, Cube, int]]) -> R
     notes = list(regimes.notes)
     if not regimes.assigned:
         notes.append(
-            "the regimes were found on all steps, those on which targets are scored among them (not on the "
-            "targets); for regimes of the training period alone, cluster its embedding and --assign them"
+            "the regimes were found on all steps, including those on which targets are scored (but not on "
+            "the targets); for regimes of the training period alone, cluster its embedding and --assign them"
         )
     if any(score.validation for score in scores):
         notes.append(
-            f"less than {FEWEST_YEARS} years lie beyond the validation period, by which the network was "
-            "chosen: targets are scored on it as well"
+            f"less than {FEWEST_YEARS} years lie beyond the validation period, which chose the "
+            "network: targets are scored on it as well"
         )
     return replace(regimes, targets=tuple(scores), notes=tuple(notes))
 
@@ -479,7 +479,7 @@ def _on_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _fit_notes(method: str, rows: np.ndarray, warm: np.ndarray) -> list[str]:
     notes, cold = [], int((rows & ~warm).sum())
     if cold:
-        notes.append(f"{cold} cold-start steps are labelled but not used for the fit")
+        notes.append(f"{cold} warm-up steps are labelled but not used for the fit")
     if method == "ward" and warm.sum() > MAX_TREE_STEPS:
         notes.append(
             f"the Ward tree is of at most {MAX_TREE_STEPS:,} evenly spaced steps, others join the nearest"

@@ -1,7 +1,7 @@
 """How much a field and the embedding tell of each other, in one pass over the field.
 
 An embedding can be told from the field it was made of, whatever the file and the variable are called and
-whether or not a mean was taken off: projected on its regression maps, the field gives the modes back. The
+whether or not a mean was subtracted: projected on its regression maps, the field gives the modes back. The
 maps come from the first half of the steps and are tried on the second, as a field of many points would
 otherwise give back anything.
 """

@@ -105,7 +105,7 @@ def test_a_dry_run_says_that_the_output_is_there_and_does_not_touch_it(planted, 
     code, out, err = run("train", planted, "-o", path, "--dry-run", *QUICK)
     assert code == 0
     assert "windows" in out
-    assert f"there already: {path}; training would need --overwrite" in " ".join(err.split())
+    assert f"already exists: {path}; training would need --overwrite" in " ".join(err.split())
     assert path.read_text() == "kept"
     assert "there already" not in run("train", planted, "-o", path, "--dry-run", "--overwrite", *QUICK)[2]
 
@@ -113,9 +113,9 @@ def test_a_dry_run_says_that_the_output_is_there_and_does_not_touch_it(planted, 
 def test_a_record_of_cold_starts_is_told(planted, checkpoint, run, tmp_path):
     arguments = ("embed", "--checkpoint", checkpoint, planted, tmp_path / "e.nc")
     _, _, err = run(*arguments, "--time-range", "2000-01-01:2000-01-05")
-    assert "4 of 5 time steps are cold starts" in " ".join(err.split())
+    assert "4 of 5 time steps are within the warm-up" in " ".join(err.split())
     _, _, err = run(*arguments, "--time-range", "2000-01-01:2000-01-20", "--overwrite")
-    assert "cold starts" not in err
+    assert "within the warm-up" not in err
 
 
 def test_a_small_record_is_trained_embedded_and_clustered_by_default(planted, run, tmp_path):

@@ -71,7 +71,7 @@ def test_numbered_steps_go_through_to_the_regimes(run, save, tmp_path):
     assert "--time-index" in err
     code, _, err = run("train", path, "-o", tmp_path / "m.pt", "--time-index", "--time-range", "0:39", *QUICK)
     assert code == 0, err
-    assert "taken off: the mean of each point" in err
+    assert "subtracted: the mean of each point" in err
     embed = ["embed", "-c", tmp_path / "m.pt", path, tmp_path / "e.nc"]
     assert run(*embed, "--time-range", "0:29")[0] == 0
     assert run(*embed, "--append")[0] == 0

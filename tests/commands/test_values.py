@@ -76,9 +76,9 @@ def checkpoint(odd):
 
 
 TOLD = (
-    "p: 1 values in 1 fields are fill that the file does not declare as such and count as missing.",
+    "p: 1 values in 1 fields are fill values that the file does not declare and count as missing.",
     "p: 1 values in 1 fields are infinite and count as missing.",
-    "packed: 1 values in 1 fields are fill that the file does not declare as such and count as missing.",
+    "packed: 1 values in 1 fields are fill values that the file does not declare and count as missing.",
 )
 
 

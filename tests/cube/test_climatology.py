@@ -357,13 +357,13 @@ def test_old_kinds_mean_what_they_meant(make_cube):
 @pytest.mark.parametrize(
     ("kind", "days", "left"),
     [
-        ("diurnal", 365, "one cycle is taken off 12 months"),
-        ("diurnal", 92, "one cycle is taken off 3 months"),
+        ("diurnal", 365, "one cycle serves 12 months"),
+        ("diurnal", 92, "one cycle serves 3 months"),
         ("diurnal", 40, ""),
         ("seasonal-diurnal", 365, ""),
         ("hourly", 365, ""),
-        ("daily", 365, "The diurnal cycle is left in"),
-        ("mean", 40, "The diurnal cycle is left in"),
+        ("daily", 365, "The diurnal cycle is not subtracted"),
+        ("mean", 40, "The diurnal cycle is not subtracted"),
     ],
 )
 def test_what_is_left_of_a_diurnal_cycle_is_told(make_cube, kind, days, left):

@@ -187,7 +187,7 @@ def test_nothing_is_taken_off_what_is_anomalies_already(make_cube):
 def test_a_diurnal_cycle_that_is_left_in_is_told(make_cube, anomaly, left):
     cube = make_cube(200, freq="6h")
     prepared = prepare(cube, RunConfig.build(None, {"anomaly": anomaly, "window": 12}))
-    assert any("diurnal cycle is left in" in note for note in prepared.cube.notes) == left
+    assert any("diurnal cycle is not subtracted" in note for note in prepared.cube.notes) == left
     assert prepared.climatology.kind == {"auto": "diurnal", "none": "mean"}.get(anomaly, anomaly)
 
 

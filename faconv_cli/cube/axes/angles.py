@@ -63,9 +63,11 @@ def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple
     radians = radians_told(north, east)
     if radians == "surely" and not given:
         north, east = (in_degrees(one, "radian") for one in (north, east))
-        notes.append(f"{' and '.join(names)} have no units and go around the circle in radians: converted.")
+        notes.append(
+            f"{' and '.join(names)} have no units and span the circle in radians: converted to degrees."
+        )
     elif radians and (radians == "surely" or not given):
-        notes.append(f"{' and '.join(names)} are taken as degrees, but may be radians: set their units.")
+        notes.append(f"{' and '.join(names)} are read as degrees, but may be radians: set their units.")
     return north, east, notes
 
 

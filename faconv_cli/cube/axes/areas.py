@@ -115,8 +115,8 @@ class CellAreas:
         odd = _impossible(area)
         if odd.any():
             roles.note(
-                f"{odd.sum()} of {odd.size} cell areas {named!r} are none ({area[odd][0]:.6g}): such points "
-                "carry no weight."
+                f"{odd.sum()} of {odd.size} cell areas {named!r} are not positive ({area[odd][0]:.6g}): "
+                "such points carry no weight."
             )
             area = np.where(odd, np.nan, area)
         if not (np.nan_to_num(area) > 0).any():

@@ -109,13 +109,13 @@ def _one_member(dataset: xr.Dataset, asked: str | None) -> Chosen:
         return Chosen(dataset)
     name = _dim_of("member", dataset) or _name_of("member", dataset)
     if name is None:
-        return Chosen(dataset, (f"There are no ensemble members of which --member {asked} could pick.",))
+        return Chosen(dataset, (f"There are no ensemble members for --member {asked} to select.",))
     labels = member_labels(dataset, name)
     if asked not in labels:
         return _not_there(dataset, f"no member {asked}", f"there are {', '.join(labels)}", "--member")
     if name not in dataset.dims:
         return Chosen(dataset)
-    note = (f"Member {asked} of {len(labels)} is taken (dimension {name}; --member).",)
+    note = (f"Member {asked} of {len(labels)} is selected (dimension {name}; --member).",)
     return Chosen(dataset.isel({name: labels.index(asked)}), note if len(labels) > 1 else ())
 
 
@@ -142,7 +142,7 @@ def _one_lead(dataset: xr.Dataset, asked: str | None) -> Chosen:
     wanted = _seconds_of(asked)
     name = _name_of("lead", dataset)
     if name is None:
-        return Chosen(dataset, (f"There are no forecast steps of which --step {asked} could pick.",))
+        return Chosen(dataset, (f"There are no forecast steps for --step {asked} to select.",))
     lead = dataset.variables[name]
     seconds = np.atleast_1d(lead_seconds(lead))
     at = np.flatnonzero(np.isclose(seconds, wanted, rtol=0, atol=1.0))
@@ -150,7 +150,7 @@ def _one_lead(dataset: xr.Dataset, asked: str | None) -> Chosen:
         return _not_there(dataset, f"no forecast step {asked}", f"there are {_told(seconds)}", "--step")
     if not lead.ndim:
         return Chosen(dataset)
-    note = f"Forecast step {asked} of {len(seconds)} is taken (dimension {lead.dims[0]}; --step)."
+    note = f"Forecast step {asked} of {len(seconds)} is selected (dimension {lead.dims[0]}; --step)."
     return Chosen(dataset.isel({lead.dims[0]: int(at[0])}), (note,))
 
 

@@ -109,7 +109,7 @@ def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stam
 
 def numbered(steps: int, first: float = 0.0) -> Stamps:
     """Stamps that only count."""
-    note = "Time steps are numbered (--time-index): taken as evenly spaced, without dates and seasons."
+    note = "Time steps are numbered (--time-index): they count as evenly spaced, without dates and seasons."
     return Stamps(first + np.arange(steps, dtype=np.float64), UNDATED, note)
 
 
@@ -123,7 +123,9 @@ def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: 
     if stamps.values.dtype.kind not in "MO":
         raise _undecodable(where, f"has units {units!r}")
     if stamps.values.dtype.kind == "O" and any(s.year < 1 and not s.has_year_zero for s in stamps.values):
-        raise _undecodable(where, f"holds dates before year 1, which calendar {stamps.calendar!r} has not")
+        raise _undecodable(
+            where, f"holds dates before year 1, which do not exist in calendar {stamps.calendar!r}"
+        )
     return stamps
 
 
@@ -233,7 +235,7 @@ def _without_units(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, cal
     if re.search(r"\byear$", where, re.I) and ((numbers > 0) & (numbers < 10000)).all():
         stamps = _guarded(_absolute, where, "years", raw, 1, calendar)
         return Stamps(stamps.values, calendar, "Time is read as whole years.")
-    note = "Time counts steps without a date: their numbers are taken as they are, without seasons."
+    note = "Time counts steps without a date: their numbers are used as they are, without seasons."
     return Stamps(numbers, UNDATED, note)
 
 

@@ -54,8 +54,8 @@ def _of_axes(lat: Floats, lon: Floats, y: str, x: str) -> Made:
     if not left:
         return Made(grid)
     note = (
-        f"{left} of {len(lon)} columns along {x} are there again at the other end (longitude {lon[0]:g} to "
-        f"{lon[-1]:g}): each meridian is taken once, {kept[0]:g} to {kept[-1]:g}."
+        f"{left} of {len(lon)} columns along {x} are repeated at the other end (longitude {lon[0]:g} to "
+        f"{lon[-1]:g}): each meridian is used once, {kept[0]:g} to {kept[-1]:g}."
     )
     return Made(grid, once, (note,))
 
@@ -70,14 +70,12 @@ def _of_mesh(lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -
         made = _of_axes(mesh.lat, mesh.lon, y, x)
     except InputError:
         return None
-    note = (
-        f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes: the grid is taken as regular."
-    )
+    note = f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes: the grid is read as regular."
     return replace(made, notes=(note, *made.notes))
 
 
 def _of_points(lat: Floats, lon: Floats, y: str, x: str) -> Made:
     grid = Grid.from_coordinates(lat, lon, y, x)
     again = int(grid.again.sum())
-    note = f"{again} of {lat.size} points on ({y}, {x}) are at the places of others: each place weighs once."
+    note = f"{again} of {lat.size} points on ({y}, {x}) coincide with others: each location is weighted once."
     return Made(grid, notes=(note,) if again else ())

@@ -61,12 +61,12 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path:
     if odd.any():  # all others end at their stamps: so do these
         begin, end = np.where(odd, _stamp_before(stamps.values), begin), np.where(odd, stamps.values, end)
         late = late | odd
-        repaired = f" {odd.sum()} of the intervals are not around their stamps, and taken to end at them."
+        repaired = f" {odd.sum()} of the intervals do not contain their stamps, and are assumed to end there."
     if not _follow_each_other(begin, end):
         return _kept(stamps, f"the intervals of {where} overlap")
     moved = np.where(late, begin + (end - begin) // 2, stamps.values)
     note = (
-        f"Steps that are stamped at the end of their interval ({name}) are taken as of its middle: month, "
+        f"Steps with a time stamp at the end of their interval ({name}) are dated by its middle: month, "
         f"season and day are those of the interval.{repaired}"
     )
     return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))), moved=True)
@@ -124,5 +124,5 @@ def _seconds(lengths: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _kept(stamps: Stamps, why: str) -> Stamps:
-    note = f"{why}: each step is taken as of its stamp."
+    note = f"{why}: each step is dated by its time stamp."
     return replace(stamps, note=" ".join(filter(None, (stamps.note, note))))

@@ -79,8 +79,8 @@ class TimeFinder:
             return self._several(name, dims, lead)
         (start,) = (dim for dim in dims if dim != lead)
         note = (
-            f"The forecasts of {read.sizes[start]} starts follow each other: their {read.sizes[lead]} steps "
-            "are taken as one series."
+            f"The forecasts of {read.sizes[start]} initial times follow each other: their "
+            f"{read.sizes[lead]} steps are read as one series."
         )
         series = [decode_time(read[{lead: k}], f"{path}: {name}") for k in range(read.sizes[lead])]
         return [Times(start, replace(one, note=note), {lead: k}) for k, one in enumerate(series)]
@@ -157,7 +157,7 @@ class TimeFinder:
         lead = next((n for n in leads if long_dims(variables[n])[0] in variables[name].dims), None)
         if lead is None or self._asked.time_dim is not None:
             return None
-        note = f"Forecast step {lead!r} counts from a start the file does not give: no dates, no seasons."
+        note = f"Forecast step {lead!r} has no initial time in the file: there are no dates and no seasons."
         numbers = np.asarray(load(variables[lead], self._coordinates.path, lead), np.float64)
         return [Times(long_dims(variables[lead])[0], Stamps(numbers, UNDATED, note))]
 

@@ -41,7 +41,7 @@ def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
         return raw, ""
     last = len(raw) - count
     what = f"the last {last} of {len(raw)} time stamps were" if last > 1 else "the last time stamp was"
-    return raw[:count], f"{where}: {what} never written; what has no time is left out."
+    return raw[:count], f"{where}: {what} never written; steps without a time are dropped."
 
 
 def _blank(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -202,12 +202,12 @@ def _settle(
         if differ is not None:
             raise _contradiction(later, differ.at)
         times = "time step is" if len(pairs) == 1 else "time steps are"
-        return f"{later.field.path}: {len(pairs)} {times} there again with the same values{how} and left out."
+        return f"{later.field.path}: {len(pairs)} {times} repeated with the same values{how} and dropped."
     if whole:
         if differ is not None:
             raise _same_twice(name, earlier, later)
         return f"{later.field.path} holds {name} at the same times and with the same values{how} as " + (
-            f"{earlier.field.path}, and is left out."
+            f"{earlier.field.path}, and is dropped."
         )
     if differ is not None and other_steps(*samplings):
         raise unlike_steps(name, *samplings[::-1])

@@ -66,5 +66,5 @@ def _told(name: str, one: Sampling, other: Sampling) -> str:
     where = [f"in {x.layer.field.path} ({str(x.layer.stamps.values[0])[:19]}, ...)" for x in (other, one)]
     return (
         f"{name} is stamped at another place of its {one.step or other.step} {where[0]} than {where[1]}: "
-        "each step is taken as of its stamp."
+        "each step is dated by its time stamp."
     )

@@ -169,9 +169,7 @@ class _Offer:
     def note_refused(self, chosen: Sequence[Entry]) -> None:
         """Report variables of which only some files are used."""
         for name in dict.fromkeys(entry.variable for entry in chosen if entry.variable in self.refused):
-            self.notes.append(
-                f"{name} is not taken from every file: in one it has {self.refused[name].told}."
-            )
+            self.notes.append(f"{name} is not read from every file: in one it has {self.refused[name].told}.")
 
     def entries(self) -> list[Entry]:
         """Group layers into channels; namesakes that differ get a suffix that tells them apart."""
@@ -339,7 +337,9 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
     offer.notes += [told for part in parts if (told := part.grid.renamed)]
     offer.notes += [f"{part.path}: {part.name}: {flaw}." for part in parts for flaw in part.screen.flaws]
     anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
-    offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is off already." for one in anomalies]
+    offer.notes += [
+        f"{one.name} holds anomalies: its {one.anomaly} has been subtracted already." for one in anomalies
+    ]
     offer.notes += _repeats_told([one.file for one in series])
     grid = _one_grid(entries, offer)
     offer.notes += [grid.torn] if grid.torn else []
@@ -375,8 +375,7 @@ def _one_grid(entries: list[Entry], offer: _Offer) -> Grid:
 def _repeats_told(fields: list[FileField]) -> list[str]:
     """Report where columns that were dropped as repeated hold other values, in the first and last step."""
     return [
-        f"{one.path}: {one.name} has other values on the meridians that are there again; those of the first "
-        "are taken."
+        f"{one.path}: {one.name} has other values on the repeated meridians; the first ones are used."
         for one in fields
         if any(one.repeats_differ(step) for step in {0, one.steps - 1})
     ]

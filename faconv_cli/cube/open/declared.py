@@ -135,7 +135,7 @@ def _set_sign(attributes: dict[Any, Any], stored: np.dtype[Any], flaws: list[str
     word = ",".join(_text(one).strip().lower() for one in np.ravel(given))
     unsigned = word in _TRUE
     if not unsigned and word not in _FALSE:
-        flaws.append(f"its {key} is {_shown(given)}, neither true nor false, and not heeded")
+        flaws.append(f"its {key} is {_shown(given)}, neither true nor false, and is ignored")
         return stored
     if stored.kind not in "iu" or (stored.kind == "u") == unsigned:
         return stored
@@ -162,7 +162,7 @@ def _set_missing(
         flaws.append(
             _read_as(key, given, declared.tolist())
             if len(declared)
-            else f"its {key} is the text {_shown(given)}, no number, and masks none; "
+            else f"its {key} is the text {_shown(given)}, no number, and masks nothing; "
             "name what is missing with --missing-value"
         )
     if stored != meant and key == "_FillValue" and declared.dtype == stored:
@@ -170,7 +170,7 @@ def _set_missing(
     held = [number for value in declared for number in _held(value, meant, packing)]
     lost = [value for value in declared if not _held(value, meant, packing)]
     if lost:
-        flaws.append(f"its {key} {lost[0]:g} cannot be a value of type {meant}, and masks none")
+        flaws.append(f"its {key} {lost[0]:g} cannot be a value of type {meant}, and masks nothing")
     attributes.pop(key)
     if held:
         values = np.array(held, meant)

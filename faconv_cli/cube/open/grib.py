@@ -132,7 +132,7 @@ def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
     code, (name,) = _code(part[0], keys), map(str, cube.data_vars)
     if code:
         cube = cube.rename({name: f"unknown_{code}"})
-        notes.append(f"unknown_{code}: ecCodes does not know this parameter; its numbers are its name.")
+        notes.append(f"unknown_{code}: ecCodes does not know this parameter; it is named by its numbers.")
         (name,) = map(str, cube.data_vars)
     cube[name].attrs |= {STREAM: str(keys.one(part[0], "stream"))}
     told = tuple(f"{name}: {note}" if code == "" else note for note in notes)
@@ -163,7 +163,7 @@ def _one_each(
     early = sum(keys.one(message, _VERSION) == _PRELIMINARY for message in taken)
     if dropped:
         notes.append(
-            f"{dropped} messages of preliminary data are left out, as there are final ones (expver)."
+            f"{dropped} messages of preliminary data are dropped, because there are final ones (expver)."
         )
     if early and early < len(taken):
         notes.append(f"{early} of {len(taken)} messages are preliminary data (experiment version 0005).")
@@ -171,7 +171,7 @@ def _one_each(
         return taken, notes, None
     refusal = _contradiction(index, again)
     how = f" (compared at {_MOST_COMPARED} of them)" if len(again) > _MOST_COMPARED else ""
-    notes.append(f"{len(again)} messages are there again with the same values{how} and left out.")
+    notes.append(f"{len(again)} messages are repeated with the same values{how} and dropped.")
     return (taken, notes[:-1], refusal) if refusal else (taken, notes, None)
 
 

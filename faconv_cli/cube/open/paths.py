@@ -53,7 +53,7 @@ def expand(arguments: Sequence[str | Path], *, folders: bool = True) -> tuple[li
             for one in inside:
                 identity = one if is_url(one) else str(Path(one).absolute())
                 if identity in found:
-                    notes.append(f"{one} is named twice and read once.")
+                    notes.append(f"{one} is given twice and read once.")
                 found.setdefault(identity, one)
     return list(found.values()), notes
 

@@ -51,7 +51,7 @@ def _open_root(location: str) -> tuple[Group, list[str]]:
     if not told:
         return (kept if is_url(location) else zarr.open_group(location, mode="r", use_consolidated=False)), []
     return _listed(location, told[0]), [
-        f"{location}: the consolidated metadata are stale ({told[0]}); the arrays' own are read."
+        f"{location}: the consolidated metadata are stale ({told[0]}); those of the arrays are used."
     ]
 
 
@@ -103,7 +103,7 @@ def _open_group(root: Group, group: Group) -> list[Opened]:
     except KeyError as error:
         if group.path == root.path:
             raise
-        return [Opened(xr.Dataset(), notes=(f"Group {group.path} is passed over: {first_line(error)}.",))]
+        return [Opened(xr.Dataset(), notes=(f"Group {group.path} is skipped: {first_line(error)}.",))]
     for outer in reversed([other for other in _groups(root) if _lies_in(group, other)]):
         dataset = with_coordinates_of(dataset, _decoded(outer)[0])
     note = f"The fill value 0 of the Zarr store is a value of {', '.join(zeros)}, not missing data."

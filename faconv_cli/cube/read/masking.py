@@ -32,7 +32,7 @@ _CERTAIN = (np.float32(1e20), np.float32(9.999e20))  # of either sign
 _LEAST_CERTAIN = np.float32(9.99e19)
 Reason = Literal["missing", "undeclared", "named", "infinite", "invalid"]
 _WORDS: dict[Reason, str] = {
-    "undeclared": "fill that the file does not declare as such",
+    "undeclared": "fill values that the file does not declare",
     "named": "what --missing-value names",
     "infinite": "infinite",
     "invalid": "outside the valid range that the file gives",
@@ -79,7 +79,7 @@ class Screen:
             (packed.stored_bound(bound) for bound in bounds) if len(bounds) == 2 else (np.inf, -np.inf)
         )
         if not low <= high:
-            flaw = "its valid range is not two numbers in order, and not heeded"
+            flaw = "its valid range is not two numbers in order, and is ignored"
             return replace(plain, fill=fill, flaws=(*plain.flaws, flaw))
         if packed.packs and all(
             np.asarray(bound).dtype.kind != "f" for bound in bounds if np.isfinite(bound)

@@ -102,6 +102,6 @@ def _told(
     which, told = "lowest" if sign > 0 else "highest", f"{sign * value:.6g}"
     return (
         f"{name}: {told} is the {which} value, of {percent(count, values)} of the values, in {fields} fields"
-        f"{beyond}. It is taken as a value; if it stands for missing data, pass --missing-value {told}, or "
+        f"{beyond}. It is treated as a value; if it stands for missing data, pass --missing-value {told}, or "
         "declare it in the file."
     )

@@ -120,15 +120,15 @@ def warnings_of(found: Mapping[str, Sawtooth]) -> list[str]:
     for name, one in found.items():
         if one.cycle == NEVER:
             told.append(
-                f"{name} is accumulated since the start of the run and never begins anew: as a series it "
-                "only grows. --deaccumulate takes what each step adds."
+                f"{name} is accumulated since the start of the run and never starts again: as a series it "
+                "only grows. --deaccumulate computes what each step adds."
             )
             continue
-        anew = f"; it begins anew every {one.cycle.hours:g} hours" if one.cycle else ""
+        anew = f"; it starts again every {one.cycle.hours:g} hours" if one.cycle else ""
         if one.amount:
             told.append(
                 f"{name} is accumulated since the start of each forecast, over up to {one.longest:g} hours"
-                f"{anew}: as a series it is a sawtooth. --deaccumulate takes what each step adds."
+                f"{anew}: as a series it is a sawtooth. --deaccumulate computes what each step adds."
             )
         else:
             told.append(

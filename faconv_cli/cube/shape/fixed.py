@@ -72,7 +72,7 @@ def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
             do="give data on the grid of the training",
         )
     readers = [Masked(reader, keep) for reader in cube.readers]
-    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are taken as missing.")
+    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are treated as missing.")
 
 
 def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tuple[str, ...], Field]:

@@ -129,7 +129,7 @@ def cut_region(cube: Cube, text: str) -> Cube:
         readers = [Masked(reader, cut.inside) for reader in readers]
     (h, w), (rows, columns) = cut.grid.shape, cube.grid.shape
     note = f"Region {text}: {h} x {w} of {rows} x {columns} points"
-    note += f", {outside} of them outside and taken as missing." if outside else "."
+    note += f", {outside} of them outside and treated as missing." if outside else "."
     new = [cut.grid.torn] if cut.grid.torn and not cube.grid.torn else []
     return cube.through(readers, grid=cut.grid).noted(note, *new)
 

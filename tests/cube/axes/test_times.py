@@ -219,7 +219,7 @@ def test_one_lead_of_many_starts_is_a_series_of_valid_times(save, with_valid_tim
         cube = open_cube([path], step=text)
         assert cube.time.labels == ["2001-01-03", "2001-01-04", "2001-01-05"]
         np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], [2, 5, 8])
-    assert any(f"of 3 is taken (dimension {lead}; --step)" in note for note in cube.notes)
+    assert any(f"of 3 is selected (dimension {lead}; --step)" in note for note in cube.notes)
 
 
 @pytest.mark.parametrize("attributes", [REFERENCE, {}], ids=["cf", "names alone"])
@@ -243,7 +243,7 @@ def test_forecasts_that_follow_each_other_are_a_series_as_accumulations_of_era5(
     cube = open_cube([path])
     assert (cube.time.step, cube.time.labels[0]) == ("1 hour", "2001-01-01T07:00:00")
     np.testing.assert_array_equal(whole(cube)[:, 0, 0, 0], range(48))
-    told = "The forecasts of 4 starts follow each other: their 12 steps are taken as one series."
+    told = "The forecasts of 4 initial times follow each other: their 12 steps are read as one series."
     assert told in cube.notes
     assert open_cube([path], step="3").time.step == "12 hours"
 
@@ -304,8 +304,8 @@ def test_a_step_in_hours_is_no_time_of_its_own(save):
 def test_a_record_without_leads_or_members_has_none_to_pick_and_says_so(write):
     cube = open_cube([write()], step="6", member="3")
     assert cube.shape[0] == 6
-    assert "There are no forecast steps of which --step 6 could pick." in cube.notes
-    assert "There are no ensemble members of which --member 3 could pick." in cube.notes
+    assert "There are no forecast steps for --step 6 to select." in cube.notes
+    assert "There are no ensemble members for --member 3 to select." in cube.notes
 
 
 def test_a_file_of_one_lead_is_that_lead(save):

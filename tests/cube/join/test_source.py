@@ -371,7 +371,7 @@ def test_spellings_of_one_unit_are_the_same_among_files(write):
 def test_an_overlap_in_other_units_holds_the_same_values(write):
     celsius = ramp(6, 3, 4) - np.float32(273.15)
     cube = open_cube([write("a.nc"), write("b.nc", {"x": celsius}, edit=in_other_units("degC"))])
-    assert any("the same values" in note and "is left out" in note for note in cube.notes)
+    assert any("the same values" in note and "is dropped" in note for note in cube.notes)
 
 
 def test_anomalies_and_the_quantity_itself_do_not_make_one_record(write):
@@ -623,7 +623,7 @@ def test_a_step_that_is_there_twice_with_the_same_values_is_read_once(write):
     path = write(variables={"x": ramp(6, 3, 4)[order]}, hours=order * 24.0)
     cube = open_cube([path])
     np.testing.assert_array_equal(whole(cube)[:, 0], ramp(5, 3, 4))
-    assert any("3 time steps are there again with the same values and left out" in n for n in cube.notes)
+    assert any("3 time steps are repeated with the same values and dropped" in n for n in cube.notes)
 
 
 @given(st.data())

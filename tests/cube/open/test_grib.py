@@ -115,7 +115,10 @@ def test_final_data_are_taken_before_preliminary_ones_and_told(write, preliminar
     messages = versions((1, 2, 3, 4), (3, 4, 5, 6))
     cube = open_cube([write(messages[::-1] if preliminary_first else messages)])
     assert first_point(cube) == [281, 282, 283, 284, 290, 291]
-    assert "t2m: 2 messages of preliminary data are left out, as there are final ones (expver)." in cube.notes
+    assert (
+        "t2m: 2 messages of preliminary data are dropped, because there are final ones (expver)."
+        in cube.notes
+    )
     assert "t2m: 2 of 6 messages are preliminary data (experiment version 0005)." in cube.notes
 
 
@@ -131,7 +134,7 @@ def test_a_message_that_is_there_again_is_told_and_one_with_other_values_is_refu
     once = [{**T2M, "day": day, "values": 280 + day} for day in DAYS]
     cube = open_cube([write([*once, *once[:2]])])
     assert cube.shape[0] == len(DAYS)
-    assert "t2m: 2 messages are there again with the same values and left out." in cube.notes
+    assert "t2m: 2 messages are repeated with the same values and dropped." in cube.notes
     with pytest.raises(InputError, match=r"1 messages of 2t have the time.*differ in nothing else"):
         open_cube([write([*once, once[0] | {"values": 3}])])
 
@@ -153,7 +156,7 @@ def test_of_many_messages_that_are_there_again_the_note_says_how_many_were_compa
     once = [{**T2M, "day": 1, "dataTime": 100 * hour, "values": 280 + hour} for hour in range(24)]
     cube = open_cube([write([*once, *once])])
     assert any(
-        "24 messages are there again with the same values (compared at 16 of them)" in n for n in cube.notes
+        "24 messages are repeated with the same values (compared at 16 of them)" in n for n in cube.notes
     )
 
 

@@ -113,7 +113,7 @@ def test_a_file_named_twice_is_read_once_and_said(write):
     path = write()
     cube = open_cube([path, path.parent / "*.nc"])
     assert cube.shape[0] == 6
-    assert any("is named twice and read once" in note for note in cube.notes)
+    assert any("is given twice and read once" in note for note in cube.notes)
 
 
 def test_a_folder_of_files_is_one_record(write):

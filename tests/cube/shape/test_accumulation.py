@@ -345,7 +345,7 @@ def grib(path, periods, days=3, step_type="accum", param=228):
 def test_steps_since_the_start_of_forecasts_are_told_by_their_messages(tmp_path):
     path = grib(tmp_path / "x.grib", [(0, hour) for hour in range(1, 25)])
     assert any(
-        "over up to 24 hours; it begins anew every 24" in n for n in open_record([path], DataConfig()).notes
+        "over up to 24 hours; it starts again every 24" in n for n in open_record([path], DataConfig()).notes
     )
     cube = open_record([path], EACH_STEP)
     np.testing.assert_allclose(whole(cube)[:, 0, 0], np.repeat([1, 2, 3], 24), atol=1e-4)

@@ -86,7 +86,7 @@ def test_of_two_dimensional_coordinates_the_box_is_kept_and_what_lies_outside_is
     expected = np.where(inside, cube.read(0, 2)[:, 0], np.nan)[:, *box]
     np.testing.assert_array_equal(cut.read(0, 2)[:, 0], expected)
     np.testing.assert_array_equal(cut.grid.lat, grid.lat[box])
-    assert f"{np.isnan(expected[0]).sum()} of them outside and taken as missing" in cut.notes[-1]
+    assert f"{np.isnan(expected[0]).sum()} of them outside and treated as missing" in cut.notes[-1]
     assert np.isnan(expected).any()
 
 
