@@ -140,7 +140,7 @@ def test_settings_come_from_a_file_and_options_override_it(planted, run, tmp_pat
 
 def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path):
     short = ["--time-range", "2000-01:2000-04", *QUICK, "--batch", 4]
-    arguments = ["train", planted, *short, "--updates", 240, "--threads", 1]
+    arguments = ["train", planted, *short, "--updates", 120, "--threads", 1]
     stopped = subprocess.Popen(
         [sys.executable, "-m", "faconv_cli", *map(str, [*arguments, "-o", tmp_path / "m.pt"])],
         stderr=subprocess.PIPE,
@@ -159,7 +159,7 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
     faconv(*arguments, "-o", tmp_path / "whole.pt", check=0)
     assert (tmp_path / "m.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
     assert [json.loads(line)["update"] for line in metrics.read_text().splitlines()] == list(
-        range(0, 241, 20)
+        range(0, 121, 10)
     )
 
 

@@ -96,9 +96,9 @@ def test_a_file_that_exists_is_kept_unless_asked(checkpoint, cube, tmp_path):
 
 def test_nothing_is_written_where_nothing_can_be_forecast_or_verified(checkpoint, cube, tmp_path):
     empty = replace(cube, fields=cube.fields * np.nan)
-    with pytest.raises(InputError, match="none of 1 starts has enough"):
+    with pytest.raises(InputError, match="none of 1 initial times has enough"):
         _write(tmp_path / "f.nc", checkpoint, empty, [20])
-    with pytest.raises(InputError, match="the record ends with the starts"):
+    with pytest.raises(InputError, match="the record ends with the initial times"):
         _write(tmp_path / "f.nc", checkpoint, cube, [len(cube.time) - 1], verify=True)
     assert not list(tmp_path.iterdir())
 

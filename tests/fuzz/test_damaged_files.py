@@ -15,8 +15,9 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fuzz")
+def folder(quick_folder):
+    folder = quick_folder / "good"
+    folder.mkdir()
     write_good_files(folder)
     return folder
 
@@ -48,8 +49,8 @@ def fuzz(command, folder, work, seeds, pattern="*", **environment):
     return wrong, counts
 
 
-def test_inspect_never_breaks(folder, tmp_path):
-    wrong, counts = fuzz("inspect", folder, tmp_path, (0, 300))
+def test_inspect_never_breaks(folder, quick_folder):
+    wrong, counts = fuzz("inspect", folder, quick_folder, (0, 300))
     assert wrong == []
     assert counts["result"] + counts["error"] + counts.get("guarded", 0) == 2400
     assert min(counts["result"], counts["error"]) > 400
