@@ -138,5 +138,5 @@ def test_inspect_reads_a_folder_a_glob_a_url_and_an_engine(capsys, sample, tmp_p
     ]
     assert [code for code, _, _ in shown] == [0] * 4
     first, *others = [json.loads(out) for _, out, _ in shown]
-    assert first["notes"][0].endswith("data is a folder of 1 data files.")
+    assert first["notes"][0].endswith("data contains 1 data files.")
     assert all(seen["variables"] == first["variables"] for seen in others)

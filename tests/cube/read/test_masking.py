@@ -74,7 +74,7 @@ def test_what_is_declared_is_masked_and_nothing_beside_it(write):
 def test_missing_value_is_heeded_also_as_a_list_or_as_text(write, declared):
     cube = opened(write, stored("f4", -999), missing_value=declared)
     assert_masked_alone(cube, "", 7)
-    words = "its missing_value is the text '-999', read as the number -999"
+    words = "its missing_value is the text '-999' and is read as the number -999"
     assert any(words in note for note in cube.notes) == isinstance(declared, str)
 
 
