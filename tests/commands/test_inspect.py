@@ -51,7 +51,7 @@ def test_inspect_takes_part_of_the_data(capsys, sample):
     ("arguments", "code", "message"),
     [
         (["--variables", "salinity"], 3, "no variable 'salinity'"),
-        (["--levels", "500"], 3, "no variable has levels"),
+        (["--levels", "500"], 3, "No variable has levels"),
         (["--levels", "high"], 2, "numbers separated by commas"),
         (["--time-range", "1900:1910"], 3, "no time step lies in 1900:1910"),
         (["--time-dim", "tea"], 3, "no time coordinate 'tea'"),
