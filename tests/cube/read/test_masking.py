@@ -179,7 +179,7 @@ def test_a_valid_range_that_is_none_is_not_heeded_and_that_is_said(write, bad):
     cube = opened(write, stored("f4", 51), valid_range=bad)
     assert np.isfinite(cube.read(0, 6)).all()
     assert any(
-        note.endswith("x: its valid range is not two numbers in order, and not heeded.")
+        note.endswith("x: its valid range is not two numbers in ascending order and is ignored.")
         for note in cube.notes
     )
 
