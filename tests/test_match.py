@@ -267,7 +267,7 @@ def test_anomalies_that_nothing_calls_so_are_refused_in_other_units_than_those_o
     about_zero = replace(checkpoint.climatology, coefficients=0 * checkpoint.climatology.coefficients)
     trained = replace(checkpoint, climatology=about_zero)
     with pytest.raises(
-        InputError, match=r"t2m is taken for a temperature, with values about .* K\. These seem"
+        InputError, match=r"t2m is read as a temperature, but its values are about .* K\. Such"
     ):
         open_matching(trained, [_write(tmp_path / "c.nc", other)])
 

@@ -52,7 +52,7 @@ def test_inspect_takes_part_of_the_data(capsys, sample):
     [
         (["--variables", "salinity"], 3, "no variable 'salinity'"),
         (["--levels", "500"], 3, "No variable has levels"),
-        (["--levels", "high"], 2, "not a list of numbers"),
+        (["--levels", "high"], 2, "numbers separated by commas"),
         (["--time-range", "1900:1910"], 3, "no time step lies in 1900:1910"),
         (["--time-dim", "tea"], 3, "no time coordinate 'tea'"),
     ],
@@ -138,5 +138,5 @@ def test_inspect_reads_a_folder_a_glob_a_url_and_an_engine(capsys, sample, tmp_p
     ]
     assert [code for code, _, _ in shown] == [0] * 4
     first, *others = [json.loads(out) for _, out, _ in shown]
-    assert first["notes"][0].endswith("data is a folder of 1 data files.")
+    assert first["notes"][0].endswith("data contains 1 data files.")
     assert all(seen["variables"] == first["variables"] for seen in others)

@@ -35,7 +35,7 @@ def test_an_ensemble_is_trained_on_whole_and_embedded_one_by_one(run, save, tmp_
     path = save({"time": 40, "number": 2}, {"time": days(40), "number": [3, 7]})
     code, _, err = run("train", path, "-o", tmp_path / "m.pt", "--member", "all", *QUICK)
     assert code == 0, err
-    assert "2 members follow each other as samples" in err
+    assert "2 members are joined one after another" in err
     assert "Left out: height (no time axis" in err
     checkpoint = read_checkpoint(tmp_path / "m.pt")
     assert checkpoint.record["training"]["steps"] == 64

@@ -76,9 +76,9 @@ def checkpoint(odd):
 
 
 TOLD = (
-    "p: 1 values in 1 fields are fill values that the file does not declare and count as missing.",
-    "p: 1 values in 1 fields are infinite and count as missing.",
-    "packed: 1 values in 1 fields are fill values that the file does not declare and count as missing.",
+    "p: 1 values in 1 fields are fill values that the file does not declare; they count as missing.",
+    "p: 1 values in 1 fields are infinite; they count as missing.",
+    "packed: 1 values in 1 fields are fill values that the file does not declare; they count as missing.",
 )
 
 
@@ -170,7 +170,7 @@ def test_fill_that_is_known_or_named_gives_what_missing_data_give(capsys, tmp_pa
 def test_fill_that_nothing_declares_is_told_of_by_inspect_and_in_the_log(capsys, tmp_path):
     data = _write_filled(tmp_path / "data.nc", -9999)
     notes = json.loads(run(capsys, "inspect", "--json", data).out)["notes"]
-    assert any(note.startswith("t: -9999 is the lowest value, of 12 % of the values") for note in notes)
+    assert any(note.startswith("t: -9999 is the lowest value, with 12 % of the values") for note in notes)
     told = run(capsys, "train", data, "-o", tmp_path / "m.pt", *QUICK).err
     assert "pass --missing-value -9999, or declare it in the file." in told
     assert "Warning" not in told

@@ -1,9 +1,9 @@
-"""Joining: the layers of several files become one cube.
+"""Join the layers of several files into one cube.
 
-- source: files to one cube: all layers, chosen, merged, on one time axis. Start here.
-- join: one channel from several files; several channels on one time axis.
-- alike: whether files are one record; shifted: stamped at another place of their step.
-- overlap: files that hold the same steps.
-- clock: stamps of many files that compare.
-- oneunit: values and levels that files give in several units.
+- source: opens files as one cube: selects and merges layers, and puts them on one time axis. Start here.
+- join: joins one channel from several files, and puts several channels on one time axis.
+- alike: checks that files are one record; shifted: finds files stamped at another place in their step.
+- overlap: compares files that hold the same time steps.
+- clock: turns the time stamps of many files into comparable integers.
+- oneunit: converts values and levels that files give in different units.
 """

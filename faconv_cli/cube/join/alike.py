@@ -1,4 +1,4 @@
-"""Whether the files of one variable are one record: the same step, the same place in the month, one run."""
+"""Check that the files of a variable are one record: same time step, same place in the month, one run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from faconv_cli.cube.time.timeaxis import UNDATED, TimeAxis
 from faconv_cli.cube.time.timestep import days_of, months_of
 from faconv_cli.errors import InputError
 
-_LEAST_STEPS = 3  # that say what step a file has
-_LARGEST_SHIFT = 0.25  # of a month or year, between the places of two files' stamps in it
-_TIGHT = 0.1  # of a month or year: how far stamps at one place of it lie apart, as months differ
-_BY_CHANCE = 3  # times the longest step of a variable: no common multiple of usual steps
+_LEAST_STEPS = 3  # steps needed to tell the time step of a file
+_LARGEST_SHIFT = 0.25  # of a month or year, between the places at which two files are stamped
+_TIGHT = 0.1  # of a month or year; spread of stamps at the same place, as months differ in length
+_BY_CHANCE = 3  # times the longest step of a variable; longer common steps are a coincidence
 _EVEN = 0.1  # of a step
-_FINER = 0.75  # of a step: two steps that are closer are of another record
+_FINER = 0.75  # of a step; two steps that are closer together belong to another record
 _YEAR_DAYS = 365
 
 
@@ -30,10 +30,10 @@ class Sampling(NamedTuple):
 
     Attributes:
         layer: the file.
-        keys: (t,) its stamps in order, each once.
-        step: its usual step, as text; empty where it has too few steps, or they vary.
-        place: mean position of its stamps in their month, or year where the step is whole years, from 0 to 1;
-            NaN where that varies or the step is shorter.
+        keys: (t,) its time stamps, sorted and unique.
+        step: its usual time step, as text; empty if it has too few steps or they vary.
+        place: mean position of its stamps in the month (or in the year, if the step is whole years), from 0
+            to 1; NaN if that varies or the step is shorter than a month.
     """
 
     layer: Layer
@@ -43,7 +43,7 @@ class Sampling(NamedTuple):
 
     @property
     def steps_in_year(self) -> int:
-        """How many steps later it is the same time of the year and of the day; 0 where that is not known."""
+        """Number of steps after which the time of year and day recurs; 0 if unknown."""
         months = months_of(self.step) if self.step else None
         if months:
             return 12 // months if 12 % months == 0 else 0
@@ -55,11 +55,11 @@ class Sampling(NamedTuple):
 
 
 class Likeness:
-    """Compares the files of variables; those of channels that share their files are compared once.
+    """Compares the files of variables; channels that share their files are compared only once.
 
     Args:
-        keys: (t,) stamps of each layer by its ``id``.
-        clock: how they are counted.
+        keys: (t,) stamps of each layer, by its ``id``.
+        clock: how stamps are counted.
     """
 
     def __init__(self, keys: Mapping[int, Keys], clock: Clock) -> None:
@@ -67,13 +67,13 @@ class Likeness:
         self._known: dict[tuple[int, ...], list[Sampling]] = {}
 
     def check(self, name: str, layers: Sequence[Layer]) -> list[Sampling]:
-        """Refuse files of a variable that are no one record by their times or by what they say of themselves.
+        """Refuse files of a variable that are not one record, by their times or their attributes.
 
         Returns:
             How each file samples time.
 
         Raises:
-            InputError: other runs or models, other steps, stamps at another place of the month.
+            InputError: if runs, models, time steps, or the place of the stamps in the month differ.
         """
         files = tuple(id(layer.stamps) for layer in layers)
         if files not in self._known:
@@ -86,7 +86,7 @@ class Likeness:
             return [Sampling(layers[0], self._keys[id(layers[0])], "", np.nan)]
         samplings = [_sampling(layer, np.unique(self._keys[id(layer)]), self._clock) for layer in layers]
         short = [one for one in samplings if len(one.keys) < _LEAST_STEPS]
-        if short:  # too short to say what step they have, but perhaps not together
+        if short:  # each is too short to tell its time step, but together they may not be
             together = np.unique(np.concatenate([one.keys for one in short]))
             samplings.append(_sampling(short[0].layer, together, self._clock))
         distinct = {(one.step, f"{one.place:.2f}"): one for one in samplings if one.step}
@@ -105,7 +105,7 @@ class Likeness:
         return samplings
 
     def _check_short(self, name: str, short: Sequence[Sampling], union: Keys) -> None:
-        """Refuse files of a month or two each that are stamped at two places of it."""
+        """Refuse files of one or two months each that are stamped at two different places in the month."""
         if not short or len(union) < _LEAST_STEPS:
             return
         axis = self._clock.axis(union)
@@ -121,7 +121,7 @@ class Likeness:
             raise _other_place(name, axis.step, short[order[at]].layer, short[order[at + 1]].layer)
 
     def _check_beside(self, name: str, short: Sampling, long: Sequence[Sampling], union: Keys) -> None:
-        """Refuse a file of one or two steps that are closer or stamped otherwise than those of others."""
+        """Refuse a file of one or two steps that are closer together or stamped elsewhere than in others."""
         if len(short.keys) > 1 and long:
             finest = min(long, key=lambda one: days_of(one.step))
             own = short._replace(step=self._clock.axis(short.keys).step)
@@ -133,7 +133,7 @@ class Likeness:
                 raise _other_place(name, other.step, other.layer, short.layer)
 
     def _lie_elsewhere(self, keys: Keys, other: Sampling) -> bool:
-        """Whether stamps (t,) lie away from those of a file in their month or year."""
+        """Return whether stamps (t,) lie at another place in the month or year than those of a file."""
         union = np.union1d(keys, other.keys)
         axis = self._clock.axis(union)
         every = _places_in(axis, months_of(other.step))
@@ -143,16 +143,16 @@ class Likeness:
 
 
 def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock: Clock) -> None:
-    """Refuse variables whose time steps coincide now and then, by chance.
+    """Refuse variables whose time steps coincide only now and then, by chance.
 
     Args:
-        names: of the variables.
-        keys: (t,) stamps of each, in order.
-        common: those that all have.
+        names: names of the variables.
+        keys: (t,) stamps of each variable, sorted.
+        common: stamps that all variables have.
         clock: how stamps are counted.
 
     Raises:
-        InputError: monthly and shorter steps, or common steps far longer than those of any variable.
+        InputError: if monthly steps meet shorter ones, or common steps are far apart.
     """
     steps = {name: clock.axis(own).step for name, own in zip(names, keys, strict=True) if len(own) > 2}
     monthly = [name for name, step in steps.items() if months_of(step) is not None]
@@ -162,9 +162,10 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
     if monthly and others:
         one, other = monthly[0], others[0]
         raise InputError(
-            f"{one} comes in steps of {steps[one]}, {other} of {steps[other]}",
-            wanted="a cube has one time step",
-            do="select one with --variables, or average the finer one first (cdo monmean, xarray's resample)",
+            f"{one} has a time step of {steps[one]}, but {other} has {steps[other]}",
+            wanted="all variables must have the same time step",
+            do="select variables with --variables, or average the finer ones first (cdo monmean, or "
+            "resample in xarray)",
         )
     step = clock.axis(common).step if len(common) > 1 else ""
     longest = max(steps, key=lambda name: days_of(steps[name]))
@@ -172,52 +173,52 @@ def check_common(names: Sequence[str], keys: Sequence[Keys], common: Keys, clock
         at = [str(clock.stamps_of(own[:1])[0])[:19] for own in keys[:2]]
         apart = f", {step} apart" if step else ""
         raise InputError(
-            f"the variables share {len(common)} of {max(map(len, keys))} time steps{apart} "
-            f"(their own steps are {steps[longest]} and less; {names[0]} begins {at[0]}, {names[1]} {at[1]})",
+            f"The variables share only {len(common)} of {max(map(len, keys))} time steps{apart} (their own "
+            f"steps are {steps[longest]} or less; {names[0]} begins at {at[0]}, {names[1]} at {at[1]})",
             wanted="the variables of a record must have the same time stamps",
             do=give_as_static(names, keys)
-            or "select one with --variables, or shift the time stamps of one (cdo shifttime)",
+            or "select variables with --variables, or shift the stamps of one (cdo shifttime)",
         )
 
 
 def give_as_static(names: Sequence[str], keys: Sequence[Keys]) -> str:
-    """What to do with variables of one step (t,) beside others of many, as masks and orographies are."""
+    """Return the fix for variables with one step beside others with many, such as masks and orographies."""
     fixed = [name for name, own in zip(names, keys, strict=True) if len(own) == 1]
     if not fixed or len(fixed) == len(names):
         return ""
     return (
-        f"give {joined(dict.fromkeys(fixed))}, which has one time step, with --static if it does not change, "
-        "or leave it out of --variables"
+        f"give constant fields with --static, or drop them with --variables (only one time step: "
+        f"{joined(dict.fromkeys(fixed))})"
     )
 
 
 def runs_told(names: Sequence[str], layers: Sequence[Layer]) -> list[str]:
-    """Report variables side by side that name different models or members.
+    """Report if the variables of a cube come from different models or members.
 
     Args:
-        names: of the variables.
-        layers: one of each.
+        names: names of the variables.
+        layers: one layer of each variable.
     """
     notes = []
     for what in ("model", "member"):
         runs = {x.run[what][0]: name for name, x in zip(names, layers, strict=True) if what in x.run}
         if len(runs) > 1:
-            told = ", ".join(f"{name} of {run}" for run, name in runs.items())
-            notes.append(f"The variables are of several {what}s: {told}.")
+            told = ", ".join(f"{name} from {run}" for run, name in runs.items())
+            notes.append(f"The variables come from different {what}s: {told}.")
     return notes
 
 
 def other_steps(one: Sampling, other: Sampling) -> bool:
-    """Whether both files have a step, and not the same."""
+    """Return whether both files have a known time step and these differ."""
     return bool(one.step and other.step) and one.step != other.step
 
 
 def unlike_steps(name: str, one: Sampling, other: Sampling) -> InputError:
-    """Two files of a variable with other steps."""
+    """Return the error for two files of a variable with different time steps."""
     return InputError(
-        f"{name} comes in steps of {one.step} in {one.layer.field.path} and of {other.step} in "
+        f"{name} has a time step of {one.step} in {one.layer.field.path} but of {other.step} in "
         f"{other.layer.field.path}",
-        wanted="a record has one time step",
+        wanted="all files of a variable must have the same time step",
         do="give files with one time step, or average the finer ones first (cdo monmean, xarray's resample)",
     )
 
@@ -241,17 +242,17 @@ def _place(axis: TimeAxis) -> float:
 
 
 def _places(axis: TimeAxis) -> npt.NDArray[np.float64]:
-    """Positions (t,) in the month, or in the year where the step is whole years."""
+    """Return positions (t,) in the month, or in the year if the step is whole years."""
     return _places_in(axis, axis.step_months)
 
 
 def _places_in(axis: TimeAxis, step_months: int | None) -> npt.NDArray[np.float64]:
-    """The same, of steps of so many months."""
+    """Return the same for a step of the given number of months."""
     return axis.year_fraction if (step_months or 1) % 12 == 0 else axis.month_fraction
 
 
 def _filled(coarse: Sampling, fine: Sampling, union: Keys, clock: Clock) -> bool:
-    """Whether other files fill the steps between those of the coarser file, as parts of one record do."""
+    """Return whether other files fill the gaps between the coarser file's steps, as in one record."""
     inside = union[(union >= coarse.keys[0]) & (union <= coarse.keys[-1])]
     axis = clock.axis(inside)
     steps = np.diff(inside)
@@ -262,24 +263,24 @@ def _other_place(name: str, step: str, one: Layer, other: Layer) -> InputError:
     told = [f"in {x.field.path} ({str(x.stamps.values[0])[:10]})" for x in (one, other)]
     return InputError(
         f"{name} is stamped at another time of the {step.split()[-1].rstrip('s')} {told[0]} than {told[1]}",
-        wanted="all files of a record must stamp their steps at the same place, or months could be confused",
-        do="shift one of them (cdo settaxis, cdo shifttime), or give one of the files",
+        wanted="all steps of a record must be stamped at the same place, so that the month of each is clear",
+        do="shift the stamps of one file (cdo settaxis, cdo shifttime), or give only one of the files",
     )
 
 
 def experiments_told(name: str, layers: Sequence[Layer]) -> list[str]:
-    """Report the experiments or cases that the files of a variable belong to, if there are several."""
+    """Report the experiments or cases of a variable's files if there are several."""
     runs = {layer.run["experiment"][0]: layer for layer in layers if "experiment" in layer.run}
     if len(runs) < 2:
         return []
     told = joined(f"{run} in {layer.field.path}" for run, layer in runs.items())
-    return [f"{name} is of several experiments, and they are joined in time: {told}."]
+    return [f"{name} comes from several experiments, which are joined in time: {told}."]
 
 
 def _check_runs(name: str, layers: Sequence[Layer]) -> None:
-    """Refuse files that name another run, unless one says that it goes on from the other.
+    """Refuse files of different runs, unless one names the other as its parent.
 
-    Many archives do not say from which experiment another goes on: those are joined, and told.
+    Many archives do not name the parent experiment; such experiments are joined, with a note.
     """
     distinct = {tuple(layer.run.items()): layer for layer in layers}
     for one, other in combinations(distinct.values(), 2):
@@ -288,11 +289,12 @@ def _check_runs(name: str, layers: Sequence[Layer]) -> None:
             unsaid = what == "experiment" and not (parents and others)
             if not unsaid and mine != theirs and mine not in others and theirs not in parents:
                 raise InputError(
-                    f"{name} is of {what} {mine} in {one.field.path}, and of {theirs} in {other.field.path}",
-                    wanted="all steps of a variable must come from one run",
+                    f"{name} comes from {what} {mine} in {one.field.path} but from {theirs} in "
+                    f"{other.field.path}",
+                    wanted="all files of a variable must come from one run",
                     do=_choose_one(what),
                 )
 
 
 def _choose_one(what: str) -> str:
-    return f"choose one with {OPTIONS[what]}" if what in OPTIONS else "give the files of one of them"
+    return f"choose one with {OPTIONS[what]}" if what in OPTIONS else f"give the files of only one {what}"

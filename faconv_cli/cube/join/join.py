@@ -1,4 +1,4 @@
-"""The layers of one channel in several files, joined in time; several channels, put on one time axis."""
+"""Join the layers of a channel from several files in time, and put several channels on one time axis."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 
-_SINGLE_TOLD = 60.0  # s between numbers in single precision that may be why stamps are the same
-_MOST_COMPARED = 16  # steps of an overlap whose values are read to see whether they agree
+_SINGLE_TOLD = 60.0  # s; if single precision is coarser than this, it may be why stamps are equal
+_MOST_COMPARED = 16  # steps of an overlap whose values are compared
 
 
 @dataclass
 class Entry:
-    """One channel, and the layers of all files it is made of."""
+    """One channel with its layers from all files."""
 
     channel: Channel
     variable: str
     layers: list[Layer]
 
     def of_member(self, member: str) -> Entry:
-        """What one member is made of."""
+        """Return the entry of one member."""
         return Entry(self.channel, self.variable, [x for x in self.layers if x.member in ("", member)])
 
     def renumbered(self) -> Entry:
-        """Number the steps throughout, the files one after the other as they are named."""
+        """Number the steps continuously, over the files in the order in which they are named."""
         layers: list[Layer] = []
         reached: dict[str, int] = {}
         for layer in self.layers:
@@ -60,12 +60,12 @@ class Entry:
 def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> tuple[list[Series], TimeAxis]:
     """Join the files of each channel in time and keep the steps that all channels have.
 
-    Where two files hold a step the first named wins. Members of an ensemble follow each other, each with all
-    the steps. What was sorted, converted, dropped or found twice is noted.
+    If two files hold the same step, the file named first is used. Ensemble members follow one another, each
+    with all the steps. Notes say what was sorted, converted, dropped or found twice.
 
     Raises:
-        InputError: other calendars or quantities; no common step; the same steps of a variable with other
-            values.
+        InputError: if calendars or quantities differ, no step is common to all channels, or the same steps
+            of a variable have different values.
     """
     entries = [replace(x, layers=values_in_one_unit(x.channel.name, x.layers, notes)) for x in entries]
     clock, keys = wind([entry.layers for entry in entries], notes)
@@ -79,14 +79,15 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
     if not len(common):
         raise InputError(
             f"{joined(sources)}: the variables share no time step ({_first_stamps(entries, every, clock)})",
-            wanted="a cube has one time axis",
+            wanted="all variables must have common time steps",
             do=give_as_static(names, every)
-            or "give files of the same period with the same time stamps, or select one with --variables",
+            or "give files of the same period and with the same stamps, or select variables with --variables",
         )
     if len(common) < len(union):
         check_common(names, every, common, clock)
         notes.append(
-            f"{len(union) - len(common)} of {len(union)} time steps are dropped: not every variable has them."
+            f"{len(union) - len(common)} of {len(union)} time steps are dropped, because not every variable "
+            "has them."
         )
     selected = [[timeline.select(common) for timeline in own] for own in timelines]
     time = _time_axis(clock, common, sources)
@@ -94,16 +95,16 @@ def join(entries: Sequence[Entry], sources: Sequence[str], notes: list[str]) -> 
 
 
 def _first_stamps(entries: Sequence[Entry], keys: Sequence[Keys], clock: Clock) -> str:
-    """Where the variables begin, those that begin at the same time told once."""
+    """Return when the variables begin; one variable stands for all that begin at the same time."""
     begins = {
         str(clock.stamps_of(own[:1])[0])[:19]: entry.channel.name
         for entry, own in zip(entries, keys, strict=False)
     }
-    return ", ".join(f"{name} begins {begin}" for begin, name in begins.items())
+    return ", ".join(f"{name} begins at {begin}" for begin, name in begins.items())
 
 
 def _members(entries: Sequence[Entry], notes: list[str]) -> list[str]:
-    """Members that every channel has; a channel without any is the same for all."""
+    """Return the members that every channel has; a channel without members is used for all of them."""
     named = [dict.fromkeys(layer.member for layer in entry.layers if layer.member) for entry in entries]
     named = [own for own in named if own]
     if not named:
@@ -113,14 +114,14 @@ def _members(entries: Sequence[Entry], notes: list[str]) -> list[str]:
     dropped = [member for member in everyone if member not in kept]
     if not kept:
         raise InputError(
-            "the variables share no ensemble member",
-            wanted=f"the members are {joined(everyone)}",
-            do="select one variable (--variables) or one member (--member)",
+            "The variables share no ensemble member",
+            wanted=f"available members are {joined(everyone)}",
+            do="select one variable with --variables, or one member with --member",
         )
     if dropped:
-        notes.append(f"Members that not every variable has are dropped: {joined(dropped)}.")
+        notes.append(f"Ensemble members are dropped because not every variable has them: {joined(dropped)}.")
     if len(kept) > 1:
-        notes.append(f"{len(kept)} members follow each other as samples (--member all): {joined(kept)}.")
+        notes.append(f"{len(kept)} members are joined one after another (--member all): {joined(kept)}.")
     return kept
 
 
@@ -135,7 +136,7 @@ def _one_after_another(series: Sequence[Series]) -> Series:
 
 @dataclass
 class _Timeline:
-    """Steps of one channel in order of time: comparable stamps, and where each is."""
+    """The steps of one channel in order of time: their keys, and the part and step that each comes from."""
 
     parts: tuple[FileField, ...]
     keys: Keys
@@ -154,7 +155,7 @@ def _timeline(entry: Entry, keys: dict[int, Keys], alike: Likeness, notes: list[
     per_layer = [keys[id(layer)] for layer in entry.layers]
     for layer, own in zip(entry.layers, per_layer, strict=True):
         if (np.diff(own) < 0).any():
-            notes.append(f"{layer.field.path}: time steps are not in order and are sorted.")
+            notes.append(f"{layer.field.path}: time steps are out of order and are sorted.")
     part = np.repeat(np.arange(len(per_layer)), [len(own) for own in per_layer])
     step = np.concatenate([np.arange(len(own)) for own in per_layer])
     ordered, first, which = np.unique(np.concatenate(per_layer), return_index=True, return_inverse=True)
@@ -180,34 +181,35 @@ def _settle(
     *,
     whole: bool,
 ) -> str:
-    """Report what was done with steps that an earlier layer, or the same one, holds as well.
+    """Return a note on steps that an earlier layer, or the same one, also holds.
 
     Args:
         entry: the channel.
-        later: whose steps are not taken.
-        earlier: whose steps are.
-        pairs: step of the later and of the earlier layer.
+        later: layer whose steps are skipped.
+        earlier: layer whose steps are used.
+        pairs: steps of the later and of the earlier layer.
         samplings: how the later and the earlier layer sample time.
-        whole: the later layer has no step of its own.
+        whole: whether the later layer has no other steps.
 
     Raises:
-        InputError: the values differ, and the file has nothing else to give, contradicts itself, or is no
+        InputError: if the values differ and the file has no other steps, holds both itself, or is not an
             edition of the same record.
     """
     compared = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))]
     differ = difference(later.field, earlier.field, compared, samplings[0].steps_in_year)
-    how = f" (compared at {len(compared)} steps)" if len(compared) < len(pairs) else ""
+    how = f" ({len(compared)} steps compared)" if len(compared) < len(pairs) else ""
     name = entry.variable
     if later is earlier:
         if differ is not None:
             raise _contradiction(later, differ.at)
         times = "time step is" if len(pairs) == 1 else "time steps are"
-        return f"{later.field.path}: {len(pairs)} {times} repeated with the same values{how} and dropped."
+        return f"{later.field.path}: {len(pairs)} duplicate {times} skipped; the values are the same{how}."
     if whole:
         if differ is not None:
             raise _same_twice(name, earlier, later)
-        return f"{later.field.path} holds {name} at the same times and with the same values{how} as " + (
-            f"{earlier.field.path}, and is dropped."
+        return (
+            f"{later.field.path} is skipped for {name}: it has the same times and values{how} as "
+            f"{earlier.field.path}."
         )
     if differ is not None and other_steps(*samplings):
         raise unlike_steps(name, *samplings[::-1])
@@ -217,20 +219,20 @@ def _settle(
     if differ is not None:
         values = f"; the values differ ({differ.told})"
     return (
-        f"{later.field.path}: {len(pairs)} time steps of {name} are in files named before it and are taken "
-        f"from there{values}."
+        f"{later.field.path}: {len(pairs)} time steps of {name} are also in files named before it and are "
+        f"read from those{values}."
     )
 
 
 def _contradiction(layer: Layer, step: int) -> InputError:
     apart = layer.stamps.spacing_s
-    single = f": time is in single precision, which tells stamps {apart / 60:.3g} minutes apart"
+    single = f"; time is in single precision, which resolves only {apart / 60:.3g} minutes"
     single = single if apart >= _SINGLE_TOLD else ""
     return InputError(
         f"{layer.field.path}: time stamp {str(layer.stamps.values[step])[:19]} occurs more than once, with "
-        f"other values{single}",
+        f"different values{single}",
         wanted="each time step may occur only once",
-        do="remove the wrong ones, for example with cdo -mergetime or xarray's drop_duplicates"
+        do="remove the wrong steps, for example with cdo -mergetime or drop_duplicates in xarray"
         if not single
         else "store time in double precision, or number the steps with --time-index",
     )
@@ -238,18 +240,19 @@ def _contradiction(layer: Layer, step: int) -> InputError:
 
 def _same_twice(name: str, earlier: Layer, later: Layer) -> InputError:
     return InputError(
-        f"{earlier.field.path} and {later.field.path} both hold {name} at the same times, with other values",
+        f"{earlier.field.path} and {later.field.path} both hold {name} at the same times, but with different "
+        "values",
         wanted="each time step of a variable must come from one file",
-        do="leave out one of the files",
+        do="give only one of the files",
     )
 
 
 def _another_run(name: str, earlier: Layer, later: Layer, steps: int, differ: Difference) -> InputError:
     return InputError(
-        f"{earlier.field.path} and {later.field.path} hold {name} at {steps} same times, with values that "
-        f"differ by {differ.size:.3g}, where the record varies by {differ.varies:.3g}",
-        wanted="the files of a variable must be one record, but these look like two runs or members",
-        do="give one of them, or cut off the overlap if one continues the other",
+        f"{earlier.field.path} and {later.field.path} share {steps} time steps of {name}, but their values "
+        f"differ by {differ.size:.3g}, while the record varies by {differ.varies:.3g}",
+        wanted="all files of a variable must be one record; these seem to be two runs or members",
+        do="give only one of them, or cut off the overlap if one continues the other",
     )
 
 

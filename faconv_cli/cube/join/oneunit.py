@@ -1,4 +1,4 @@
-"""Values and levels of one variable that several files give in several units, read in one."""
+"""Convert values and levels that files give in different units to one unit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from faconv_cli.errors import InputError
 
 
 def levels_in_one_unit(layers: Sequence[Layer], wanted: Sequence[str], notes: list[str]) -> list[Layer]:
-    """Name the levels of each variable by one unit: 50000 Pa is 500 hPa.
+    """Express the levels of each variable in one unit: 50000 Pa is 500 hPa.
 
     Args:
-        layers: of all files.
-        wanted: units of levels to count in, where they are of the same quantity; else that of the first file.
-        notes: what was converted is added.
+        layers: layers of all files.
+        wanted: units for levels of the same quantity; other levels keep the unit of the first file.
+        notes: list to which conversions are added.
     """
     units: dict[str, list[str]] = {}
     return [
@@ -34,7 +34,7 @@ def levels_in_one_unit(layers: Sequence[Layer], wanted: Sequence[str], notes: li
 
 
 def _counted_in(layer: Layer, units: list[str], notes: list[str]) -> Layer:
-    """Count a level in the first of ``units`` that can; where none can, its own is one more."""
+    """Convert a level to the first of ``units`` that is possible; if none is, append its own unit to them."""
     own = layer.channel.level_units
     found = next(((unit, change) for unit in units if (change := conversion(own, unit))), None)
     if found is None:
@@ -51,20 +51,20 @@ def _counted_in(layer: Layer, units: list[str], notes: list[str]) -> Layer:
 
 
 def _converted(level: float, change: Conversion) -> float:
-    """Convert a level without the last digits of rounding, which would make it another one."""
+    """Convert a level and drop the last digits, whose rounding would make it a different level."""
     return float(f"{level * change.factor + change.offset:.10g}")
 
 
 def values_in_one_unit(name: str, layers: Sequence[Layer], notes: list[str]) -> list[Layer]:
-    """Read a channel's values in all files in the units of the first.
+    """Read the values of a channel in the units of its first file.
 
     Args:
-        name: of the channel.
-        layers: of all files.
-        notes: what is converted is added.
+        name: name of the channel.
+        layers: layers of all files.
+        notes: list to which conversions are added.
 
     Raises:
-        InputError: they are of other quantities, or their values are not what the attributes say.
+        InputError: if quantities differ, or values contradict the attributes.
     """
     usual = cache(partial(_usual, layers[0]))
     return [_read_in(name, layer, layers[0], usual, notes) for layer in layers]
@@ -86,9 +86,9 @@ def _read_in(name: str, layer: Layer, first: Layer, usual: Usual, notes: list[st
     change = settled(layer.channel, wanted, partial(_usual, layer), usual, where)
     if change is None:
         raise InputError(
-            f"{name} is in {wanted!r} in {first.field.path} and in {units!r} in {layer.field.path}",
-            wanted="a variable must have the same unit in all files",
-            do="convert one of the files",
+            f"{name} has units {wanted!r} in {first.field.path} but {units!r} in {layer.field.path}",
+            wanted="the units of a variable must be convertible between its files",
+            do="convert one of the files, or set its units attribute if it is wrong (ncatted)",
         )
     if change.trivial:
         return layer
@@ -101,8 +101,8 @@ def _read_in(name: str, layer: Layer, first: Layer, usual: Usual, notes: list[st
 def _not_the_same(name: str, first: Layer, other: Layer) -> InputError:
     anomalies, whole = (first, other) if first.channel.difference else (other, first)
     return InputError(
-        f"{name} holds anomalies or differences in {anomalies.field.path} and the quantity itself in "
+        f"{name} holds anomalies or differences in {anomalies.field.path} but full values in "
         f"{whole.field.path}",
-        wanted="a variable must be the same quantity in all files",
-        do="leave out one of the files, or correct its standard_name or units_metadata",
+        wanted="a variable must hold the same quantity in all files",
+        do="drop one of the files, or set its standard_name or units_metadata to what it holds",
     )

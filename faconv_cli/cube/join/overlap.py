@@ -1,4 +1,4 @@
-"""Two files that hold the same steps: a later edition of the data, or another run altogether."""
+"""Compare two files that hold the same steps: are they editions of the same data, or different runs?"""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 
 from faconv_cli.cube.read.lazy import Fields, FileField
 
-_PAIRS = 8  # of neighbouring steps that tell how much a record varies
-_ROUNDING = 1e-6  # relative, of values in float32 that were converted
-_ANOTHER_RUN = 1 / 3  # of how much the record varies: years of monthly SST differ by 0.4, of pressure by 2
+_PAIRS = 8  # pairs of steps used to estimate how much a record varies
+_ROUNDING = 1e-6  # relative rounding error of converted float32 values
+_ANOTHER_RUN = 1 / 3  # of the variability of the record: years of monthly SST differ by 0.4, of pressure by 2
 
 
 class Difference(NamedTuple):
     """How much values at the same times differ.
 
     Attributes:
-        at: step of the one file that differs from the other's.
-        size: root mean square of the difference; NaN where no point has both values.
-        varies: the same between steps a year apart, which leaves the seasonal cycle out. Of less than a year,
-            from a step to the next, or half the standard deviation in time where that is larger: what
-            persists from day to day still varies over the year.
+        at: first step of the one file that differs from the other.
+        size: root mean square difference; NaN if no point has both values.
+        varies: root mean square difference between steps a year apart, which excludes the seasonal cycle. For
+            less than a year of data, that between neighbouring steps, or half the standard deviation in time
+            if larger: a field that persists from day to day still varies over the year.
     """
 
     at: int
@@ -32,26 +32,26 @@ class Difference(NamedTuple):
 
     @property
     def told(self) -> str:
-        """How much they differ, in words."""
+        """Return how much they differ, in words."""
         if np.isnan(self.size):
-            return "one of them misses all"
-        return f"by {self.size:.3g}, where the record varies by {self.varies:.3g}"
+            return "no point has a value in both"
+        return f"by {self.size:.3g}, while the record varies by {self.varies:.3g}"
 
     @property
     def another_run(self) -> bool:
-        """Whether they differ much as different times do; editions of one run differ far less."""
+        """Whether they differ about as much as different times do; editions of one run differ far less."""
         return self.varies > 0 and self.size >= _ANOTHER_RUN * self.varies
 
 
 def difference(
     one: FileField, other: FileField, pairs: Sequence[tuple[int, int]], year: int = 0
 ) -> Difference | None:
-    """Compare pairs of steps of two files, or of one; None where all are the same.
+    """Compare pairs of steps of two files, or of one file; return None if all are the same.
 
     Args:
         one, other: the files.
-        pairs: step of the one and of the other.
-        year: steps in a year; 0 where unknown.
+        pairs: steps of the one and of the other file.
+        year: steps per year; 0 if unknown.
     """
     at, squares = None, []
     for step, kept in pairs:
@@ -67,7 +67,7 @@ def difference(
 
 
 def _same(one: FileField, other: FileField, fields: tuple[Fields, Fields]) -> bool:
-    """Whether fields are the same, but for rounding where one of them is converted from other units."""
+    """Return whether fields are equal, up to rounding if one of them is converted from other units."""
     if (one.factor, one.offset) == (other.factor, other.offset):
         return np.array_equal(*fields, equal_nan=True)
     lost = _ROUNDING * max(abs(one.offset), abs(other.offset))
@@ -82,7 +82,7 @@ def _varies(field: FileField) -> float:
 
 
 def _changes(field: FileField, apart: int) -> float:
-    """Root mean square of the change over so many steps; 0 where there are too few."""
+    """Return the root mean square change over the given number of steps; 0 if there are too few."""
     if field.steps <= apart:
         return 0.0
     pairs = _pairs(field, apart)
@@ -90,7 +90,7 @@ def _changes(field: FileField, apart: int) -> float:
 
 
 def _pairs(field: FileField, apart: int) -> np.ndarray:
-    """(n, 2, y, x) steps that lie so many apart, evenly over the file."""
+    """Read pairs of steps (n, 2, y, x) the given number apart, spread evenly over the file."""
     firsts = np.unique(np.linspace(0, field.steps - 1 - apart, _PAIRS).astype(int)).tolist()
     return np.array([[_field(field, step), _field(field, step + apart)] for step in firsts], np.float64)
 
@@ -102,7 +102,7 @@ def _field(field: FileField, step: int) -> Fields:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over the points that are not missing, or NaN."""
+    """Return the mean over valid points, or NaN if there are none."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a mean of nothing
+        warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"
         return float(np.nanmean(values))

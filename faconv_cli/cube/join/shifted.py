@@ -1,4 +1,4 @@
-"""Files of one step, stamped at another place of it: some at the middle of days, some at their end."""
+"""Find files stamped at different places in their step: some at the middle of days, some at the end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from faconv_cli.cube.time.rounding import Keys
 from faconv_cli.cube.time.timestep import months_of
 from faconv_cli.errors import InputError
 
-_SHIFT = 0.1  # of a step, between the stamps of two files
+_SHIFT = 0.1  # of a step; larger shifts between the stamps of two files are reported
 
 
 def shifts_told(name: str, samplings: Sequence[Sampling]) -> list[str]:
-    """Report files that follow each other but are stamped at different places within the step.
+    """Report consecutive files that are stamped at different places in the step.
 
     Args:
-        name: of their variable.
-        samplings: how each file samples time, months and years apart, whose places are compared elsewhere.
+        name: name of the variable.
+        samplings: how each file samples time; monthly and yearly files are skipped here (see `alike`).
 
     Raises:
-        InputError: some are stamped at the end of intervals that their bounds tell, and others, without
-            bounds, lie as far off as these did.
+        InputError: if some files are stamped at the end of intervals given by bounds, and others, without
+            bounds, are stamped elsewhere.
     """
     own = [one for one in samplings if len(one.keys) and not (one.step and months_of(one.step))]
     if len(own) < 2:
@@ -42,29 +42,29 @@ def shifts_told(name: str, samplings: Sequence[Sampling]) -> list[str]:
 
 
 def _in_a_row(samplings: Sequence[Sampling]) -> list[tuple[Sampling, Sampling]]:
-    """Pairs of files of which one begins when the one before has ended."""
+    """Return pairs of files in which the second begins after the first ends."""
     ordered = sorted(samplings, key=lambda x: int(x.keys[0]))
     return [(one, other) for one, other in pairwise(ordered) if one.keys[-1] < other.keys[0]]
 
 
 def _apart(one: Keys, other: Keys, step: int) -> float:
-    """Share of a step that lies between the places of two files in it, 0 to 0.5."""
+    """Return the shift between the places of two files in the step, as a share of it from 0 to 0.5."""
     away = float((other[0] - one[-1]) % step) / step
     return min(away, 1 - away)
 
 
 def _of_two_kinds(name: str, moved: Sampling, other: Sampling) -> InputError:
     return InputError(
-        f"{name} is stamped at the end of its intervals in {moved.layer.field.path}, as the bounds say, and "
-        f"in {other.layer.field.path}, without such bounds, at another place of them",
+        f"{name} is stamped at the end of its intervals in {moved.layer.field.path} (by its bounds), but "
+        f"at another place in {other.layer.field.path}, which has no such bounds",
         wanted="the interval of each step must be known, or some dates would be late",
-        do="give the other files bounds as well, or shift their stamps (cdo shifttime)",
+        do="add time bounds to the other files, or shift their stamps (cdo shifttime)",
     )
 
 
 def _told(name: str, one: Sampling, other: Sampling) -> str:
     where = [f"in {x.layer.field.path} ({str(x.layer.stamps.values[0])[:19]}, ...)" for x in (other, one)]
     return (
-        f"{name} is stamped at another place of its {one.step or other.step} {where[0]} than {where[1]}: "
-        "each step is dated by its time stamp."
+        f"{name} is stamped at another place in its {one.step or other.step} {where[0]} than {where[1]}; "
+        "the stamps are used as they are."
     )

@@ -1,4 +1,4 @@
-"""Files to one cube: layers of all files, chosen, merged, and put on one time axis."""
+"""Open files as one cube: select and merge the layers of all files and put them on one time axis."""
 
 from __future__ import annotations
 
@@ -49,37 +49,39 @@ def open_cube(
     missing_value: Sequence[float] = (),
     series: bool = False,
 ) -> Cube:
-    """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; nothing but coordinates is read.
+    """Open NetCDF-3/4, GRIB and Zarr as one lazy cube; only coordinates are read.
 
-    Files that hold the same variable are joined in time, different variables stand side by side; steps that
-    not every variable has are dropped. What was chosen and dropped is in ``notes`` and ``left_out``.
+    Files with the same variable are joined in time, and different variables become channels. Steps that not
+    every variable has are dropped. ``notes`` and ``left_out`` say what was selected and dropped.
 
     Args:
         paths: files, globs, folders, Zarr stores, URLs (see `paths.expand`).
-        variables: what to take, in this order: a variable (all its levels), a channel such as ``z500``, or
-            ``CHANNEL=NAME`` to give the file's NAME the name CHANNEL. Default: every variable on the grid.
-        levels: levels to take of the variables that have some. Default: all.
-        time_dim: name of the time coordinate, where it cannot be told.
-        time_index: number the time steps instead of decoding their times.
-        member: name or number of the ensemble member to take.
-        step: lead of the forecasts to take: hours, or a number with a unit such as ``2d``.
-        regrid: spacing in degrees of the regular grid for grids without two dimensions.
-        stream, data_type: of GRIB messages of several, those to take.
-        engine: of xarray, to open all of them with (see `formats.open_datasets`).
-        level_units: units to count levels in where they can be, those of a training. Default: those of the
-            first file.
-        missing_value: values that stand for missing data, besides what the files declare.
-        series: also take variables without a grid, as fields of one point, and tables (see `table`).
+        variables: variables to select, in this order: a variable (all its levels), a channel such as
+            ``z500``, or ``CHANNEL=NAME`` to rename NAME to CHANNEL. Default: every variable on the grid.
+        levels: levels to select from variables that have levels. Default: all.
+        time_dim: name of the time coordinate, if it cannot be recognised.
+        time_index: whether to number the time steps instead of decoding their times.
+        member: name or number of the ensemble member to select.
+        step: lead time of the forecasts to select: hours, or a number with a unit such as ``2d``.
+        regrid: spacing in degrees of the regular grid to which grids without two dimensions are regridded.
+        stream, data_type: GRIB messages to select, if there are several kinds.
+        engine: xarray engine to open all files with (see `formats.open_datasets`).
+        level_units: units to which levels are converted if possible, such as those of a training. Default:
+            those of the first file.
+        missing_value: values that mean missing data, besides those that the files declare.
+        series: whether to read tables (see `table`) and variables without a grid, as fields of one point.
 
     Raises:
-        InputError: a file that cannot be read or holds no series of horizontal fields, a variable or level
-            that is not there, files that contradict each other.
-        UsageError: no path, or options that contradict each other.
+        InputError: if a file cannot be read or has no horizontal fields over time, a variable or level does
+            not exist, or files contradict each other.
+        UsageError: if there is no path, or options contradict each other.
     """
     for option, names in (("--variables", variables), ("--levels", levels)):
         if names is not None and not len(names):
             raise UsageError(
-                f"{option} is empty", wanted="it takes a list separated by commas", do="fill it in or drop it"
+                f"{option} is an empty list",
+                wanted="it takes one or more names or numbers, separated by commas",
+                do=f"name at least one, or remove {option}",
             )
     offer = _Offer()
     locations, offer.notes = expand(paths, folders=engine is None)
@@ -111,7 +113,7 @@ def open_cube(
 
 @dataclass
 class _Offer:
-    """What the files hold together."""
+    """All that the files offer."""
 
     layers: list[Layer] = field(default_factory=list)
     refused: dict[str, Refusal] = field(default_factory=dict)
@@ -124,31 +126,31 @@ class _Offer:
         self.notes += found.notes
 
     def leave_out_constants(self) -> None:
-        """Of numbered steps, fields without time beside a record with it are no record of one step."""
+        """With numbered steps, drop fields without a time axis if other fields have one."""
         moving = {layer.variable for layer in self.layers if layer.field.dims[0] is not None}
         if moving:
             constant = {layer.variable for layer in self.layers} - moving
             why = Refusal(
-                "no time axis", "a channel varies in time", "give it beside a record, with --static"
+                "no time axis", "a channel must vary in time", "give its file with --static instead"
             )
             self.refused.update(dict.fromkeys(constant, why))
             self.layers = [layer for layer in self.layers if layer.variable in moving]
 
     def leave_out_single_steps(self) -> None:
-        """Leave out what has one time step beside what has several: a land-sea mask, cell areas."""
+        """Drop variables with one time step beside others with several: a land–sea mask, cell areas."""
         steps: dict[str, int] = {}
         for layer in self.layers:
             steps[layer.variable] = steps.get(layer.variable, 0) + layer.field.steps
         if max(steps.values(), default=0) > 1:
             single = {variable for variable, count in steps.items() if count == 1}
             why = Refusal(
-                "one time step", "a channel varies in time", "give it beside a record, with --static"
+                "only one time step", "a channel must vary in time", "give its file with --static instead"
             )
             self.refused.update(dict.fromkeys(single, why))
             self.layers = [layer for layer in self.layers if layer.variable not in single]
 
     def check(self, sources: Sequence[str], asked: Sequence[str] | None) -> None:
-        """Raise what is wrong with a wanted variable, or what came nearest where nothing can be taken."""
+        """Raise the error of a faulty wanted variable, or that of the closest one if none can be used."""
         self.left_out = {name: refusal.told for name, refusal in self.refused.items()}
         wanted = {name: one for name, one in self.refused.items() if asked is None or name in asked}
         where = joined(sources)
@@ -160,19 +162,21 @@ class _Offer:
         if not self.refused:
             raise InputError(
                 f"{where}: no variable has latitude, longitude and time",
-                wanted="faconv reads horizontal fields that change over time",
-                do="check the file with ncdump -h or grib_ls",
+                wanted="faconv reads horizontal fields that vary in time",
+                do="check the dimensions in the file with ncdump -h or grib_ls",
             )
         name, refusal = max((wanted or self.refused).items(), key=lambda item: item[1].stage)
         raise refusal.as_error(name, where)
 
     def note_refused(self, chosen: Sequence[Entry]) -> None:
-        """Report variables of which only some files are used."""
+        """Note variables that are not read from every file."""
         for name in dict.fromkeys(entry.variable for entry in chosen if entry.variable in self.refused):
-            self.notes.append(f"{name} is not read from every file: in one it has {self.refused[name].told}.")
+            self.notes.append(
+                f"{name} is not read from every file: in one of them it has {self.refused[name].told}."
+            )
 
     def entries(self) -> list[Entry]:
-        """Group layers into channels; namesakes that differ get a suffix that tells them apart."""
+        """Group layers into channels; different channels of the same name get distinguishing suffixes."""
         groups: dict[tuple[Any, ...], Entry] = {}
         for layer in self.layers:
             key = (layer.channel.name, layer.channel.level, layer.variant)
@@ -187,7 +191,7 @@ class _Offer:
 
 
 def _tell_levels_apart(entries: list[Entry]) -> None:
-    """Name a level of one variable otherwise than another variable: WRF has ``T2``, and ``T`` on level 2."""
+    """Rename a level that has the name of another variable: WRF has ``T2``, and ``T`` on level 2."""
     variables = {entry.variable for entry in entries}
     for entry in entries:
         channel = entry.channel
@@ -216,14 +220,14 @@ def _choose_variables(offer: _Offer, asked: Sequence[str] | None, sources: Seque
         chosen += [_renamed(entry, old, new) for entry in matching] if new else matching
     for entry in entries:
         if not any(entry.layers is taken.layers for taken in chosen):
-            offer.left_out[entry.channel.name] = "not asked for"
+            offer.left_out[entry.channel.name] = "not selected"
     names = [entry.channel.name for entry in chosen]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            f"channel {twice[0]} is asked for twice",
-            wanted="each channel needs its own name",
-            do="correct --variables",
+            f"--variables selects channel {twice[0]} twice",
+            wanted="each channel must have its own name",
+            do="remove one of them from --variables, or rename it with NEW=NAME",
         )
     return chosen
 
@@ -244,14 +248,14 @@ def _unknown_variable(
     names = list(dict.fromkeys([*(e.variable for e in entries), *(e.channel.name for e in entries)]))
     near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
     return InputError(
-        f"{where}: no variable {name!r}",
-        wanted=f"there are {joined(names)}",
-        do=f"perhaps you mean {near[0]}" if near else "choose one of them",
+        f"{where} has no variable {name!r}",
+        wanted=f"available variables are {joined(names)}",
+        do=f"write {near[0]}, which is the closest name" if near else "choose one of them",
     )
 
 
 def _is_level_of(name: str, variable: str) -> bool:
-    """Whether a channel's name is that of a level of a variable, such as z500."""
+    """Return whether a channel name is that of a level of a variable, such as z500."""
     return re.fullmatch(rf"{re.escape(variable)}\d[\d.e+-]*", name) is not None
 
 
@@ -264,11 +268,11 @@ def _choose_levels(
     missing = [level for level in levels if not any(_same_level(level, other) for other in there)]
     if missing:
         raise InputError(
-            f"{joined(sources)}: no level {missing[0]:g}",
-            wanted=f"there are {joined(f'{level:g}' for level in there)}"
+            f"{joined(sources)} has no level {missing[0]:g}",
+            wanted=f"available levels are {joined(f'{level:g}' for level in there)}"
             if there
             else "no variable has levels",
-            do="correct --levels",
+            do="choose from these with --levels" if there else "remove --levels",
         )
     chosen: list[Entry] = []
     for variable in dict.fromkeys(entry.variable for entry in entries):
@@ -278,7 +282,7 @@ def _choose_levels(
             chosen += [e for e in own if e.channel.level is not None and _same_level(level, e.channel.level)]
     for entry in entries:
         if entry not in chosen:
-            offer.left_out[entry.channel.name] = "level not asked for (--levels)"
+            offer.left_out[entry.channel.name] = "level not selected (--levels)"
     return chosen
 
 
@@ -287,17 +291,17 @@ def _same_level(asked: float, there: float) -> bool:
 
 
 def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[Entry]:
-    """Keep the channels on the grid that most variables share; of as many, the one with most levels."""
+    """Keep the channels on the grid that most variables share; in a tie, the grid with most levels."""
     groups: list[list[Entry]] = []
     for entry in entries:
         grid = entry.layers[0].field.grid
         odd = next((x for x in entry.layers if not x.field.grid.same_points(grid)), None)
         if odd is not None:
             raise InputError(
-                f"{odd.field.path}: {entry.channel.name} lies on another grid than in "
+                f"{odd.field.path}: {entry.channel.name} is on a different grid from that in "
                 f"{entry.layers[0].field.path}",
-                wanted="a variable must have one grid in all files",
-                do="regrid one of them, or use them one at a time",
+                wanted="a variable must have the same grid in all files",
+                do="regrid one of the files (cdo remapbil), or run faconv on each of them alone",
             )
         own = next((g for g in groups if g[0].layers[0].field.grid.same_points(grid)), None)
         if own is None:
@@ -310,13 +314,14 @@ def _choose_grid(entries: list[Entry], offer: _Offer, *, asked: bool) -> list[En
             continue
         first, kept = (g[0].layers[0].field.grid.shape for g in (group, best))
         reason = (
-            f"on another grid ({first[0]} x {first[1]}) than {best[0].channel.name} ({kept[0]} x {kept[1]})"
+            f"on a different grid ({first[0]} x {first[1]}) from {best[0].channel.name} "
+            f"({kept[0]} x {kept[1]})"
         )
         if asked:
             raise InputError(
                 f"{group[0].layers[0].field.path}: {group[0].channel.name} is {reason}",
-                wanted="a cube has one grid",
-                do="regrid one of them, or select one with --variables",
+                wanted="all variables must be on the same grid",
+                do="regrid one of them (cdo remapbil), or select variables of one grid with --variables",
             )
         offer.left_out.update({entry.channel.name: reason for entry in group})
     return best
@@ -330,16 +335,14 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
         offer.notes.append(f"Dimensions of one point are dropped: {', '.join(squeezed)}.")
     merged = sorted({part.merged for one in series for part in one.parts if part.merged})
     if merged:
-        offer.notes.append(f"Dimension {merged[0]} is merged: the first value that is not missing counts.")
+        offer.notes.append(f"Dimension {merged[0]} is merged: the first value that is not missing is used.")
     if time.irregular_steps:
-        offer.notes.append(f"{time.irregular_steps} time steps are not {time.step} long.")
+        offer.notes.append(f"{time.irregular_steps} time steps differ from the usual {time.step}.")
     parts = [part for one in series for part in one.parts]
     offer.notes += [told for part in parts if (told := part.grid.renamed)]
     offer.notes += [f"{part.path}: {part.name}: {flaw}." for part in parts for flaw in part.screen.flaws]
     anomalies = [entry.channel for entry in entries if entry.channel.anomaly]
-    offer.notes += [
-        f"{one.name} holds anomalies: its {one.anomaly} has been subtracted already." for one in anomalies
-    ]
+    offer.notes += [f"{one.name} holds anomalies: its {one.anomaly} is already removed." for one in anomalies]
     offer.notes += _repeats_told([one.file for one in series])
     grid = _one_grid(entries, offer)
     offer.notes += [grid.torn] if grid.torn else []
@@ -360,7 +363,7 @@ def _build(entries: list[Entry], offer: _Offer, sources: tuple[str, ...], *, num
 
 
 def _one_grid(entries: list[Entry], offer: _Offer) -> Grid:
-    """The grid that all channels share, weighted by the first cell areas there are."""
+    """Return the grid that all channels share, weighted by the first cell areas found."""
     grids = [(entry.channel.name, layer.field.grid) for entry in entries for layer in entry.layers]
     weighted = [(name, grid) for name, grid in grids if grid.cell_area is not None]
     if not weighted:
@@ -368,14 +371,16 @@ def _one_grid(entries: list[Entry], offer: _Offer) -> Grid:
     first, grid = weighted[0]
     others = [name for name, one in weighted if not np.allclose(one.area, grid.area, rtol=1e-4, atol=0)]
     if others:
-        offer.notes.append(f"The cell areas of {first} weigh all channels; {joined(others)} has others.")
+        offer.notes.append(
+            f"The cell areas of {first} weight all channels, although those of {joined(others)} differ."
+        )
     return grid
 
 
 def _repeats_told(fields: list[FileField]) -> list[str]:
-    """Report where columns that were dropped as repeated hold other values, in the first and last step."""
+    """Report dropped repeated columns whose values differ, in the first and last step."""
     return [
-        f"{one.path}: {one.name} has other values on the repeated meridians; the first ones are used."
+        f"{one.path}: {one.name} has different values on repeated meridians; the first values are used."
         for one in fields
         if any(one.repeats_differ(step) for step in {0, one.steps - 1})
     ]

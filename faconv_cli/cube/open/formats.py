@@ -1,4 +1,4 @@
-"""What kind of file a location is, whether it is whole, and its data sets, opened lazily."""
+"""Recognise the format of a location, check that it is complete, and open its data sets lazily."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from faconv_cli.errors import FaconvError, InputError, UsageError, first_line
 from faconv_cli.files import is_utf8, netcdf_lock
 from faconv_cli.guard import reading
 
-CHUNK_CACHE_BYTES = 2**26  # of one open file
-_GRIB_PREAMBLE = 4096  # bytes; a bulletin's header may stand before the first message
+CHUNK_CACHE_BYTES = 2**26  # per open file
+_GRIB_PREAMBLE = 4096  # bytes; a bulletin header may stand before the first message
 
 
 def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
-    """Open a file, store or URL lazily, times still encoded; one data set per hypercube of a GRIB.
+    """Open a file, store or URL lazily, with times still encoded; a GRIB file gives a data set per hypercube.
 
     Args:
         location: a path or a URL.
-        engine: of xarray, to be used whatever the content is, without our checks of it.
+        engine: xarray engine to use whatever the content is; the checks of this module are then skipped.
 
     Raises:
-        InputError: no such file, not one, empty, of another format, or cut short.
-        UsageError: an engine that is not installed.
+        InputError: if the file is missing, not a file, empty, of another format, or truncated.
+        UsageError: if the engine is not installed.
     """
     try:
         with reading(location):
@@ -48,7 +48,7 @@ def open_datasets(location: str, engine: str | None = None) -> list[Opened]:
             return _open_path(opened) if isinstance(opened, Path) else opened
     except FaconvError:
         raise
-    except Exception as error:  # whatever a library meets in a damaged file
+    except Exception as error:  # libraries raise many kinds of error on a damaged file
         raise _damaged(location, first_line(error)) from error
 
 
@@ -56,9 +56,9 @@ def _open_with_engine(location: str, engine: str) -> list[Opened]:
     engines = xr.backends.list_engines()
     if engine not in engines:
         raise UsageError(
-            f"--engine {engine} is not installed",
-            wanted=f"xarray has {', '.join(engines)} here",
-            do="choose one of them",
+            f"--engine {engine} is not an installed xarray engine",
+            wanted=f"installed engines are {', '.join(engines)}",
+            do="choose one of them, or install the package of the engine",
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -76,8 +76,8 @@ def _open_path(path: Path) -> list[Opened]:
 def _opener(path: Path) -> Callable[[Path], list[Opened]]:
     if not is_utf8(path):
         raise InputError(
-            f"the name {str(path)!r} is not UTF-8",
-            wanted="the NetCDF library can only open names in UTF-8",
+            f"The file name {str(path)!r} is not UTF-8",
+            wanted="the NetCDF library opens only files with UTF-8 names",
             do="rename the file",
         )
     try:
@@ -85,7 +85,9 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
             head = file.read(_GRIB_PREAMBLE)
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror or error}", wanted="the file must be readable", do="check the path"
+            f"{path} cannot be opened ({error.strerror or error})",
+            wanted="the file must exist and be readable",
+            do="check the path and its permissions, for example with ls -l",
         ) from None
     if not head:
         raise InputError(
@@ -103,34 +105,34 @@ def _opener(path: Path) -> Callable[[Path], list[Opened]]:
         return _open_grib
     raise InputError(
         f"{path} is neither NetCDF nor GRIB (it begins with {head[:12]!r})",
-        wanted="faconv recognises formats by content, not by name",
-        do="check that the download succeeded",
+        wanted="faconv recognises a file by its content, not by its name",
+        do="check that the download succeeded, or name an xarray engine that reads it with --engine",
     )
 
 
 def _open_netcdf(path: Path) -> list[Opened]:
-    """Open a file's variables, and each of its groups that has some as a data set of its own."""
+    """Open a file as one data set for each group that has variables."""
     lock: Any = netcdf_lock()
     manager: Any = CachingFileManager(_open_with_small_caches, str(path), mode="r", lock=lock)
-    file = manager.acquire()  # holds the lock itself, which cannot be held twice
+    file = manager.acquire()  # takes the lock itself; outside "with lock" because it cannot be taken twice
     with lock:
         groups = [group.path for group in _groups(file) if group.variables]
     with warnings.catch_warnings():
-        # attributes that contradict each other or name what is not there: conventions.py judges them
+        # about attributes that are inconsistent or name missing variables: conventions.py checks them
         warnings.simplefilter("ignore")
         datasets = {group: _open_group(manager, group, path) for group in groups or ["/"]}
     return [Opened(dataset, manager.close, group=group) for group, dataset in datasets.items()]
 
 
 def _groups(group: netCDF4.Dataset) -> Iterator[netCDF4.Dataset]:
-    """A group and all groups in it."""
+    """Yield a group and all groups inside it."""
     yield group
     for inner in group.groups.values():
         yield from _groups(inner)
 
 
 def _open_group(manager: Any, group: str, path: Path) -> xr.Dataset:
-    """Open a group with the coordinates of those it lies in, whose dimensions it may use."""
+    """Open a group, with the coordinates of its parent groups, whose dimensions it may use."""
     store = NetCDF4DataStore(manager, group=group, lock=netcdf_lock())  # type: ignore[no-untyped-call]
     dataset = decoded(xr.open_dataset(store, decode_cf=False, cache=False), str(path))
     for outer in PurePosixPath(group).parents:
@@ -139,7 +141,7 @@ def _open_group(manager: Any, group: str, path: Path) -> xr.Dataset:
 
 
 def _open_with_small_caches(path: str, mode: Literal["r"]) -> netCDF4.Dataset:
-    """Open a file whose variables share one cache of chunks, where the library gives 64 MiB to each."""
+    """Open a file whose variables share one chunk cache; by default the library gives 64 MiB to each."""
     file = netCDF4.Dataset(path, mode)
     variables = (variable for group in _groups(file) for variable in group.variables.values())
     fields = [variable for variable in variables if variable.ndim > 2]
@@ -150,12 +152,12 @@ def _open_with_small_caches(path: str, mode: Literal["r"]) -> netCDF4.Dataset:
 
 
 def _open_classic(path: Path) -> list[Opened]:
-    """NetCDF-3, whose library reads zeros past the end of a file that was cut short."""
+    """Open a NetCDF-3 file; its size is checked, because the library reads zeros past a truncated end."""
     with path.open("rb") as file:
         expected = classic_size(file)
     size = path.stat().st_size
     if expected is not None and size < expected:
-        raise _damaged(path, f"{size} bytes of {expected}")
+        raise _damaged(path, f"it has {size} of {expected} bytes")
     return _open_netcdf(path)
 
 
@@ -173,6 +175,6 @@ def _open_grib(path: Path) -> list[Opened]:
 def _damaged(path: Path | str, why: str) -> InputError:
     return InputError(
         f"{path} cannot be read ({why})",
-        wanted="the file seems damaged or cut short",
+        wanted="the file seems to be damaged or truncated",
         do="download or write it again",
     )

@@ -1,4 +1,4 @@
-"""GRIB files: each message is in one data set, or it is told why not."""
+"""Open GRIB files: each message belongs to one data set, or the user is told why not."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from faconv_cli.cube.open.opened import ACCUMULATED, STREAM, Opened
 from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.open.scanning import ByColumns, is_by_columns, misplaced, with_axes
 
-_MOST_COMPARED = 16  # pairs of messages whose values are read to see whether they agree
-_UNKNOWN = 0  # ecCodes' paramId of every parameter that is not in its tables
+_MOST_COMPARED = 16  # pairs of duplicate messages whose values are compared
+_UNKNOWN = 0  # the paramId that ecCodes gives to every parameter that is not in its tables
 _FINAL, _PRELIMINARY = "0001", "0005"  # experiment versions of ERA5 and ERA5T
 _VERSION = "experimentVersionNumber"
 _CODES: dict[str, tuple[str, ...]] = {  # numbers of a parameter, by the edition of GRIB
     "1": ("table2Version", "indicatorOfParameter"),
     "2": ("discipline", "parameterCategory", "parameterNumber"),
 }
-# what all messages of one data set have in common: cfgrib looks at the first, but neither at streams and
-# grids, nor at which of the unknown parameters it is
+# keys that all messages of one data set share: cfgrib looks only at the first two sets, and ignores the
+# stream, the grid, and which of the unknown parameters it is
 _COMMON = (
     "paramId",
     *dataset.GLOBAL_ATTRIBUTES_KEYS,
@@ -36,7 +36,8 @@ _COMMON = (
     "md5GridSection",
     "stream",
 )
-# what tells one message of a data set from another: a message with the same takes its place in cfgrib
+# keys that distinguish the messages of a data set: in cfgrib, a later message with the same keys replaces
+# the earlier one
 _CELL = ("number", "level:float", "time", "step", "directionNumber", "frequencyNumber")
 _MORE = ("stream", _VERSION, "startStep", *_CODES["1"], *_CODES["2"])
 _INDEX_KEYS = [*dataset.INDEX_KEYS, "time", "step", *_MORE]
@@ -46,8 +47,15 @@ _COMPUTED = cfmessage.COMPUTED_KEYS | {
         cfmessage.to_grib_dummy,
     )
 }
-_HEADS = ("mars", "ls", "time", "vertical", "parameter", "geography")  # spaces of keys besides the values
-_PRODUCT = (  # keys in none of them: which percentile, threshold or statistic of an ensemble a field is
+_HEADS = (
+    "mars",
+    "ls",
+    "time",
+    "vertical",
+    "parameter",
+    "geography",
+)  # namespaces of keys other than the values
+_PRODUCT = (  # keys in none of these: the percentile, threshold or ensemble statistic of a field
     "percentileValue",
     "derivedForecast",
     "probabilityTypeName",
@@ -60,28 +68,28 @@ Header = tuple[Any, ...]
 
 
 class _Message(NamedTuple):
-    """What the index says of a message: its keys, and where it lies in the file."""
+    """A message in the index: its keys and its place in the file."""
 
     header: Header
     place: Any
 
 
 def open_grib(path: Path, count: int) -> list[Opened]:
-    """Open a GRIB file lazily, one data set for each parameter, grid, level and step type, stream and so on.
+    """Open a GRIB file lazily, as one data set per parameter, grid, level type, step type, stream and so on.
 
-    Of final and preliminary data of one step (ERA5's experiment versions) the final are taken. Other messages
-    that differ in nothing that a cube can keep apart are taken once where their values are the same; else
-    their variable is refused.
+    Where a step has both final and preliminary data (the experiment versions of ERA5), the final data are
+    kept. Other messages that a cube cannot tell apart are kept once if their values are equal; if not, their
+    variable is refused.
 
     Args:
         path: the file.
-        count: the messages in it, as its own structure tells.
+        count: number of messages in the file, from `grib_count`.
 
     Raises:
-        ValueError: ecCodes finds fewer.
+        ValueError: if ecCodes finds fewer messages.
     """
     with index_lock(index_folder()) as folder, quiet_cfgrib(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of cfgrib's, about defaults of xarray's to come
+        warnings.simplefilter("ignore")  # cfgrib triggers warnings about future defaults of xarray
         stream = messages.FileStream(str(path.resolve()), errors="raise")
         where = grib_index(path, folder)
         index = dataset.open_fileindex(stream, where, _INDEX_KEYS, computed_keys=_COMPUTED)
@@ -95,7 +103,7 @@ def open_grib(path: Path, count: int) -> list[Opened]:
 
 @dataclass(frozen=True)
 class _Keys:
-    """Finds keys in the headers of an index."""
+    """Looks up keys in the headers of an index."""
 
     places: Mapping[str, int]
 
@@ -107,7 +115,7 @@ class _Keys:
 
 
 def _parts(found: Sequence[_Message], keys: _Keys) -> list[list[_Message]]:
-    """Group messages by what a data set has in common, in order of the parameter as cfgrib has it."""
+    """Group messages into data sets, sorted by parameter as cfgrib sorts them."""
     parts: dict[Header, list[_Message]] = {}
     for message in found:
         parts.setdefault((*keys.of(message, _COMMON), _code(message, keys)), []).append(message)
@@ -115,7 +123,7 @@ def _parts(found: Sequence[_Message], keys: _Keys) -> list[list[_Message]]:
 
 
 def _code(message: _Message, keys: _Keys) -> str:
-    """Return the numbers in the file of an unknown parameter, to tell it from others; "" if it is known."""
+    """Return the numbers that identify an unknown parameter in the file; "" if ecCodes knows it."""
     if keys.one(message, "paramId") != _UNKNOWN:
         return ""
     codes = keys.of(message, _CODES[str(keys.one(message, "edition"))])
@@ -132,7 +140,9 @@ def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
     code, (name,) = _code(part[0], keys), map(str, cube.data_vars)
     if code:
         cube = cube.rename({name: f"unknown_{code}"})
-        notes.append(f"unknown_{code}: ecCodes does not know this parameter; it is named by its numbers.")
+        notes.append(
+            f"unknown_{code}: ecCodes does not know this parameter, so it is named by its GRIB numbers."
+        )
         (name,) = map(str, cube.data_vars)
     cube[name].attrs |= {STREAM: str(keys.one(part[0], "stream"))}
     told = tuple(f"{name}: {note}" if code == "" else note for note in notes)
@@ -141,7 +151,7 @@ def _open_part(index: Any, keys: _Keys, part: list[_Message]) -> Opened:
 
 
 class _Store(CfGribDataStore):  # type: ignore[misc]
-    """The messages of an index as a store of xarray's."""
+    """The messages of an index as an xarray store."""
 
     def __init__(self, kind: type, index: Any, entries: list[tuple[Header, list[Any]]]) -> None:
         part = kind(index.fieldset, index.index_keys, field_ids_index=entries)
@@ -152,7 +162,7 @@ class _Store(CfGribDataStore):  # type: ignore[misc]
 def _one_each(
     index: Any, keys: _Keys, part: list[_Message]
 ) -> tuple[list[_Message], list[str], Refusal | None]:
-    """Take one message for each place in the cube; say what became of others, or why there is no choice."""
+    """Select one message for each place in the cube; note what became of the others, or why none is."""
     cells: dict[Header, list[_Message]] = {}
     for message in part:
         cells.setdefault(keys.of(message, _CELL), []).append(message)
@@ -163,15 +173,15 @@ def _one_each(
     early = sum(keys.one(message, _VERSION) == _PRELIMINARY for message in taken)
     if dropped:
         notes.append(
-            f"{dropped} messages of preliminary data are dropped, because there are final ones (expver)."
+            f"{dropped} messages of preliminary data are skipped, because final data exist (expver)."
         )
     if early and early < len(taken):
         notes.append(f"{early} of {len(taken)} messages are preliminary data (experiment version 0005).")
     if not again:
         return taken, notes, None
     refusal = _contradiction(index, again)
-    how = f" (compared at {_MOST_COMPARED} of them)" if len(again) > _MOST_COMPARED else ""
-    notes.append(f"{len(again)} messages are repeated with the same values{how} and dropped.")
+    how = f" ({_MOST_COMPARED} of them compared)" if len(again) > _MOST_COMPARED else ""
+    notes.append(f"{len(again)} duplicate messages with equal values{how} are skipped.")
     return (taken, notes[:-1], refusal) if refusal else (taken, notes, None)
 
 
@@ -183,7 +193,7 @@ def _without_preliminary(cell: list[_Message], keys: _Keys) -> list[_Message]:
 
 
 def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusal | None:
-    """Why one of several messages for one place in the cube cannot be chosen; None if all are equal."""
+    """Return why duplicate messages cannot be reduced to one, or None if their values are equal."""
     compared = np.unique(np.linspace(0, len(pairs) - 1, _MOST_COMPARED).astype(int))
     for one, other in (pairs[number] for number in compared):
         fields = [index.get_field(message.place) for message in (one, other)]
@@ -193,10 +203,10 @@ def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusa
         do = f"grib_copy -w {odd[0][0]}={odd[0][1]}" if odd else "grib_copy"
         told = "; ".join(f"{key} {first} and {second}" for key, first, second in odd[:3])
         return Refusal(
-            f"{index.fieldset.path}: {len(pairs)} messages of {fields[0]['shortName']} have the time, level "
-            f"and member of others, but other values (they differ in {told or 'nothing else'})",
-            "each field may be there once",
-            f"take one kind out first, for example with {do} IN.grib OUT.grib",
+            f"{index.fieldset.path} has {len(pairs)} messages of {fields[0]['shortName']} with the time, "
+            f"level and member of others but different values (they differ in {told or 'nothing else'})",
+            "each field may occur only once",
+            f"select one kind first, for example with {do} IN.grib OUT.grib",
             stage=6,
             wrong=True,
         )
@@ -204,7 +214,7 @@ def _contradiction(index: Any, pairs: list[tuple[_Message, _Message]]) -> Refusa
 
 
 def _differing(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
-    """Keys of two messages that differ, with both values: those of ECMWF's archive if any of them do."""
+    """Return the keys in which two messages differ, with both values; MARS keys if any of those differ."""
     for keys in (*map(one.context.message_grib_keys, _HEADS), _PRODUCT):
         both = [(key, *(field.context.message_get(key, str, None) for field in (one, other))) for key in keys]
         found = [(key, first, second) for key, first, second in both if first != second]
@@ -214,7 +224,7 @@ def _differing(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _with_lengths(cube: xr.Dataset, keys: _Keys, taken: list[_Message]) -> xr.Dataset:
-    """Add over how many hours each step is accumulated, or averaged, where the messages say a length."""
+    """Add the hours over which each step is accumulated or averaged, where the messages give a length."""
     hours = np.zeros((cube.sizes["time"], cube.sizes["step"])) if {"time", "step"} <= set(cube.dims) else None
     if hours is None:
         return cube

@@ -1,4 +1,4 @@
-"""Where the index of a GRIB file lies, and who may write it."""
+"""Choose where the index of a GRIB file is kept, and lock it while it is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_WAIT_S = 600.0
 
 
 def index_folder() -> Path | None:
-    """Return the folder of GRIB indices in the user's cache; None where none can be written."""
+    """Return the folder for GRIB indices in the user's cache, or None if it is not writable."""
     folder = platformdirs.user_cache_path("faconv") / "grib"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,9 +27,9 @@ def index_folder() -> Path | None:
 
 @contextmanager
 def index_lock(folder: Path | None) -> Iterator[Path | None]:
-    """Let one process at a time make indices: the jobs of an array start together on the same file.
+    """Let one process at a time write indices: the jobs of an array start together on the same file.
 
-    Yields the folder, or None where the wait was too long: the index is then made in memory.
+    Yields the folder, or None if the wait was too long; the index is then built in memory.
     """
     if folder is None:
         yield None
@@ -47,13 +47,13 @@ def index_lock(folder: Path | None) -> Iterator[Path | None]:
 
 
 def grib_index(path: Path, folder: Path | None) -> str:
-    """Name the index of a GRIB file under the user's cache: its own folder may be read-only.
+    """Return the name of the index of a GRIB file in the user's cache: its own folder may be read-only.
 
-    Keyed by full path, size, file number and times of change, so that a file that changed, or another one
-    that was put in its place with its time, gets a new one. It is of the whole file, whatever is asked for.
+    The name depends on full path, size, inode and times of change, so that a changed or replaced file gets a
+    new index, even if its modification time was kept. The index covers the whole file, whatever is selected.
     """
     if folder is None:
-        return ""  # the index is made anew each time
+        return ""  # no file: cfgrib builds the index in memory each time
     status = path.stat()
     numbers = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     name = hashlib.sha256("|".join(map(str, (path.resolve(), *numbers))).encode()).hexdigest()[:32]
@@ -62,7 +62,7 @@ def grib_index(path: Path, folder: Path | None) -> str:
 
 @contextmanager
 def quiet_cfgrib() -> Iterator[None]:
-    """Keep cfgrib from logging tracebacks of what is raised, or handled, anyway."""
+    """Keep cfgrib from logging tracebacks of errors that are raised or handled anyway."""
     logger = logging.getLogger("cfgrib")
     before, logger.disabled = logger.disabled, True
     children = [logging.getLogger(f"cfgrib.{name}") for name in ("messages", "dataset", "xarray_store")]

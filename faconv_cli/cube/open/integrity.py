@@ -1,4 +1,4 @@
-"""Whether a file is whole, from its own account of its length: what the libraries pass over or crash on."""
+"""Check from its own headers whether a file is complete; the libraries skip or crash on incomplete ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 import struct
 from typing import BinaryIO, Final
 
-_SEARCHED = 4096  # bytes; a bulletin's header, or padding, may stand between GRIB messages
-_LARGE_GRIB1 = 0x800000  # ECMWF's way to write messages of more than 8 MB in GRIB 1
+_SEARCHED = 4096  # bytes; a bulletin header or padding may stand between GRIB messages
+_LARGE_GRIB1 = 0x800000  # flag that ECMWF sets in GRIB 1 messages of more than 8 MB
 
 
 def classic_size(file: BinaryIO) -> int | None:
-    """Compute from its header how long a NetCDF-3 file is at least, in bytes; ``None`` while it is streamed.
+    """Return the least size of a NetCDF-3 file in bytes, from its header; ``None`` while it is streamed.
 
-    The library reads zeros past the end of a file that was cut short, and hangs on headers that contradict
-    themselves, so that all of it is checked. Format: NetCDF User's Guide, "File Format Specifications".
+    The whole header is checked, because the library reads zeros past the end of a truncated file and hangs on
+    inconsistent headers. Format: NetCDF User's Guide, "File Format Specifications".
 
     Raises:
-        ValueError: the header contradicts itself.
-        struct.error: it is cut short.
+        ValueError: if the header is inconsistent.
+        struct.error: if the header is truncated.
     """
     header = _ClassicHeader(file)
     records = header.number(signed=True)
@@ -31,14 +31,14 @@ def classic_size(file: BinaryIO) -> int | None:
         return None
     if not per_record or not records:
         return max(fixed_end, file.tell())
-    single = len(per_record) == 1  # one record variable alone is not padded
+    single = len(per_record) == 1  # a single record variable is not padded to 4 bytes
     record_size = sum(size if single else -(-size // 4) * 4 for _, size in per_record)
     last_end = max(begin + size for begin, size in per_record)
     return max(fixed_end, last_end + (records - 1) * record_size)
 
 
 class _ClassicHeader:
-    """Reads the lists of a NetCDF-3 header (CDF-1, CDF-2 and CDF-5), refusing counts larger than the file."""
+    """Reads the lists of a NetCDF-3 header (CDF-1, CDF-2, CDF-5); refuses counts larger than the file."""
 
     _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
     _DIMENSION, _VARIABLE, _ATTRIBUTE = 10, 11, 12
@@ -70,13 +70,13 @@ class _ClassicHeader:
             self._skip(self._type_size() * self.number())
 
     def variables(self, lengths: list[int]) -> list[tuple[int, int, bool]]:
-        """Begin, bytes (of one record, where it has some) and whether it has records, of each variable."""
+        """Return each variable's offset, size in bytes (of one record) and whether it has records."""
         parts = []
         for _ in range(self._items(self._VARIABLE)):
             self._name()
             dims = [self.number() for _ in range(self.number())]
             if any(dim >= len(lengths) for dim in dims) or any(lengths[dim] == 0 for dim in dims[1:]):
-                raise ValueError("a variable of dimensions that are not there")
+                raise ValueError("a variable uses dimensions that do not exist")
             self.attributes()
             unlimited = bool(dims) and lengths[dims[0]] == 0
             size = self._type_size() * math.prod(lengths[dim] for dim in dims[unlimited:])
@@ -108,13 +108,13 @@ class _ClassicHeader:
 
 
 def grib_count(file: BinaryIO) -> int:
-    """Count the messages of a GRIB file, walking over their sections.
+    """Count the messages of a GRIB file by walking over their sections.
 
-    eccodes passes over a message without its end in silence, and crashes on some that contradict themselves.
+    ecCodes silently skips a message without its end mark, and crashes on some inconsistent messages.
     Format: WMO Manual on Codes, FM 92 GRIB, editions 1 and 2.
 
     Raises:
-        ValueError: there is none, or what is wrong with one.
+        ValueError: if there is no message, or one is truncated or inconsistent.
     """
     offset = number = 0
     while True:
@@ -123,13 +123,13 @@ def grib_count(file: BinaryIO) -> int:
         begin = gap.find(b"GRIB")
         if begin < 0:
             if not number:
-                raise ValueError("it has no GRIB message")
+                raise ValueError("it contains no GRIB message")
             return number
         number += 1
         try:
             length = _check_message(file, offset + begin)
         except (struct.error, ValueError):
-            raise ValueError(f"GRIB message {number} is cut short or contradicts itself") from None
+            raise ValueError(f"GRIB message {number} is truncated or inconsistent") from None
         offset += begin + length
 
 
@@ -165,9 +165,8 @@ def _walk_edition_1(file: BinaryIO, begin: int, length: int) -> tuple[int, int]:
         if section[7] & flag:
             end += _length_at(file, begin + end)
     data = _length_at(file, begin + end)
-    if (
-        length & _LARGE_GRIB1 and data < 120
-    ):  # then in units of 120 bytes, and the data section has the excess
+    if length & _LARGE_GRIB1 and data < 120:
+        # the length is then in units of 120 bytes, and the data section's length holds the excess
         length = (length & ~_LARGE_GRIB1) * 120 - data + 4
         return length, length
     return length, end + data + 4
@@ -179,7 +178,7 @@ def _length_at(file: BinaryIO, offset: int) -> int:
 
 
 def _walk_edition_2(file: BinaryIO, at: int, end: int) -> int:
-    """Return where the chain of sections stops; they may repeat from 2, 3 or 4 on after a 7."""
+    """Return where the chain of sections ends; after section 7 it may restart at 2, 3 or 4."""
     before = 0
     while at < end:
         file.seek(at)

@@ -1,4 +1,4 @@
-"""Why a variable of a file is not taken, in the parts of an error."""
+"""Why a variable of a file is refused, as the parts of an error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from faconv_cli.errors import InputError
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a variable is not a channel, in the parts of an error; a larger ``stage`` came nearer.
+    """Why a variable cannot be a channel, as the parts of an error.
 
-    ``wrong`` tells that its files are, which is an error for whoever wants the variable; the reason is then
-    a sentence of its own.
+    A variable with a larger ``stage`` came closer to being one. ``wrong`` means that its files are faulty,
+    which is an error if the variable is wanted; the reason is then a full sentence.
     """
 
     reason: str
@@ -22,11 +22,11 @@ class Refusal:
     wrong: bool = False
 
     def as_error(self, name: str, where: str) -> InputError:
-        """The error for someone who wants the variable of that name."""
+        """Return the error to raise if the variable of that name is wanted."""
         found = self.reason if self.wrong else f"{where}: {name} has {self.reason}"
         return InputError(found, wanted=self.wanted, do=self.do)
 
     @property
     def told(self) -> str:
-        """The reason, with what to do where an option is all that is missing."""
+        """Return the reason, with what to do if only an option is missing."""
         return f"{self.reason}: {self.do}" if "--" in self.do else self.reason

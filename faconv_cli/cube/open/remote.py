@@ -1,4 +1,4 @@
-"""Data at a URL, through fsspec: Zarr stores and NetCDF-4 piece by piece, all else fetched whole."""
+"""Open data at a URL through fsspec: Zarr stores and NetCDF-4 in pieces, all else fetched whole."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SIGNATURES = {b"CDF": "NetCDF-3", b"GRI": "GRIB", b"PK\x03": "a zip archive", b
 
 
 def open_url(url: str) -> list[Opened] | Path:
-    """Open what lies at a URL; a path where it was fetched whole, as ``simplecache::URL`` asks.
+    """Open the data at a URL; return a path if they were fetched whole, as ``simplecache::URL`` asks.
 
     Raises:
-        InputError: nothing there, or a kind that cannot be read piece by piece.
-        UsageError: a protocol nothing installed knows.
+        InputError: if there is nothing at the URL, or the format cannot be read in pieces.
+        UsageError: if no installed package knows the protocol.
     """
     system, path = file_system(url)
     if any(system.exists(f"{path.rstrip('/')}/{marker}") for marker in STORE_MARKERS):
@@ -40,15 +40,15 @@ def open_url(url: str) -> list[Opened] | Path:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{url} cannot be opened ({first_line(error)})",
-            wanted="it must be a Zarr store or a file that can be read",
-            do="check the URL",
+            wanted="a URL must lead to a Zarr store or a file",
+            do="check the URL, for example in a browser",
         ) from None
     if head[:4] == b"\x89HDF":
         return [Opened(_open_hdf5(url, system.open(path, "rb")))]
     kind = next((kind for magic, kind in _SIGNATURES.items() if head.startswith(magic)), None)
     raise InputError(
         f"{url} is {kind or f'neither Zarr nor NetCDF (it begins with {head!r})'}",
-        wanted="from a URL faconv reads Zarr and NetCDF-4, which can be read in pieces",
+        wanted="from a URL, faconv reads Zarr and NetCDF-4, which can be read in pieces",
         do="download the file first, or put simplecache:: before the URL" if kind else "check the URL",
     )
 

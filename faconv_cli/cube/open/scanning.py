@@ -1,7 +1,7 @@
-"""The order in which a GRIB message stores its points, and where ecCodes says that each of them lies.
+"""Handle the order in which a GRIB message stores its points, with the coordinates that ecCodes gives.
 
-cfgrib takes every message as rows from west to east, and sorts the longitudes: values that are stored from
-east to west, column by column, or across the meridian where longitudes begin anew, land at other points.
+cfgrib assumes rows from west to east and sorts the longitudes. It misplaces values that are stored from east
+to west, column by column, or across the meridian where longitudes wrap around.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from faconv_cli.cube.open.refusal import Refusal
 
 _MODE = ("iScansNegatively", "jScansPositively", "jPointsAreConsecutive")
 _ALTERNATING = "alternativeRowScanning"
-# grids with 2-D coordinates whose points ecCodes places as they are stored; for other projections its
-# coordinates are those of rows from south to north whatever the message says
+# grids with 2-D coordinates for which ecCodes gives the points in stored order; for other projections it
+# always gives the coordinates of rows from south to north, whatever the message says
 _PLACED_BY_ROWS = ("rotated_ll", "rotated_gg", "lambert_azimuthal_equal_area")
 
 
 def is_by_columns(field: Any) -> bool:
-    """Whether a message of a regular grid stores its points column by column."""
+    """Return whether a message on a regular grid stores its points column by column."""
     return _is_regular(field) and bool(field.get("jPointsAreConsecutive", 0))
 
 
 def with_axes(cube: xr.Dataset, field: Any) -> xr.Dataset:
-    """Add the coordinates of ecCodes to a data set on a regular grid, in the order of its values.
+    """Assign the coordinates of ecCodes, in the order of the values, to a data set on a regular grid.
 
     Args:
-        cube: as cfgrib opens it.
-        field: a message of it.
+        cube: the data set as cfgrib opens it.
+        field: one of its messages.
     """
     if not _is_regular(field):
         return cube
@@ -46,33 +46,33 @@ def with_axes(cube: xr.Dataset, field: Any) -> xr.Dataset:
 
 
 def misplaced(field: Any, where: str) -> Refusal | None:
-    """Return why the points of a message cannot be located; None if they can."""
+    """Return why the points of a message cannot be located, or None if they can."""
     grid = field["gridType"]
     mode = tuple(int(field.get(key, usual)) for key, usual in zip(_MODE, _usual(grid), strict=True))
-    free = 2 if grid in _PLACED_BY_ROWS else 0  # of these the direction of rows and columns is no matter
+    free = 2 if grid in _PLACED_BY_ROWS else 0  # for these, the direction of rows and columns does not matter
     if _is_regular(field) or mode[free:] == _usual(grid)[free:]:
         return None
     told = ", ".join(f"{key}={value}" for key, value in zip(_MODE, mode, strict=True))
     return Refusal(
-        f"{where}: the points of a grid of type {grid} are stored in an order ({told}) for which ecCodes "
-        "does not tell where they lie",
-        "rows from west to east" + (" and from south to north" if _usual(grid)[1] else ""),
-        "store them so first, for example with wgrib2 IN.grib -new_grid_order OUT.grib we:sn",
+        f"{where} stores the points of its {grid} grid in an order ({told}) for which ecCodes gives no "
+        "usable coordinates",
+        "rows must run from west to east" + (" and from south to north" if _usual(grid)[1] else ""),
+        "reorder the points first, for example with wgrib2 IN.grib -new_grid_order OUT.grib we:sn",
         stage=6,
         wrong=True,
     )
 
 
 class ByColumns(messages.FileIndex):  # type: ignore[misc]
-    """An index of messages that store column by column, whose fields give their values row by row."""
+    """An index of messages stored column by column, whose fields return their values row by row."""
 
     def get_field(self, message_id: Any) -> Any:
-        """Return a message, by its keys."""
+        """Return a message as a mapping of its keys."""
         return _Turned(super().get_field(message_id))
 
 
 class _Turned(dict[str, Any]):
-    """A message by its keys, with values (Ny * Nx,) row by row."""
+    """A mapping of the keys of a message, with its values (Ny * Nx,) row by row."""
 
     def __init__(self, field: Any) -> None:
         super().__init__()
@@ -97,5 +97,5 @@ def _is_regular(field: Any) -> bool:
 
 
 def _usual(grid: str) -> tuple[int, int, int]:
-    """The scanning mode for which ecCodes' coordinates are right; reduced grids go from north to south."""
+    """Return the scanning mode for which ecCodes' coordinates are right (reduced grids: north to south)."""
     return (0, 0, 0) if grid.startswith("reduced") else (0, 1, 0)

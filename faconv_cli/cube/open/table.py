@@ -1,4 +1,4 @@
-"""A table of series, CSV with a column of dates, as a data set."""
+"""Open a table of time series (CSV with a column of dates) as a data set."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ import xarray as xr
 from faconv_cli.cube.open.opened import Opened
 from faconv_cli.errors import InputError
 
-DATES = ("date", "time", "valid_time")  # names of the column of dates, wherever it is; else it is the first
+DATES = (
+    "date",
+    "time",
+    "valid_time",
+)  # names of the column of dates, at any position; if none matches, the first column
 
 
 def is_table(location: str) -> bool:
-    """Return whether a file is a table, by its name."""
+    """Return whether a location is a table, by its name."""
     return location.lower().endswith(".csv")
 
 
 def open_table(location: str) -> list[Opened]:
-    """Read a CSV file: a column of dates such as 2001-01-31, or 2001-01 of months, and columns of numbers.
+    """Read a CSV file: a column of dates (2001-01-31, or 2001-01 for months) and columns of numbers.
 
-    Cells that are empty or say NA or NaN are missing; columns of text are left out.
+    Empty cells and cells with NA or NaN are missing values. Columns of text are skipped.
 
     Raises:
-        InputError: it cannot be read, or has no dates or no numbers.
+        InputError: if the file cannot be read, or has no dates or no numbers.
     """
     table = _read(location)
     dates = next((name for name in table.columns if str(name).strip().lower() in DATES), table.columns[0])
@@ -40,27 +44,27 @@ def open_table(location: str) -> list[Opened]:
     if not values or not len(table):
         raise InputError(
             f"{location} has no column of numbers beside {dates} ({len(table)} rows)",
-            wanted="a series is a column of dates and one of numbers, separated by commas",
-            do="check the table, and leave cells empty where a number is missing",
+            wanted="a table of series has a column of dates and columns of numbers, separated by commas",
+            do="add a column of numbers, with empty cells for missing values",
         )
     time = xr.Variable(("time",), np.array(table[dates].astype(str).tolist()), {"standard_name": "time"})
     return [Opened(xr.Dataset(values, coords={"time": time}))]
 
 
 def _check_numbers(location: str, name: str, column: pd.Series) -> None:
-    """Refuse text among numbers, which would otherwise make the whole column one of text.
+    """Refuse text among numbers, which would turn the whole column into text.
 
     Raises:
-        InputError: most cells are numbers, and some are not.
+        InputError: if most cells are numbers and some are not.
     """
     text = column.notna() & pd.to_numeric(column, errors="coerce").isna()
     if text.any() and text.sum() < 0.5 * column.notna().sum():
         first = int(np.flatnonzero(text)[0])
         raise InputError(
-            f"{location}: {name} holds {column[first]!r} in row {first + 1}, "
-            f"and {int(text.sum())} such cells among numbers",
-            wanted="a series is a column of numbers",
-            do="write a number there, or leave the cell empty where it is missing",
+            f"{location}: column {name} holds {column[first]!r} in row {first + 1} "
+            f"({int(text.sum())} cells with text among numbers)",
+            wanted="a column of a series holds only numbers",
+            do="write a number there, or leave the cell empty if the value is missing",
         )
 
 
@@ -69,7 +73,7 @@ def _read(location: str) -> pd.DataFrame:
         return pd.read_csv(Path(location), skipinitialspace=True, comment="#")
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{location}: {str(error).splitlines()[0]}",
-            wanted="a series is read from a table whose columns are separated by commas",
-            do="check the file",
+            f"{location} cannot be read as a table ({str(error).splitlines()[0]})",
+            wanted="a table is a CSV file with columns separated by commas",
+            do="check the path, and that each row has as many commas as the header",
         ) from None

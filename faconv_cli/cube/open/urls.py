@@ -1,4 +1,4 @@
-"""Who speaks the protocol of a URL, and the packages that data need which are not always installed."""
+"""Find the file system for the protocol of a URL, and check for optional packages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def file_system(url: str) -> tuple[AbstractFileSystem, str]:
-    """Find who speaks the protocol of a URL, and the path there.
+    """Return the file system for the protocol of a URL, and the path in it.
 
     Raises:
-        UsageError: nobody installed does.
+        UsageError: if no installed package knows the protocol.
     """
     need("fsspec", url, "URLs")
     import fsspec
@@ -24,23 +24,23 @@ def file_system(url: str) -> tuple[AbstractFileSystem, str]:
     except (ImportError, ValueError) as error:
         raise UsageError(
             f"{url} cannot be opened ({first_line(error)})",
-            wanted="fsspec must support the protocol",
-            do="install the package that it names, or download the file first",
+            wanted="fsspec must support the protocol of the URL",
+            do="install the package named in the message, or download the file first",
         ) from None
     return system, str(path)
 
 
 def need(package: str, location: str, what: str, extra: str = "zarr") -> None:
-    """Check that a package of an extra is installed.
+    """Check that an optional package is installed.
 
     Raises:
-        UsageError: it is not.
+        UsageError: if it is not installed.
     """
     from importlib.util import find_spec
 
     if find_spec(package) is None:
         raise UsageError(
-            f"{location}: {package} is not installed",
+            f"{location} cannot be opened because {package} is not installed",
             wanted=f"{what} need this package",
             do=f"install it with pip install 'faconv[{extra}]'",
         )

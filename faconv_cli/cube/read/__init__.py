@@ -1,8 +1,8 @@
-"""Reading: the values of a channel, block by block, with one value for missing.
+"""Read the values of a channel block by block, with NaN for missing data.
 
-- lazy: a channel in one file, and over several; the only place that reads fields of files.
-- readers: what else a channel is read through: other readers, points left out, numbers scaled.
-- masking: what is certainly no value, and how many there were; suspects: what may be none.
-- regrid: points along one dimension, read as cells of a regular grid.
-- probe: some values, to tell what a channel holds.
+- lazy: a channel in one file, and over several files; the only module that reads fields from files.
+- readers: other ways to read a channel: through other readers, masked, on selected points, scaled.
+- masking: masks and counts values that certainly mean missing data; suspects: reports those that may.
+- regrid: reads points along one dimension as cells of a regular grid.
+- probe: reads a few values to tell what a channel holds.
 """

@@ -1,4 +1,4 @@
-"""Lazy fields of files: read a run of steps, in canonical order, with one value for missing."""
+"""Read runs of steps from the lazy fields of files, in canonical order, with NaN for missing data."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class FileField:
         path: the file, for messages.
         name: the variable in the file.
         variable: the variable, decoded but not loaded.
-        dims: its dimensions of time (``None`` where it has none: one step), y and x.
+        dims: its dimensions of time (``None`` for a single step without one), y and x.
         fixed: index along every other dimension.
         grid: how the order of points differs from the canonical one.
         steps: number of time steps.
-        screen: what of its decoded values is no value.
-        ledger: counts what is no value in the steps that are read.
-        merged: dimension along which the first value that is not missing counts, if any (ERA5's expver).
-        close: closes the file until it is read again; ``None`` where nothing stays open.
-        picked: rows and columns of the file to read, in the order they are given in; ``None`` for all.
-        accumulated: (t,) hours that each step reaches back; ``None`` where the file does not say.
-        repeated: the variable with the columns that repeat a meridian; ``None`` where it has none.
-        factor, offset: what makes of its values those in the units of the record.
+        screen: which of its decoded values mean missing data.
+        ledger: counts the masked values in the steps that are read.
+        merged: dimension along which the first valid value is used, if any (expver of ERA5).
+        close: closes the file until it is read again; ``None`` if nothing stays open.
+        picked: rows and columns of the file to read, in this order; ``None`` for all.
+        accumulated: (t,) hours over which each step is accumulated; ``None`` if the file does not say.
+        repeated: the variable including the columns that repeat a meridian; ``None`` if it has none.
+        factor, offset: conversion of its values to the units of the record.
     """
 
     path: str
@@ -65,14 +65,14 @@ class FileField:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Points along y and x."""
+        """Number of points along y and x."""
         return self.grid.shape if self.picked is None else (len(self.picked[0]), len(self.picked[1]))
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
         """Fill ``out`` (t, h, w) with steps [start, stop) in canonical order, NaN where missing.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: if the file is damaged.
         """
         steps, found = slice(start, stop), Found()
         if self.picked is None:
@@ -90,7 +90,7 @@ class FileField:
         scale(out, self.factor, self.offset)
 
     def _read(self, steps: slice, rows: slice, columns: slice, found: Found) -> npt.NDArray[Any]:
-        """Read part of the file (t, h, w), in its order of points, and note in ``found`` what is no value."""
+        """Read part of the file (t, h, w) in its own order of points; count masked values in ``found``."""
         time, y, x = self.dims
         index: dict[str, Any] = {**self.fixed, y: rows, x: columns}
         if time is not None:
@@ -104,7 +104,7 @@ class FileField:
         return raw
 
     def repeats_differ(self, step: int) -> bool:
-        """Whether columns that repeat a meridian hold other values in a step than those they repeat."""
+        """Return whether columns that repeat a meridian differ in a step from those they repeat."""
         if self.repeated is None:
             return False
         time, _, x = self.dims
@@ -121,14 +121,14 @@ class FileField:
 
     @cached_property
     def chunk_steps(self) -> int:
-        """Time steps in one chunk of the file; 1 where it is not chunked."""
+        """Time steps per chunk of the file; 1 if it is not chunked."""
         time = self.dims[0]
         chunks = self.variable.encoding.get("preferred_chunks") or {}
         return min(int(chunks.get(time, 1)), self.steps) if time is not None else 1
 
 
 class _Run(NamedTuple):
-    """Neighbours along an axis of a file: where they go, what to read, and whether to turn it round."""
+    """Neighbouring points along an axis of a file: where they go, what to read, whether to reverse it."""
 
     at: slice
     read: slice
@@ -136,7 +136,7 @@ class _Run(NamedTuple):
 
 
 def _file_runs(picked: Indices) -> list[_Run]:
-    """Cut indices into runs of neighbours, upwards or downwards: one, or two across an end of the file."""
+    """Split indices into runs of neighbours, ascending or descending (two across an end of the file)."""
     edges = [0, *(np.flatnonzero(np.abs(np.diff(picked)) != 1) + 1).tolist(), len(picked)]
     runs = []
     for begin, end in pairwise(edges):
@@ -147,17 +147,17 @@ def _file_runs(picked: Indices) -> list[_Run]:
 
 
 class _RecentFiles:
-    """Closes the files read longest ago, so that their caches of chunks do not add up over a long record."""
+    """Closes the least recently read files, so that their chunk caches do not add up over a long record."""
 
     def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
         self._closers: OrderedDict[object, weakref.WeakMethod[Callable[[], None]]] = OrderedDict()
 
     def used(self, close: Callable[[], None] | None) -> None:
-        """Note that a file was read, known by the method that closes it."""
+        """Note that a file was read; the file is identified by the method that closes it."""
         if close is None:
             return
-        reference = weakref.WeakMethod(close)  # whoever drops a cube closes its files
+        reference = weakref.WeakMethod(close)  # weak, so that dropping a cube frees its files
         with self._lock:
             self._closers[reference] = reference
             self._closers.move_to_end(reference)
@@ -177,8 +177,8 @@ class Series:
 
     Attributes:
         parts: the channel in each file.
-        part: (t,) which of them each step comes from.
-        step: (t,) which step of it.
+        part: (t,) index of the part that each step comes from.
+        step: (t,) index of the step in that part.
     """
 
     parts: tuple[FileField, ...]
@@ -187,7 +187,7 @@ class Series:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
         return len(self.step), *self.parts[0].shape
 
     @property
@@ -197,14 +197,14 @@ class Series:
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
-        """Runs [start, stop) that follow each other in one file."""
+        """Runs [start, stop) of steps that are consecutive in one file."""
         breaks = (np.diff(self.part) != 0) | (np.diff(self.step) != 1)
         edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(self.step)]
         return list(pairwise(edges))
 
     @property
     def steps_into_chunk(self) -> int:
-        """How far into a chunk of its file the first step lies."""
+        """Offset of the first step in its file chunk."""
         return int(self.step[0]) % self.parts[int(self.part[0])].chunk_steps if len(self.step) else 0
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
@@ -216,7 +216,7 @@ class Series:
                 field.read_into(out[first - start : last - start], step, step + last - first)
 
     def pick(self, rows: Indices, columns: Indices) -> Series:
-        """Return some points of the canonical grid."""
+        """Return the series on selected points of the canonical grid."""
 
         def picked(part: FileField) -> FileField:
             index = part.picked or part.grid.file_index
@@ -225,7 +225,7 @@ class Series:
         return replace(self, parts=tuple(map(picked, self.parts)))
 
     def take(self, steps: npt.NDArray[np.int64]) -> Series:
-        """Return the steps at some indices."""
+        """Return the steps at the given indices."""
         return replace(self, part=self.part[steps], step=self.step[steps])
 
 
@@ -241,14 +241,14 @@ def load(variable: xr.Variable, path: str, name: str) -> npt.NDArray[Any]:
     """Read a lazy variable.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: if the file is damaged.
     """
     try:
         with reading(path):
             return variable.to_numpy()
-    except Exception as error:  # whatever a library meets in a damaged file
+    except Exception as error:  # libraries raise many kinds of error on a damaged file
         raise InputError(
             f"{path}: {name} cannot be read ({first_line(error)})",
-            wanted="the file seems damaged",
+            wanted="the file seems to be damaged",
             do="download or write it again",
         ) from error

@@ -1,15 +1,15 @@
-"""Values that are none although the file does not say so in a way its library heeds, and how many there were.
+"""Mask and count values that mean missing data although the library does not mask them.
 
-What ``_FillValue`` and ``missing_value`` declare, the library has made NaN already. Fields also hold
+The library already turns values declared by ``_FillValue`` and ``missing_value`` into NaN. Also masked are
 
-- the fill that NetCDF writes where nobody wrote or declared anything: 9.97e36 in floats, -32767 in shorts,
-  and so on (not in bytes, where each value is likely meant: NetCDF User's Guide, "Fill Values");
+- the default fill of NetCDF where nothing was written or declared: 9.97e36 in floats, -32767 in shorts, and
+  so on (not in bytes, where any value may be real: NetCDF User's Guide, "Fill Values");
 - values outside ``valid_min``, ``valid_max`` or ``valid_range`` (CF conventions, section 2.5.1);
-- infinities, and whatever else is 1e30 or more;
-- 1e20 and 9.999e20, which CMIP and GrADS write and no quantity is to the last digit;
-- what ``--missing-value`` names.
+- infinities, and any other value of 1e30 or more;
+- exactly 1e20 and 9.999e20, the fill values of CMIP and GrADS;
+- values given with ``--missing-value``.
 
-Other values that may be fill are told of, and remain: see `suspects`.
+Other values that may be fill are reported but kept: see `suspects`.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ _LEAST_CERTAIN = np.float32(9.99e19)
 Reason = Literal["missing", "undeclared", "named", "infinite", "invalid"]
 _WORDS: dict[Reason, str] = {
     "undeclared": "fill values that the file does not declare",
-    "named": "what --missing-value names",
+    "named": "equal to --missing-value",
     "infinite": "infinite",
-    "invalid": "outside the valid range that the file gives",
+    "invalid": "outside the valid range declared in the file",
 }
 _FILLED_TYPES = {"i2", "u2", "i4", "u4", "i8", "u8"}
 
 
 @dataclass(frozen=True)
 class Screen:
-    """What of the decoded values of one variable is no value.
+    """Which decoded values of a variable mean missing data.
 
     Attributes:
-        fill: fill that nobody declared, in decoded values; None where the variable cannot have any.
-        named: what the user takes as missing, in decoded values.
-        low, high: what lies below or above is invalid.
-        tolerance: how far decoded values may lie off, by the rounding of packing.
-        flaws: what of the variable's own attributes is not heeded, or not as it stands.
+        fill: undeclared default fill, as a decoded value; None if the variable cannot hold it.
+        named: values that the user gives as missing, as decoded values.
+        low, high: values below or above are invalid.
+        tolerance: rounding error of decoded values, from packing.
+        flaws: which of the variable's attributes are ignored or reinterpreted.
     """
 
     fill: float | None = None
@@ -61,11 +61,11 @@ class Screen:
 
     @classmethod
     def of(cls, variable: xr.Variable, named: Sequence[float] = ()) -> Screen:
-        """Read the screen off the attributes and the encoding of a decoded variable.
+        """Return the screen for a decoded variable, from its attributes and encoding.
 
         Args:
-            variable: decoded.
-            named: what the user takes as missing.
+            variable: the decoded variable.
+            named: values that the user gives as missing.
         """
         encoding, packed = variable.encoding, _Packing.of(variable)
         plain = cls(named=tuple(named), tolerance=packed.tolerance, flaws=tuple(encoding.get(FLAWS, ())))
@@ -79,7 +79,7 @@ class Screen:
             (packed.stored_bound(bound) for bound in bounds) if len(bounds) == 2 else (np.inf, -np.inf)
         )
         if not low <= high:
-            flaw = "its valid range is not two numbers in order, and is ignored"
+            flaw = "its valid range is not two numbers in ascending order and is ignored"
             return replace(plain, fill=fill, flaws=(*plain.flaws, flaw))
         if packed.packs and all(
             np.asarray(bound).dtype.kind != "f" for bound in bounds if np.isfinite(bound)
@@ -88,9 +88,9 @@ class Screen:
         return replace(plain, fill=fill, low=low, high=high)
 
     def masked(self, fields: npt.NDArray[Any], found: Found) -> npt.NDArray[Any]:
-        """Return decoded fields (..., t, y, x) with NaN for what is no value; themselves where all are.
+        """Return decoded fields (..., t, y, x) with NaN for masked values; the same array if there are none.
 
-        How many there are in each step is added to ``found``.
+        The number of masked values in each step is added to ``found``.
         """
         for reason, flawed in self._flaws(fields):
             if flawed.any():
@@ -112,12 +112,12 @@ class Screen:
             outside = (fields < self.low - self._slack(self.low)) | (
                 fields > self.high + self._slack(self.high)
             )
-            # fill that nobody declared has been told already, or will be
+            # undeclared fill is counted elsewhere
             outside &= np.abs(fields) <= LARGEST
             yield "invalid", outside if filled is None else outside & ~filled
 
     def _slack(self, value: float) -> float:
-        """Half a step of packing, or the rounding of a bound given in single precision."""
+        """Return half a packing step, or the rounding error of a bound in single precision."""
         return max(self.tolerance, 1e-6 * abs(value)) if np.isfinite(value) else 0.0
 
 
@@ -153,7 +153,7 @@ class _Packing:
         return number * self.scale + self.offset if self.packs else number
 
     def stored_bound(self, bound: Any) -> float:
-        """Return a bound of the valid range as a number; attributes may be signed where values are not."""
+        """Return a bound of the valid range as a number; its type may differ in sign from the data."""
         if self.stored.kind == "u" and np.asarray(bound).dtype.kind == "i" and bound < 0:
             return float(int(bound) + 256**self.stored.itemsize)
         if (
@@ -166,8 +166,8 @@ class _Packing:
 
 
 def _valid_range(attributes: Mapping[Any, Any]) -> list[Any]:
-    """Return the two bounds that a variable's attributes declare, infinite where none; else not two."""
-    # one by one: beside an infinity an integer would become a float, which is not as packed
+    """Return the two bounds that the attributes declare, infinite by default; another number if invalid."""
+    # one by one: in an array with an infinity, an integer would become a float and no longer count as packed
     ends = [np.ravel(attributes.get(*end)) for end in (("valid_min", -np.inf), ("valid_max", np.inf))]
     bounds = [bound for end in ends for bound in end]
     bounds = list(np.ravel(attributes["valid_range"])) if "valid_range" in attributes else bounds
@@ -179,25 +179,25 @@ def _other(signed: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Found:
-    """How many values of some steps are none, and why."""
+    """Counts of masked values in some steps, by reason."""
 
     def __init__(self) -> None:
         self.counts: dict[Reason, npt.NDArray[np.int64]] = {}
         self.extremes: Extremes = np.zeros((0, 6))
 
     def add(self, reason: Reason, flawed: npt.NDArray[np.bool_]) -> None:
-        """Add values (..., t, y, x) that are none for one reason."""
+        """Add values (..., t, y, x) masked for one reason."""
         per_step = flawed.sum(axis=(-2, -1))
         per_step = per_step.reshape(-1, per_step.shape[-1]).sum(axis=0)
         self.counts[reason] = self.counts.get(reason, 0) + per_step
 
     def add_at(self, step: int, steps: int, reason: Reason, count: int) -> None:
-        """Add the count of one of the steps."""
+        """Add the count of one step."""
         self.counts.setdefault(reason, np.zeros(steps, np.int64))[step] += count
 
 
 def certainly_none(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Mark what is infinite, 1e30 or more, or fill to the last digit of single precision."""
+    """Return a mask of values that are infinite, at least 1e30, or equal to a known fill in float32."""
     with np.errstate(invalid="ignore"):
         beyond: npt.NDArray[np.bool_] = np.abs(values) >= _LEAST_CERTAIN
     if beyond.any():
@@ -208,14 +208,14 @@ def certainly_none(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def first_valid(versions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Take of (version, ...) at each point the first that is a value, else the last."""
+    """Return at each point the first valid version of (version, ...), or the last if none is valid."""
     return reduce(lambda kept, more: np.where(np.isnan(kept) | certainly_none(kept), more, kept), versions)
 
 
 def mask_beyond(fields: npt.NDArray[np.float32], found: Found) -> None:
-    """Make NaN, in place, what of fields (t, y, x) is certainly no value; count all that is NaN."""
+    """Set values of fields (t, y, x) that are certainly fill to NaN, in place; count all NaN values."""
     missing = np.zeros(len(fields), np.int64)
-    for step, field in enumerate(fields):  # one step at a time stays in the processor's cache
+    for step, field in enumerate(fields):  # one step at a time fits in the processor cache
         beyond = certainly_none(field)
         if beyond.any():
             infinite = np.isinf(field)
@@ -228,13 +228,13 @@ def mask_beyond(fields: npt.NDArray[np.float32], found: Found) -> None:
 
 
 class Ledger:
-    """How many values of one channel of one file were none, in the steps that have been read.
+    """Counts of masked values of a channel in one file, over the steps that have been read.
 
-    A step that is read again counts once.
+    A step that is read several times counts once.
 
     Args:
-        name: the variable.
-        steps: time steps in the file.
+        name: name of the variable.
+        steps: number of time steps in the file.
     """
 
     def __init__(self, name: str, steps: int) -> None:
@@ -244,7 +244,7 @@ class Ledger:
         self._extremes: Extremes = np.zeros((steps, 6))
 
     def enter(self, start: int, fields: npt.NDArray[np.float32], found: Found) -> None:
-        """Note what was found in the steps from ``start`` on, of which ``fields`` (t, y, x) were read."""
+        """Record what was found in the steps from ``start`` on, which were read as ``fields`` (t, y, x)."""
         steps = slice(start, start + len(fields))
         self._read[steps], self._points = True, int(np.prod(fields.shape[1:]))
         for reason in {*self._counts, *found.counts}:
@@ -254,22 +254,22 @@ class Ledger:
 
     @property
     def values(self) -> int:
-        """How many values were read."""
+        """Number of values read."""
         return int(self._read.sum()) * self._points
 
     @property
     def extremes(self) -> Extremes:
-        """Extremes of the fields that were read (n, 6), as of `suspects.extremes`."""
+        """Extremes (n, 6) of the fields that were read, from `suspects.extremes`."""
         return self._extremes[self._read]
 
     def total(self, reason: Reason) -> tuple[int, int]:
-        """How many of them were none for one reason, and in how many steps."""
+        """Return the number of values masked for one reason, and the number of steps with any."""
         counts = self._counts.get(reason, np.zeros(1, np.int64))
         return int(counts.sum()), int((counts > 0).sum())
 
 
 def sentences(ledgers: Iterable[Ledger]) -> list[str]:
-    """Report what has been treated as missing in all data read so far, for each variable."""
+    """Report, for each variable, what was treated as missing in all steps that have been read."""
     told = []
     groups: dict[str, list[Ledger]] = {}
     for ledger in ledgers:
@@ -280,7 +280,7 @@ def sentences(ledgers: Iterable[Ledger]) -> list[str]:
                 sum(numbers) for numbers in zip(*(one.total(reason) for one in group), strict=True)
             )
             if values:
-                told.append(f"{name}: {values} values in {steps} fields are {words} and count as missing.")
+                told.append(f"{name}: {values} values in {steps} fields are {words}; they count as missing.")
         missing, read = sum(one.total("missing")[0] for one in group), sum(one.values for one in group)
         if missing:
             told.append(f"{name}: {percent(missing, read)} of the values are missing.")

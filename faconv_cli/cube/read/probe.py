@@ -1,4 +1,4 @@
-"""Some values of a channel, read to tell what it holds; they are not entered in ledgers."""
+"""Read a few values of a channel to tell what it holds, without counting them in ledgers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from faconv_cli.cube.read.lazy import Series
 from faconv_cli.cube.read.masking import Ledger
 from faconv_cli.cube.read.readers import Masked, Picked, Reader
 
-_BLOCK, _SMALL = 8, 1024  # points along a side of a block; points of a grid that is read whole
+_BLOCK, _SMALL = 8, 1024  # points along the side of a block; grids with at most _SMALL points are read whole
 
 Floats = npt.NDArray[np.float64]
 
 
 def series_of(reader: Reader) -> Series | None:
-    """The steps of files behind a reader that only leaves out points."""
+    """Return the series of files behind a reader that only masks or selects points, or None."""
     while isinstance(reader, Masked | Picked):
         reader = reader.inner
     return reader if isinstance(reader, Series) else None
 
 
 def some_points(reader: Reader) -> list[Series]:
-    """Blocks of points in the quarters of the grid, or all points of a small one."""
+    """Return blocks of points in the quarters of the grid, or all points of a small grid."""
     series = series_of(reader)
     if series is None:
         return []

@@ -1,4 +1,4 @@
-"""What a channel is read through: a file's series, or something made of other readers, block by block."""
+"""Readers of a channel, block by block: a series of files, or a transformation of other readers."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ Fields = npt.NDArray[np.float32]
 Steps = npt.NDArray[np.int64]
 
 _DASK_BLOCK_BYTES = 2**24
-_PIECE_BYTES = 2**23  # of what a transformation reads at once; it works on some ten times as much
+_PIECE_BYTES = 2**23  # read at once by a transformation, which needs about ten times as much memory
 
 
 class Reader(Protocol):
-    """One channel (t, h, w); what it gives for a step does not depend on what else is asked for with it."""
+    """One channel (t, h, w); the values of a step do not depend on which other steps are read with it."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
 
     @property
     def file(self) -> FileField | None:
-        """The channel in the first file behind it; None where there is none."""
+        """The channel in the first file behind the reader, or None."""
 
     @property
     def steps_into_chunk(self) -> int:
-        """How far into a chunk of its file the first step lies."""
+        """Offset of the first step in its file chunk."""
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
         """Fill ``out`` (t, h, w) with steps [start, stop), NaN where missing."""
 
 
 def take(reader: Reader, steps: Steps) -> Reader:
-    """Return the steps of a reader at some indices, in increasing order."""
+    """Return a reader of the steps at some indices, which must increase."""
     if isinstance(reader, Series):
         return reader.take(steps)
     if isinstance(reader, Taken):
@@ -50,13 +50,13 @@ def take(reader: Reader, steps: Steps) -> Reader:
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """Fields (t, h, w) that are there already: in memory, or lazily in dask."""
+    """Fields (t, h, w) in memory, or in a lazy dask array."""
 
     fields: Any
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
         t, h, w = self.fields.shape
         return t, h, w
 
@@ -71,27 +71,27 @@ class Held:
 
 @dataclass(frozen=True, eq=False)
 class Transformed:
-    """A reader made of another; subclasses say how a block of steps is filled."""
+    """A reader based on another; subclasses define how a block of steps is filled."""
 
     inner: Reader
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
         return self.inner.shape
 
     @property
     def file(self) -> FileField | None:
-        """The channel in the first file behind it."""
+        """The channel in the first file behind the reader."""
         return self.inner.file
 
     @property
     def steps_into_chunk(self) -> int:
-        """How far into a chunk of its file the first step lies."""
+        """Offset of the first step in its file chunk."""
         return self.inner.steps_into_chunk
 
     def pieces(self, start: int, stop: int) -> Iterator[tuple[slice, Fields]]:
-        """Read what lies behind [start, stop) in pieces of bounded size, with their places from ``start``."""
+        """Read steps [start, stop) of the inner reader in small pieces, with places relative to ``start``."""
         per_step = 4 * int(np.prod(self.inner.shape[1:]))
         length = max(1, _PIECE_BYTES // per_step)
         for begin in range(start, stop, length):
@@ -103,23 +103,23 @@ class Transformed:
 
 @dataclass(frozen=True, eq=False)
 class Taken(Transformed):
-    """Some steps of a reader: those at ``steps`` (t,), increasing."""
+    """A reader of the steps at increasing indices ``steps`` (t,)."""
 
     steps: Steps
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
         return len(self.steps), *self.inner.shape[1:]
 
     @property
     def steps_into_chunk(self) -> int:
-        """How far into a chunk of its file the first step lies."""
+        """Offset of the first step in its file chunk."""
         file, first = self.inner.file, int(self.steps[0]) if len(self.steps) else 0
         return (self.inner.steps_into_chunk + first) % (file.chunk_steps if file else 1)
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
-        """Fill ``out`` with steps [start, stop), a run of neighbours at a time."""
+        """Fill ``out`` with steps [start, stop), one run of consecutive steps at a time."""
         steps = self.steps[start:stop]
         edges = [0, *(np.flatnonzero(np.diff(steps) != 1) + 1).tolist(), len(steps)]
         for begin, end in pairwise(edges):
@@ -129,7 +129,7 @@ class Taken(Transformed):
 
 @dataclass(frozen=True, eq=False)
 class Masked(Transformed):
-    """A reader with points taken as missing where ``keep`` (h, w) is False."""
+    """A reader with missing values where ``keep`` (h, w) is False."""
 
     keep: npt.NDArray[np.bool_]
 
@@ -141,14 +141,14 @@ class Masked(Transformed):
 
 @dataclass(frozen=True, eq=False)
 class Picked(Transformed):
-    """A reader on some rows (h,) and columns (w,) of its points."""
+    """A reader on selected rows (h,) and columns (w,) of another."""
 
     rows: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int64]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Steps, points along y and x."""
+        """Number of steps, and of points along y and x."""
         return self.inner.shape[0], len(self.rows), len(self.columns)
 
     def read_into(self, out: Fields, start: int, stop: int) -> None:
@@ -159,7 +159,7 @@ class Picked(Transformed):
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Transformed):
-    """A reader times ``factor`` plus ``offset``, in float64: other units of the same quantity."""
+    """A reader times ``factor`` plus ``offset``, computed in float64: a conversion of units."""
 
     factor: float
     offset: float
@@ -172,7 +172,7 @@ class Scaled(Transformed):
 
 @dataclass(frozen=True, eq=False)
 class _Indexable:
-    """A reader in the sense of dask: shape, dtype, and an index of time that reads."""
+    """A reader as dask expects it: with shape, dtype, and indexing that reads."""
 
     reader: Reader
 

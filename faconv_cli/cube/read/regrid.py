@@ -1,8 +1,8 @@
-"""Grids without two spatial dimensions, brought to a regular one: weights once, applied block by block.
+"""Regrid grids without two spatial dimensions to a regular grid, with weights computed once.
 
-A cell gets the mean of the points that lie in it; one without any the mean of the four nearest points,
-weighted by the inverse of their distance, as long as they are as near as points are to each other there.
-Missing values take no part; a cell is missing where less than half of its weight is valid.
+A cell gets the mean of the points in it. A cell without points gets the mean of the four nearest points,
+weighted by inverse distance, if they are about as near as the points are to each other there. Missing values
+are ignored; a cell is missing if less than half of its weight is valid.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ MOST_CELLS = 2**26
 LEAST_VALID = 0.5
 _NEAREST = 4
 _REACH = 1.5  # times the distance from a point to its fourth neighbour
-_WIDEST_GAP_DEG = 5.0  # of longitude, in a record that goes around the globe
+_WIDEST_GAP_DEG = 5.0  # largest gap in longitude of points that count as going around the globe
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Regridding:
-    """From points to the cells of a regular grid.
+    """A mapping from points to the cells of a regular grid.
 
     Attributes:
         grid: the cells.
-        weights: (h x w, n) sparse; rows add up to one, or hold nothing where a cell lies outside the points.
-        filled: how many cells hold no point and take the nearest.
-        empty: how many lie outside the points.
+        weights: (h x w, n) sparse; rows sum to one, or are empty for cells away from all points.
+        filled: number of cells without points that use the nearest ones.
+        empty: number of cells away from all points.
     """
 
     grid: Grid
@@ -47,7 +47,7 @@ class Regridding:
     empty: int
 
     def apply(self, points: npt.NDArray[np.float32], rows: slice, columns: slice) -> npt.NDArray[np.float32]:
-        """Return the cells (t, rows, columns) of values (t, n), NaN where missing."""
+        """Return values (t, n) on the cells (t, rows, columns), NaN where missing."""
         cells = self._cells[rows, columns]
         weights = self.weights if cells.size == self._cells.size else self.weights[cells.ravel()]
         valid = np.isfinite(points)
@@ -59,17 +59,17 @@ class Regridding:
 
     @cached_property
     def _cells(self) -> npt.NDArray[np.int64]:
-        """(h, w) numbers of the cells."""
+        """Indices (h, w) of the cells."""
         return np.arange(self.weights.shape[0]).reshape(self.grid.shape)
 
     def told(self, dim: str) -> str:
-        """What is done, in a sentence."""
+        """Return a note that describes the regridding of the points along ``dim``."""
         h, w = self.grid.shape
         spacing = self.grid.lat[1] - self.grid.lat[0]
         return (
             f"{self.weights.shape[1]} points along {dim} are regridded to {h} x {w} cells of {spacing:.3g} "
-            f"degrees (--regrid): means of the points in a cell; {self.filled} cells without one take the "
-            f"mean of the {_NEAREST} nearest by inverse distance, {self.empty} are too far from any."
+            f"degrees (--regrid). A cell is the mean of the points in it; {self.filled} cells without points "
+            f"are inverse-distance means of the {_NEAREST} nearest points, and {self.empty} are too far away."
         )
 
 
@@ -99,10 +99,10 @@ class PointField(FileField):
 
 
 def regridding(lat: Floats, lon: Floats, degrees: float, dim: str) -> Regridding:
-    """Compute how points (n,) go to a regular grid; the same points and degrees are computed once.
+    """Compute the regridding of points (n,) to a regular grid; the result is cached.
 
     Raises:
-        InputError: no point has coordinates that are degrees, or there would be too many cells.
+        InputError: if no point has coordinates in degrees, or there would be too many cells.
     """
     return _regridding(
         np.asarray(lat, np.float64).tobytes(), np.asarray(lon, np.float64).tobytes(), degrees, dim
@@ -115,9 +115,9 @@ def _regridding(lat_bytes: bytes, lon_bytes: bytes, degrees: float, dim: str) ->
     known = np.isfinite(lat) & np.isfinite(lon)
     if not known.any():
         raise InputError(
-            f"no point along {dim} has a latitude and a longitude",
-            wanted="regridding needs both",
-            do="correct the coordinates in the file",
+            f"No point along {dim} has both a latitude and a longitude",
+            wanted="regridding needs the coordinates of the points",
+            do="add latitude and longitude in degrees to the file, for example with cdo setgrid",
         )
     check_degrees(lat[known], lon[known], dim, dim)
     grid = _target(lat[known], lon[known], degrees, dim)
@@ -127,13 +127,13 @@ def _regridding(lat_bytes: bytes, lon_bytes: bytes, degrees: float, dim: str) ->
 
 
 def _target(lat: Floats, lon: Floats, degrees: float, dim: str) -> Grid:
-    """The cells of a regular grid of the globe that cover all points, around it where they go around it."""
+    """Return the cells of a regular global grid that cover all points, all longitudes if the points do."""
     rows, columns = (max(round(span / degrees), 4) for span in (180, 360))
     if rows * columns > MOST_CELLS:
         raise InputError(
-            f"--regrid {degrees:g} makes {rows * columns} cells of the globe",
-            wanted=f"faconv can handle at most {MOST_CELLS}",
-            do="choose a coarser grid",
+            f"--regrid {degrees:g} would make {rows * columns} cells on the globe",
+            wanted=f"faconv handles at most {MOST_CELLS} cells",
+            do="choose a coarser grid with a larger --regrid",
         )
     height, width = 180 / rows, 360 / columns
     row = np.clip(((lat + 90) / height).astype(np.int64), 0, rows - 1)
@@ -145,7 +145,7 @@ def _target(lat: Floats, lon: Floats, degrees: float, dim: str) -> Grid:
 
 
 def _span(taken: npt.NDArray[np.int64], columns: int, width: float) -> tuple[int, int]:
-    """The first of the columns that cover those taken, and how many: all, unless a gap is wide."""
+    """Return the first column and the number of columns that cover those taken: all unless a gap is wide."""
     gaps = np.diff(np.append(taken, taken[0] + columns))
     widest = int(np.argmax(gaps))
     if gaps[widest] * width <= max(_WIDEST_GAP_DEG, 3 * width):
@@ -154,7 +154,7 @@ def _span(taken: npt.NDArray[np.int64], columns: int, width: float) -> tuple[int
 
 
 def _weights(grid: Grid, lat: Floats, lon: Floats, known: npt.NDArray[np.int64]) -> tuple[Any, int]:
-    """Sparse weights (cells, points), and how many cells take those of the nearest points."""
+    """Return sparse weights (cells, points) and the number of cells that use the nearest points."""
     from scipy.sparse import csr_array
 
     cell = _cell_of(grid, lat[known], lon[known])
@@ -168,7 +168,7 @@ def _weights(grid: Grid, lat: Floats, lon: Floats, known: npt.NDArray[np.int64])
 
 
 def _cell_of(grid: Grid, lat: Floats, lon: Floats) -> npt.NDArray[np.int64]:
-    """The cell each point lies in."""
+    """Return the index of the cell of each point."""
     height, width = grid.lat[1] - grid.lat[0], grid.lon[1] - grid.lon[0]
     h, w = grid.shape
     row = np.clip(((lat - grid.lat[0]) / height + 0.5).astype(np.int64), 0, h - 1)
@@ -179,7 +179,7 @@ def _cell_of(grid: Grid, lat: Floats, lon: Floats) -> npt.NDArray[np.int64]:
 def _from_nearest(
     grid: Grid, bare: npt.NDArray[np.int64], lat: Floats, lon: Floats
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]:
-    """Cells without a point, the points near enough to stand in for one, and their weights."""
+    """Return cells without points, the nearby points used instead, and their weights."""
     from scipy.spatial import KDTree
 
     points = on_sphere(lat, lon)
@@ -194,16 +194,16 @@ def _from_nearest(
 
 
 def healpix_points(nside: int, *, nested: bool, path: str) -> tuple[Floats, Floats]:
-    """Latitude and longitude of the pixels of HEALPix.
+    """Return latitude and longitude of the HEALPix pixels.
 
     Raises:
-        UsageError: the library for it is not installed.
+        UsageError: if the healpix package is not installed.
     """
     try:
         import healpix
     except ImportError:
         raise UsageError(
-            f"{path} cannot be regridded: healpix is not installed",
+            f"{path} cannot be regridded because healpix is not installed",
             wanted="HEALPix data without latitude and longitude need this package",
             do="install it with pip install 'faconv[regrid]'",
         ) from None

@@ -1,7 +1,7 @@
-"""Units: what they mean, and how numbers in one become numbers in another.
+"""Understand units of measure and convert between them.
 
-- units: compared, converted, and followed through a formula, by udunits.
-- spelling: what files write for them.
-- differences: whether numbers are anomalies or spreads, of which K and degrees Celsius are the same.
-- byvalue: conversions that the values must bear out.
+- units: compares and converts units, and follows them through a formula, with udunits.
+- spelling: translates the spellings found in files.
+- differences: recognises anomalies and spreads, for which K and degrees Celsius are the same.
+- byvalue: checks conversions against the values.
 """

@@ -1,4 +1,4 @@
-"""Conversions of units held against values: zeros of temperatures, and salinities that may be thousandths."""
+"""Check conversions of units against the values: zero points of temperature, and scales of salinity."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from faconv_cli.cube.units.spelling import is_practical
 from faconv_cli.cube.units.units import Conversion, conversion, is_one, parsed
 from faconv_cli.errors import InputError
 
-_STEPS = 3  # that are read
-_COLDEST_K, _WIDEST_K = 100.0, 150.0  # no temperature of the air or the sea is below, no anomaly beyond
+_STEPS = 3  # steps to read
+_COLDEST_K, _WIDEST_K = 100.0, 150.0  # no air or sea temperature is lower, no anomaly is larger
 _SALINITY = re.compile(r"salin|^(?:so|sos|sss|salt|psal)$", re.IGNORECASE)
-_LARGEST_RATIO, _LARGEST_SALINITY = 0.06, 100.0  # kg of salt in kg of water, and the same in g
+_LARGEST_RATIO, _LARGEST_SALINITY = 0.06, 100.0  # kg of salt per kg of water, and g per kg
 
 Usual = Callable[[], float]
 
 
 def usual_value(reader: Reader) -> float:
-    """Read some steps of a channel and give the median of their values; NaN where all are missing."""
+    """Read a few steps of a channel and return the median of their values; NaN if all are missing."""
     steps, *shape = reader.shape
     values = np.empty((min(steps, _STEPS), *shape), np.float32)
     for place, step in enumerate(np.linspace(0, steps - 1, len(values)).astype(int).tolist()):
@@ -32,21 +32,21 @@ def usual_value(reader: Reader) -> float:
 
 
 def settled(channel: Channel, wanted: str, ours: Usual, theirs: Usual, where: str) -> Conversion | None:
-    """Find how a channel's numbers become numbers in ``wanted``, as `units.conversion` does.
+    """Return the conversion of a channel to ``wanted``, like `units.conversion`, checked against the values.
 
-    Practical salinity has the unit 1 by CF and had 1e-3 before, with the same numbers: where one side says 1,
-    its values tell whether they are those or shares of mass.
+    Practical salinity has unit 1 in CF, and had 1e-3 in earlier versions, with the same numbers. If one side
+    has unit 1, its values decide between practical salinity and a mass fraction.
 
     Args:
-        channel: whose numbers are converted.
+        channel: channel to be converted.
         wanted: units of the other side.
-        ours: gives the usual value of the channel, in its units; NaN where that is not known.
-        theirs: gives that of the other side, in ``wanted``.
+        ours: returns the usual value of the channel, in its units; NaN if unknown.
+        theirs: returns the usual value of the other side, in ``wanted``.
         where: the channel and its file, for messages.
 
     Raises:
-        InputError: values about 0 K that no attribute calls anomalies, values that are no anomalies although
-            an attribute says so, or a salinity in neither unit.
+        InputError: if values near 0 K are not marked as anomalies, values marked as anomalies are too large,
+            or a salinity fits neither unit.
     """
     factor = _of_salinity(channel, wanted, ours, theirs, where)
     if factor is not None:
@@ -60,30 +60,32 @@ def settled(channel: Channel, wanted: str, ours: Usual, theirs: Usual, where: st
 
 
 def _check_zero(channel: Channel, units: str, value: float, where: str) -> None:
-    """Refuse values in kelvin about zero of a temperature, or far from zero of differences."""
+    """Refuse temperatures near 0 K, and differences far from zero."""
     to_kelvin = conversion(units, "K")
     if to_kelvin is None or not np.isfinite(value):
         return
     kelvin = value * to_kelvin.factor + to_kelvin.offset
     if channel.difference and not to_kelvin.offset and abs(kelvin) > _WIDEST_K:
-        told = f"{where} is said to hold anomalies or differences, with values about {value:.4g} {units}"
-        raise _unclear(told, "these seem to be temperatures")
+        told = f"{where} is marked as anomalies or differences, but its values are about {value:.4g} {units}"
+        raise _unclear(told, "such values seem to be full temperatures")
     if not channel.difference and kelvin < _COLDEST_K:
-        told = f"{where} is taken for a temperature, with values about {value:.4g} {units}"
-        raise _unclear(told, "these seem to be anomalies or differences, which other units do not shift")
+        told = f"{where} is read as a temperature, but its values are about {value:.4g} {units}"
+        raise _unclear(
+            told, "such values seem to be anomalies or differences, whose zero is the same in all units"
+        )
 
 
 def _unclear(found: str, wanted: str) -> InputError:
     return InputError(
         found,
         wanted=wanted,
-        do="say what the values are with units_metadata (temperature: difference, temperature: on_scale) "
-        "or a standard_name, or convert the data",
+        do="set units_metadata (to temperature: difference or temperature: on_scale) or standard_name in the "
+        "file, or convert the data",
     )
 
 
 def _of_salinity(channel: Channel, wanted: str, ours: Usual, theirs: Usual, where: str) -> float | None:
-    """The factor between a salinity in 1 and in thousandths; None for any other pair of units."""
+    """Return the factor between salinity in 1 and in thousandths; None for any other pair of units."""
     sides = channel.units, wanted
     plain = [is_one(units) for units in sides]
     if plain[0] == plain[1] or not all(plain[number] or _is_thousandth(sides[number]) for number in (0, 1)):
@@ -98,10 +100,10 @@ def _of_salinity(channel: Channel, wanted: str, ours: Usual, theirs: Usual, wher
     if 0 < value <= _LARGEST_RATIO:
         return 1e-3 if plain[1] else 1e3
     raise InputError(
-        f"{where} is a salinity in {channel.units}, to be converted to {wanted}; the values in 1 are about "
+        f"{where} is a salinity in {channel.units} to be read in {wanted}, but its values in 1 are about "
         f"{value:.4g}",
-        wanted="values in 1 are about 35 (practical salinity) or 0.035 (a ratio of masses)",
-        do="correct the units attribute, or convert the data",
+        wanted="salinity in 1 is about 35 (practical salinity) or 0.035 (a mass fraction)",
+        do="set the units attribute to that of the values, for example with ncatted, or convert the data",
     )
 
 

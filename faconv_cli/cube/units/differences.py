@@ -1,4 +1,4 @@
-"""Whether a variable holds differences: anomalies, spreads, errors, of which °C and K are the same."""
+"""Recognise variables that hold differences (anomalies, spreads, errors), for which °C and K are the same."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 _STANDARD_NAME = re.compile(
     r"_anomaly$|_difference|_depression$|^change_over_time_in_|^tendency_of_|\b(?:standard_error|detection_minimum)$"
 )
-# in names that people write; a "mean daily range" is one, a "long-range" forecast is not
+# words in free-text names; a "mean daily range" is a difference, a "long-range" forecast is not
 _WORD = re.compile(
     r"(?<![a-z])(?:anom(?:al(?:y|ies|ous))?s?|dtr|(?:diurnal|daily|temperature|interquartile) (?:\w+ )?range"
     r"|depression|departures?|deviations?|differences?|tendency|increments?"
     r"|minus (?:the )?(?:climatology|mean|normal))(?![a-z])",
 )
-# of names of variables alone: tanom, anomt; ano; ssta
+# only in names of variables: tanom, anomt; ano; ssta
 _TOKEN = re.compile(r"\w*anom(?!et)\w*|anos?|(?:sst|t2m|sat|lst)a")
-# as often said of the quantity itself: "bias-adjusted temperature", "temperature and its error"
+# words used just as often for the quantity itself: "bias-adjusted temperature", "temperature and its error"
 _WEAK = (
     r"(?<![a-z])(?:bias(?:es)?|uncertaint(?:y|ies)|spread|(?:standard )?errors?|lapse[\s-]rate"
     r"|perturbations?)"
@@ -37,10 +37,10 @@ def is_difference(
 ) -> bool:
     """Return whether a variable holds differences, for which degrees Celsius and kelvin are the same.
 
-    It says so by ``units_metadata`` or its standard name (CF conventions, sections 3.1.2 and 3.3), by a cell
-    method of spread, or by a word such as anomaly or diurnal range in a name. Bias, error, spread and the
-    like count where they are not said aside, as in "bias-adjusted" or "and its uncertainty"; beside a
-    standard name, which is that of the quantity itself, where the name begins or ends with them.
+    The evidence is ``units_metadata`` or the standard name (CF conventions, sections 3.1.2 and 3.3), a cell
+    method of spread, or a word such as anomaly or diurnal range in a name. Words such as bias, error and
+    spread count unless said in passing, as in "bias-adjusted" or "and its uncertainty". If there is a
+    standard name, which is that of the quantity itself, they count only at the start or end of a name.
     """
     if "difference" in units_metadata or "on_scale" in units_metadata:
         return "difference" in units_metadata

@@ -1,7 +1,7 @@
-"""Units as files spell them, in words that udunits reads as they are meant.
+"""Translate units as files spell them into spellings that udunits reads correctly.
 
-udunits refuses most spellings it does not know, but takes some for another unit: "degrees Celsius" is an
-angle times a temperature, "C" a coulomb, "mb" a millibarn, "Sv" a sievert.
+udunits refuses most spellings that it does not know, but takes some for another unit: "degrees Celsius" as an
+angle times a temperature, "C" as coulomb, "mb" as millibarn, "Sv" as sievert.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 _TEMPERATURE = re.compile(
     r"(?:\bdeg(?:ree)?s?\.?|[°º])[\s_.*-]*(?P<scale>celsius|celcius|centigrade|kelvin|fahrenheit|[ckf])\b"
-    r"(?!\s*(?:\^|\*\*)?\s*-?\d)",  # "degree K-1" is an angle for each kelvin
+    r"(?!\s*(?:\^|\*\*)?\s*-?\d)",  # "degree K-1" is an angle per kelvin
     re.IGNORECASE,
 )
 _SCALES = {"c": "degC", "k": "K", "f": "degF"}
@@ -23,7 +23,7 @@ _PRACTICAL = (
     "practical salinity unit",
     "practical salinity units",
 )
-# whole texts in lower case; "C" and "F" alone are capital, as "c" and "f" are nobody's spelling
+# whole texts in lower case; only "C" and "F" are matched as capitals, since nobody writes "c" or "f"
 _MEANT = {
     "centigrade": "degC",
     "celcius": "degC",
@@ -64,7 +64,7 @@ _MEANT = {
     "sverdrup": "1e6 m3 s-1",
     "sverdrups": "1e6 m3 s-1",
     "wm-2": "W m-2",
-    # a mass of water on an area, which is no height of snow or ice
+    # mass of water per area, not a height of snow or ice
     "m of water equivalent": "1000 kg m-2",
     "m of water": "1000 kg m-2",
     "m w.e.": "1000 kg m-2",
@@ -79,23 +79,23 @@ _LENGTHS = {name: re.compile(rf"\b{name}s?\b", re.IGNORECASE) for name in ("mon(
 
 
 def meant(units: str) -> str:
-    """Spell units for udunits as their writer meant them."""
+    """Return units in the spelling by which udunits reads what their writer meant."""
     text = " ".join(units.split())
     text = _CAPITALS.get(text) or _MEANT.get(text.lower()) or text
     return _TEMPERATURE.sub(lambda match: _SCALES[match["scale"][0].lower()], text)
 
 
 def is_practical(units: str) -> bool:
-    """Return whether units are those of practical salinity, a pure number in CF, close to that in g kg-1."""
+    """Return whether units are those of practical salinity, a pure number in CF, close to g kg-1."""
     return " ".join(units.lower().split()) in _PRACTICAL
 
 
 def share_of(units: str) -> str:
-    """Return what a ratio is of: "masses", "amounts" (volumes of gas count as amounts), or "" if not said."""
+    """Return whether a ratio is of "masses" or of "amounts" (including volumes of gas); "" if not stated."""
     mass, amount = bool(_PER_MASS.search(units)), bool(_PER_AMOUNT.search(units))
     return "masses" if mass and not amount else "amounts" if amount and not mass else ""
 
 
 def vague_times(units: str) -> frozenset[str]:
-    """List the lengths of time in units that are no fixed number of days."""
+    """Return the time units (months, years) in a unit that are not a fixed number of days."""
     return frozenset(name for name, pattern in _LENGTHS.items() if pattern.search(units))

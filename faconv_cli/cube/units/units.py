@@ -1,4 +1,4 @@
-"""Units of measure as CF means them: compared, converted, and followed through an expression."""
+"""Compare and convert units of measure as CF defines them, and follow them through an expression."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Any
 from faconv_cli.cube.channel import Channel
 from faconv_cli.cube.units.spelling import is_practical, meant, share_of, vague_times
 
-_ROUNDING = 1e-9  # relative; how far a conversion may be from a straight line
+_ROUNDING = 1e-9  # relative deviation of a conversion from a straight line
 _TEMPERATURES = ("K", "degC", "degF", "degR")
 _ANGLE = re.compile(r"rad(-?\d*)")  # in a definition of udunits
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Numbers in one unit to numbers in another: ``factor`` times them plus ``offset``."""
+    """A conversion between units: values times ``factor`` plus ``offset``."""
 
     factor: float
     offset: float
 
     @property
     def trivial(self) -> bool:
-        """The units are two spellings of one."""
+        """Whether the units are two spellings of the same unit."""
         return (self.factor, self.offset) == (1.0, 0.0)
 
 
 def conversion(units: str, wanted: str, *, difference: bool = False) -> Conversion | None:
-    """Find how numbers in ``units`` become numbers in ``wanted``; None where they cannot.
+    """Return the conversion from ``units`` to ``wanted``, or None if there is none.
 
-    They cannot where the dimensions differ, where udunits does not know one of them, where one is not given,
-    where the relation is no straight line, as for decibels, and where it is none that the quantity can have:
-    an angle is no share of 1, a ratio of masses none of volumes, a month no number of days, and no
-    temperature has another scale than Kelvin's, Celsius', Fahrenheit's or Rankine's. Practical salinity is a
-    number, of unit 1 (CF conventions; udunits takes it for a thousandth).
+    There is none if the dimensions differ, if a unit is unknown to udunits or not given, or if the relation
+    is not linear, as for decibels. Nor is there one that makes no physical sense: between an angle and a
+    fraction, mass and volume ratios, or months and days, or to a temperature scale other than Kelvin,
+    Celsius, Fahrenheit and Rankine. Practical salinity is a pure number with unit 1 (CF conventions; udunits
+    takes it for a thousandth).
 
     Args:
         units: as a file spells them.
-        wanted: likewise.
-        difference: the numbers are differences, anomalies or spreads, which have no zero to be shifted.
+        wanted: as a file spells them.
+        difference: whether values are differences, anomalies or spreads, for which the zero is not shifted.
     """
     if units == wanted:
         return Conversion(1.0, 0.0)
@@ -69,12 +69,12 @@ def _straight_line(ours: Any, theirs: Any) -> Conversion | None:
 
 
 def _angles(unit: Any) -> list[str]:
-    """Powers of an angle in a unit: udunits takes a radian for 1, but no direction is a share of 1."""
+    """Return the powers of angle in a unit; udunits takes a radian for 1, but a direction is no fraction."""
     return _ANGLE.findall(str(unit.definition))
 
 
 def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
-    """Whether a quantity can be so in two units: only temperatures have other zeros, and those few scales."""
+    """Return whether a conversion makes physical sense: only temperature scales have different zeros."""
     import cf_units
 
     scales = [cf_units.Unit(name) for name in _TEMPERATURES]
@@ -90,14 +90,14 @@ def _possible(ours: Any, theirs: Any, change: Conversion) -> bool:
 
 
 def is_one(units: str) -> bool:
-    """Return whether units are a plain 1, without saying of what it is a ratio, or that it is a salinity."""
+    """Return whether units are plain 1, not marked as a ratio of masses or amounts or as a salinity."""
     unit = parsed(units)
     plain = not share_of(meant(units)) and not is_practical(units)
     return plain and unit is not None and bool(unit == parsed("1"))
 
 
 def units_metadata(channel: Channel) -> str:
-    """Return the attribute that CF asks of units of temperature (section 3.1.2); "" for other quantities."""
+    """Return the ``units_metadata`` that CF requires for temperatures (section 3.1.2); "" for the rest."""
     unit = parsed(channel.units)
     if unit is None or not unit.is_convertible("K"):
         return ""
@@ -105,9 +105,9 @@ def units_metadata(channel: Channel) -> str:
 
 
 def parsed(units: str) -> Any:
-    """Return the cf_units.Unit of a text as it is meant, or None for one that is empty or unknown.
+    """Return the cf_units.Unit that a text means, or None if it is empty or unknown.
 
-    Also None where cf-units is not installed, as on platforms it has no wheel for.
+    Also None if cf-units is not installed, as on platforms for which it has no wheel.
     """
     try:
         import cf_units
@@ -128,9 +128,9 @@ class Unit:
     """The unit of a part of a formula.
 
     Attributes:
-        of: the cf_units.Unit; None where it is not known.
-        number: the number, where the part is one.
-        spelt: the unit as a file spells it; "" for one that was worked out.
+        of: the cf_units.Unit; None if unknown.
+        number: the number, if the part is a number.
+        spelt: the unit as a file spells it; "" for a unit that was derived.
     """
 
     of: Any
@@ -139,13 +139,13 @@ class Unit:
 
     @property
     def text(self) -> str:
-        """As CF spells units, ``m2 s-2``; "" where it is not known."""
+        """The unit as CF spells it, such as ``m2 s-2``; "" if unknown."""
         definition = "" if self.of is None else str(self.of.definition)
         return self.spelt or re.sub(r"\.(?!\d)|(?<!\d)\.", " ", definition)
 
     @property
     def multiplies(self) -> bool:
-        """It is known and counts from zero, which degrees Celsius do not."""
+        """Whether the unit is known and starts at zero, unlike degrees Celsius."""
         return self.of is not None and "@" not in self.of.definition
 
 
@@ -153,7 +153,7 @@ UNKNOWN = Unit(None)
 
 
 def of_text(text: str) -> Unit:
-    """Read the unit of a channel."""
+    """Return the unit of a channel from its text."""
     unit = parsed(text)
     return UNKNOWN if unit is None else Unit(unit, spelt=text)
 
@@ -164,20 +164,20 @@ def number(value: float) -> Unit:
 
 
 def common(a: Unit, b: Unit) -> Unit:
-    """Return the unit that two parts share; a number is in that of the other."""
+    """Return the unit that two parts share; a number takes the unit of the other part."""
     if a.number is not None or b.number is not None:
         return replace(b if a.number is not None else a, number=None)
     return a if a.of is not None and a.of == b.of else UNKNOWN
 
 
 def added(a: Unit, b: Unit) -> Unit:
-    """Return the unit of a sum or a difference; for two temperatures in Celsius it is unknown."""
+    """Return the unit of a sum or a difference; unknown for two temperatures in Celsius."""
     plain_number = a.number is not None or b.number is not None
     return common(a, b) if plain_number or a.multiplies else UNKNOWN
 
 
 def mirrored(a: Unit) -> Unit:
-    """Return the unit of a value with its sign changed."""
+    """Return the unit after a change of sign."""
     return replace(a, number=None) if a.multiplies else UNKNOWN
 
 
@@ -198,7 +198,7 @@ def quotient(a: Unit, b: Unit) -> Unit:
 
 
 def power(a: Unit, exponent: Unit) -> Unit:
-    """Return the unit of a power: known for whole numbers and for roots that come out even."""
+    """Return the unit of a power; known for integer exponents and for roots that are exact."""
     if not a.multiplies or exponent.number is None:
         return UNKNOWN
     import cf_units
@@ -211,10 +211,10 @@ def power(a: Unit, exponent: Unit) -> Unit:
 
 
 def plain(a: Unit) -> Unit:
-    """Return the unit of a function of a number: its argument must have no dimension."""
+    """Return the unit of a function whose argument must be dimensionless."""
     return Unit(parsed("1")) if a.of is not None and a.of.is_dimensionless() else UNKNOWN
 
 
 def angle(a: Unit, b: Unit) -> Unit:
-    """Return the unit of the angle of two parts in one unit."""
+    """Return the unit of the angle between two parts in the same unit."""
     return Unit(parsed("radian"), spelt="radian") if common(a, b) != UNKNOWN else UNKNOWN

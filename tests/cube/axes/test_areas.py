@@ -142,7 +142,7 @@ def test_channels_with_other_areas_than_the_first_are_told(tmp_path):
     }
     cube = open_cube([save(tmp_path / "data.nc", variables)])
     np.testing.assert_allclose(cube.grid.area, AREA / AREA.sum())
-    assert "The cell areas of t2m weigh all channels; pr has others." in cube.notes
+    assert "The cell areas of t2m weight all channels, although those of pr differ." in cube.notes
 
 
 def test_areas_on_two_dimensional_coordinates_are_found_by_them(tmp_path):

@@ -146,7 +146,7 @@ def wrf(path, moving=0.0):
 def test_wrf_repeats_its_grid_each_step_and_names_its_coordinates(tmp_path):
     cube = open_cube([wrf(tmp_path / "wrfout.nc")])
     assert [channel.name for channel in cube.channels] == ["T2"]
-    assert cube.left_out["U10"].startswith("on another grid (3 x 5)")
+    assert cube.left_out["U10"].startswith("on a different grid (3 x 5)")
     np.testing.assert_allclose(cube.grid.lat, curved()[0])
     assert (cube.time.step, cube.grid.y_name) == ("1 hour", "south_north")
 

@@ -192,7 +192,7 @@ def test_numbers_and_dates_do_not_mix(save):
         save({"time": 3}, {"time": hours("time", [0, 1, 2])}, "a.nc"),
         save({"time": 3}, {"time": ("time", [3, 4, 5])}, "b.nc"),
     ]
-    with pytest.raises(InputError, match=r"a\.nc counts time in calendar standard, .*b\.nc in no dates"):
+    with pytest.raises(InputError, match=r"a\.nc has calendar standard, but .*b\.nc has no dates"):
         open_cube(paths)
 
 
@@ -361,7 +361,7 @@ def test_members_as_samples_follow_each_other_and_no_window_crosses(save):
     np.testing.assert_array_equal(cube.fields.to_numpy()[:, 0, 0, 0], expected)
     assert cube.time.segments == cube.time.passes == ((0, 30), (30, 60), (60, 90))
     assert cube.time.step == "1 day"
-    assert any("3 members follow each other as samples (--member all): 0, 1, 2." in n for n in cube.notes)
+    assert any("3 members are joined one after another (--member all): 0, 1, 2." in n for n in cube.notes)
     windows = plan_windows(cube.time.segments, window=24, stride=16, burn_in=8)
     assert all(w.start // 30 == (w.stop - 1) // 30 for w in windows)
 
@@ -410,7 +410,7 @@ def test_members_that_not_every_variable_has_are_dropped_and_told(save, tmp_path
         ds.rename(x="y").to_netcdf(tmp_path / "c.nc")
     cube = open_cube([first, tmp_path / "c.nc"], member="all")
     assert cube.shape[:2] == (8, 2)
-    assert "Members that not every variable has are dropped: 0, 3." in cube.notes
+    assert "Ensemble members are dropped because not every variable has them: 0, 3." in cube.notes
     with xr.open_dataset(ensemble(save, "d.nc", (7, 8))) as ds:
         ds.rename(x="y").to_netcdf(tmp_path / "e.nc")
     with pytest.raises(InputError, match="share no ensemble member"):

@@ -52,9 +52,9 @@ def test_a_large_message_of_edition_1_counts_in_units_of_120_bytes():
 @pytest.mark.parametrize(
     ("content", "flaw"),
     [
-        (b"no message at all", "it has no GRIB message"),
-        (grib1()[:-1], "message 1 is cut short"),
-        (grib2() + grib2()[:-30], "message 2 is cut short"),
+        (b"no message at all", "it contains no GRIB message"),
+        (grib1()[:-1], "message 1 is truncated"),
+        (grib2() + grib2()[:-30], "message 2 is truncated"),
         (grib2((1, 4, 3, 5, 6, 7)), "message 1"),
         (grib2()[:12] + bytes(4) + grib2()[16:], "message 1"),
         (grib2()[:7] + b"\3" + grib2()[8:], "message 1"),

@@ -70,7 +70,7 @@ def test_members_and_levels_of_a_real_file_are_picked(real_data):
 def test_a_folder_of_real_files_is_one_record(real_data):
     cube = open_cube([real_data / "unifhy_wfde5_uk_hourly"])
     assert cube.shape == (744, 6, 20, 28)
-    assert any("is a folder of 6 data files" in note for note in cube.notes)
+    assert any("contains 6 data files" in note for note in cube.notes)
 
 
 def test_many_real_files_join(real_data):

@@ -74,7 +74,7 @@ def test_what_is_declared_is_masked_and_nothing_beside_it(write):
 def test_missing_value_is_heeded_also_as_a_list_or_as_text(write, declared):
     cube = opened(write, stored("f4", -999), missing_value=declared)
     assert_masked_alone(cube, "", 7)
-    words = "its missing_value is the text '-999', read as the number -999"
+    words = "its missing_value is the text '-999' and is read as the number -999"
     assert any(words in note for note in cube.notes) == isinstance(declared, str)
 
 
@@ -179,7 +179,7 @@ def test_a_valid_range_that_is_none_is_not_heeded_and_that_is_said(write, bad):
     cube = opened(write, stored("f4", 51), valid_range=bad)
     assert np.isfinite(cube.read(0, 6)).all()
     assert any(
-        note.endswith("x: its valid range is not two numbers in order, and is ignored.")
+        note.endswith("x: its valid range is not two numbers in ascending order and is ignored.")
         for note in cube.notes
     )
 

@@ -195,8 +195,8 @@ def test_a_reduced_gaussian_grib_is_regridded(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("lat", "degrees", "message"),
     [
-        (np.full(9, np.nan), 5.0, "no point along n has a latitude"),
-        (np.zeros(9), 0.001, "makes 64800000000 cells"),
+        (np.full(9, np.nan), 5.0, "No point along n has both a latitude"),
+        (np.zeros(9), 0.001, "would make 64800000000 cells"),
         (np.full(9, 95.0), 5.0, "latitude 'n' goes beyond the poles"),
     ],
 )

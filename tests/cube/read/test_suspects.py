@@ -30,7 +30,7 @@ def test_a_frequent_extreme_far_from_all_others_is_told_with_what_to_do(odd):
     (told,) = told_of(temperatures(odd=odd))
     where = "lowest" if odd < 280 else "highest"
     assert told.startswith(f"x: {odd:.6g} is the {where} value")
-    assert "in 20 fields, apart from all others (2" in told
+    assert "in 20 fields; all others lie between 2" in told
     assert f"--missing-value {odd:.6g}" in told
 
 
@@ -54,7 +54,7 @@ def test_customary_fill_is_told_even_where_the_quantity_reaches_as_far():
     fields = RNG.uniform(-500, 60000, (20, 8, 10))
     fields[:, 3, :4] = -999
     (told,) = told_of(fields)
-    assert told.startswith("x: -999 is the lowest value, of 5 % of the values, in 20 fields")
+    assert told.startswith("x: -999 is the lowest value, with 5 % of the values, in 20 fields")
 
 
 @pytest.mark.parametrize(("odd", "told"), [(-99, 1), (254, 1), (255, 1), (-254, 0), (99, 0)])
@@ -83,7 +83,7 @@ def test_a_step_that_is_wholly_fill_is_told_in_however_long_a_record(fill, told)
 def test_a_field_of_fill_alone_is_part_of_it():
     fields = temperatures(odd=-9999)
     fields[5] = -9999
-    assert "in 20 fields, apart from all others (2" in told_of(fields)[0]
+    assert "in 20 fields; all others lie between 2" in told_of(fields)[0]
 
 
 def test_low_and_high_are_mirrored():
@@ -110,7 +110,7 @@ def test_values_that_are_named_count_as_missing_and_are_no_suspects_any_more(wri
         cube.read(0, 6)
     assert any("--missing-value -9999" in text for text in plain.masked)
     np.testing.assert_array_equal(np.isnan(named.read(0, 6)[:, 0]), fields == -9999)
-    assert any("are what --missing-value names and count as missing" in text for text in named.masked)
+    assert any("are equal to --missing-value; they count as missing" in text for text in named.masked)
     assert not any("pass --missing-value" in text for text in named.masked)
 
 

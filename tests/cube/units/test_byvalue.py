@@ -38,7 +38,7 @@ def joined(*args, **attributes):
 @pytest.mark.parametrize("units", [("K", "degC"), ("degC", "K"), ("K", "degF")])
 def test_anomalies_that_nothing_calls_so_are_refused_in_two_units(tmp_path, units):
     with pytest.raises(
-        InputError, match=r"x, joined with .*taken for a temperature, with values about .* K\. "
+        InputError, match=r"x, joined with .*read as a temperature, but its values are about .* K\. "
     ):
         joined(tmp_path, "x", units, (NOISE, NOISE))
 
@@ -51,7 +51,7 @@ def test_anomalies_keep_their_zero_in_two_units(tmp_path, name):
 def test_temperatures_that_are_called_anomalies_are_refused_in_two_units(tmp_path):
     values = NOISE + 280, NOISE + 6.85
     with pytest.raises(
-        InputError, match=r"said to hold anomalies or differences, with values about 2.* K\. "
+        InputError, match=r"marked as anomalies or differences, but its values are about 2.* K\. "
     ):
         joined(tmp_path, "x", ("K", "degC"), values, long_name="temperature, cold anomaly corrected")
 
@@ -104,7 +104,7 @@ def test_a_salinity_that_is_a_ratio_of_masses_by_its_values_is_converted(tmp_pat
 def test_a_salinity_of_neither_unit_is_refused(tmp_path):
     with pytest.raises(
         InputError,
-        match=r"so, joined with .*0\.nc, is a salinity in 1, to be converted to psu; .* about 35\d\d\.",
+        match=r"so, joined with .*0\.nc, is a salinity in 1 to be read in psu, .* are about 35\d\d\.",
     ):
         joined(tmp_path, "so", ("psu", "1"), (SALT, 100 * SALT))
 
