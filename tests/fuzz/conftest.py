@@ -12,7 +12,6 @@ from faconv_cli import app
 from faconv_cli.regimes import significance
 from tests.fuzz.agreement import Bench
 
-
 MEMORY, ROOM = Path("/dev/shm"), 2**30  # thousands of small files, of which a disk makes a third of the time
 
 
