@@ -14,7 +14,7 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
 
 def test_a_gpu_that_is_not_there_is_a_device_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(DeviceError, match="no CUDA device is visible"):
+    with pytest.raises(DeviceError, match="no CUDA device visible"):
         choose_device("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("cuda:1") == torch.device("cuda:1")

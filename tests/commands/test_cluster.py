@@ -160,10 +160,10 @@ FAILURES = [
     (["e.nc", "--seed", "-1"], 2, "seed"),
     (["e.nc", "-o", "exists.nc"], 5, "already exists"),
     (["e.nc", "-o", "nowhere/r.nc"], 5, "not a folder"),
-    (["e.nc", "--assign", "other.nc"], 3, "has no regimes in it"),
+    (["e.nc", "--assign", "other.nc"], 3, "holds no regimes"),
     (["e.nc", "--assign", "none.nc"], 3, "no such file"),
-    (["e.nc", "--assign", "old.nc", "-k", "3", "--seed", "1"], 2, "--assign with -k, --seed"),
-    (["foreign.nc", "--assign", "old.nc"], 4, "was made by checkpoint"),
+    (["e.nc", "--assign", "old.nc", "-k", "3", "--seed", "1"], 2, "--assign was given with -k, --seed"),
+    (["foreign.nc", "--assign", "old.nc"], 4, "was made with checkpoint"),
     (["narrow.nc", "--assign", "old.nc"], 4, "has 2 modes"),
     (["e.nc", "--data", "none.nc"], 3, "none.nc"),
     (["e.nc", "--figure", "figure.doc"], 2, "ends in .doc"),
@@ -243,7 +243,7 @@ def test_modes_are_cut_recorded_and_taken_again_by_assign(folder, capsys):
     faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "-o", "again.nc")
     np.testing.assert_array_equal(regimes_of("again.nc"), regimes_of("e_regimes.nc"))
     _, err = faconv(capsys, "cluster", "e.nc", "--assign", "e_regimes.nc", "--modes", 2, "-o", "x.nc", code=2)
-    assert "--assign with --modes" in err
+    assert "--assign was given with --modes" in err
     _, err = faconv(capsys, "cluster", "e.nc", "--modes", 9, "-o", "x.nc", code=2)
     assert "has 4 modes" in err
 

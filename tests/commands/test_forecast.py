@@ -52,7 +52,11 @@ def test_flows_are_forecast_frame_by_frame_as_far_as_asked(folder, run_code):
     [
         (["forecast", "-c", "{m}", "{cube}", "{new}", "--from", "1999"], 3, "no time step lies in"),
         (["forecast", "-c", "{m}", "{cube}", "{new}", "--from", "2000-01-02"], 3, "steps before it"),
-        (["forecast", "-c", "{m}", "{cube}", "{new}", "--verify"], 3, "the record ends with the starts"),
+        (
+            ["forecast", "-c", "{m}", "{cube}", "{new}", "--verify"],
+            3,
+            "the record ends with the initial times",
+        ),
         (["forecast", "-c", "{m}", "{new}"], 2, "takes data files and then the output"),
         (["embed", "-c", "{m}", "{cube}", "{new}"], 4, "trained to forecast"),
         (["train", "{cube}", "-o", "{new}", *SMALL, "--teacher-forced", "8"], 2, "nothing to forecast"),

@@ -184,7 +184,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         (["train", "{cube}", "--dry-run", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "A window needs 2000"),
         (["train", "{cube}", "--window", "5", "--burn-in", "9", "-o", "{new}"], 2, "leaves nothing"),
-        (["train", "{cube}", "--resume", "--overwrite", "-o", "{new}"], 2, "--resume with --overwrite"),
+        (
+            ["train", "{cube}", "--resume", "--overwrite", "-o", "{new}"],
+            2,
+            "--resume was given with --overwrite",
+        ),
         (["train", "{cube}", "--resume", "-o", "{new}"], 4, "No such file"),
         (["train", "{cube}", "--variables", "nothing", "-o", "{new}"], 3, "nothing"),
         (
@@ -200,7 +204,11 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         (["embed", "-c", "{cube}", "{cube}", "{new}"], 4, "checkpoint"),
         (["embed", "-c", "{checkpoint}", "{new}"], 2, "takes data files and then the output"),
         (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--query", "here"], 2, "--query here"),
-        (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--append", "--overwrite"], 2, "--append with"),
+        (
+            ["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--append", "--overwrite"],
+            2,
+            "--append was given with",
+        ),
         (["embed", "-c", "{checkpoint}", "{cube}", "{new}", "--device", "cuda:7"], 6, "CUDA"),
         (["embed", "-c", "{checkpoint}", "{sst}", "{new}"], 4, "the data have no"),
         (["cluster", "{cube}"], 3, "embedding"),

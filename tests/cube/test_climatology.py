@@ -374,7 +374,7 @@ def test_what_is_left_of_a_diurnal_cycle_is_told(make_cube, kind, days, left):
 
 
 def test_a_seasonal_diurnal_cycle_takes_nine_months(make_cube):
-    with pytest.raises(UsageError, match="sees 3 months of the year"):
+    with pytest.raises(UsageError, match="covers 3 months of the year"):
         resolve_anomaly("seasonal-diurnal", of_hours(make_cube, 6, 90).time)
     assert resolve_anomaly("seasonal-diurnal", of_hours(make_cube, 6, 280).time) == "seasonal-diurnal"
 

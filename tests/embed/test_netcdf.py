@@ -345,7 +345,7 @@ def test_another_calendar_is_refused_and_another_name_of_the_same_is_not(trained
     checkpoint, path = trained(cube), tmp_path / "e.nc"
     _write(checkpoint, cube.slice(0, 30), path)
     other = make_cube(80, shape=(8, 12), start="2003-12-25", calendar="noleap")
-    with pytest.raises(OutputError, match="in calendar standard, the data in noleap"):
+    with pytest.raises(OutputError, match="in calendar standard, but the data are in noleap"):
         _write(checkpoint, replace(cube, time=other.time), path, append=True)
     named = make_cube(80, shape=(8, 12), start="2003-12-25", calendar="proleptic_gregorian")
     _write(checkpoint, replace(cube, time=named.time), path, append=True)

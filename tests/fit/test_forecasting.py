@@ -177,8 +177,8 @@ def test_every_setting_changes_what_is_trained(cube, tmp_path, option):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"encoder": "eof", "closed_loop": True, "hidden": None}, "all leads at once"),
-        ({"encoder": "eof", "skip": False, "hidden": None}, "all leads at once"),
+        ({"encoder": "eof", "closed_loop": True, "hidden": None}, "all lead times at once"),
+        ({"encoder": "eof", "skip": False, "hidden": None}, "all lead times at once"),
         ({"closed_loop": True, "dropout": 0.1}, "--dropout was given in closed loop"),
         (
             {"task": "embed", "teacher_forced": None, "closed_loop": True},

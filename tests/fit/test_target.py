@@ -278,7 +278,7 @@ def test_training_goes_on_only_with_the_same_target(trained, cube, index, folder
     _table(folder / "early.csv", cube, index, slice(0, 110))
     try:
         changed = prepare(cube, RunConfig.model_validate(prepared.config.model_dump()))
-        with pytest.raises(CheckpointError, match="is of other data"):
+        with pytest.raises(CheckpointError, match="belongs to other data"):
             Training(changed, path, CPU).resume(read_checkpoint(last_path(path)))
     finally:
         (folder / "early.csv").write_text(before)

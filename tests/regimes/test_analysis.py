@@ -174,7 +174,7 @@ def test_assigning_takes_the_season_of_the_old_regimes_unless_told():
 def test_centroids_of_another_checkpoint_are_refused():
     x, _ = planted()
     fitted = find_regimes(embedding(x), clusters=(3,))
-    with pytest.raises(CheckpointError, match="made by checkpoint bbbb"):
+    with pytest.raises(CheckpointError, match="made with checkpoint bbbb"):
         assign_regimes(embedding(x, checkpoint="b" * 64), known(fitted))
     with pytest.raises(CheckpointError, match=r"has 2 modes, old\.nc 4"):
         assign_regimes(embedding(x[:, :2]), known(fitted))
@@ -221,15 +221,15 @@ def monthly(steps, start="1990-01"):
 @pytest.mark.parametrize(
     ("labelled", "given", "steps"),
     [
-        (monthly(72), days(2191, "1990-01-01"), "1 day, where the labels have one of 1 month"),
-        (days(2191, "1990-01-01"), monthly(72), "1 month, where the labels have one of 1 day"),
-        (monthly(72)[::12], monthly(72), "1 month, where the labels have one of 1 year"),
+        (monthly(72), days(2191, "1990-01-01"), "1 day, but that of the labels is 1 month"),
+        (days(2191, "1990-01-01"), monthly(72), "1 month, but that of the labels is 1 day"),
+        (monthly(72)[::12], monthly(72), "1 month, but that of the labels is 1 year"),
     ],
 )
 def test_means_over_other_steps_are_refused(labelled, given, steps):
     found = find_regimes(embedding(planted(k=2, steps=len(labelled))[0], labelled), clusters=(2,))
     data = cube_of(np.random.default_rng(0).standard_normal((len(given), 1, 3, 4)), given)
-    with pytest.raises(InputError, match=f"a step of {steps}.*cdo monmean"):
+    with pytest.raises(InputError, match=f"the time step is {steps}.*cdo monmean"):
         add_data(found, data)
 
 

@@ -140,7 +140,7 @@ def test_hdbscan_calls_the_sparse_steps_noise_and_says_how_sure_it_is():
 
 
 def test_hdbscan_without_two_dense_regions_is_an_error():
-    with pytest.raises(InputError, match="hdbscan finds no two dense regions"):
+    with pytest.raises(InputError, match="hdbscan does not find two dense regions"):
         fit_regimes("hdbscan", np.random.default_rng(0).standard_normal((300, 6)), 0, seed=0)
 
 

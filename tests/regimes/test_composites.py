@@ -182,7 +182,7 @@ def test_a_date_of_another_calendar_is_another_day():
 
 def test_labels_of_months_are_not_those_of_their_first_days():
     months = TimeAxis.from_values(np.arange("2001-01", "2002-01", dtype="M8[M]").astype("M8[ns]"))
-    with pytest.raises(InputError, match=r"d: a step of 1 day, where the labels have one of 1 month"):
+    with pytest.raises(InputError, match=r"d: the time step is 1 day, but that of the labels is 1 month"):
         match_labels(TimeAxis.from_values(days(365)), months, np.ones(12), "d")
 
 

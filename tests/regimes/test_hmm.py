@@ -244,13 +244,13 @@ def test_modes_cut_the_embedding_for_every_method(method):
 
 
 def test_more_modes_than_there_are_are_refused():
-    with pytest.raises(UsageError, match=r"--modes 5, where planted\.nc has 4 modes"):
+    with pytest.raises(UsageError, match=r"--modes 5 is too many: planted\.nc has 4 modes"):
         find_regimes(embedding(planted()[0]), modes=5)
 
 
 @pytest.mark.parametrize("method", ["hmm", "hmm-ar"])
 def test_a_range_of_numbers_is_refused(method):
-    with pytest.raises(UsageError, match=f"--method {method} with -k 2:4"):
+    with pytest.raises(UsageError, match=f"--method {method} was given with -k 2:4"):
         find_regimes(embedding(planted()[0]), method=method, clusters=(2, 3, 4))
 
 

@@ -155,5 +155,5 @@ def test_a_failed_write_leaves_nothing(tmp_path, with_everything, monkeypatch):
 
 def test_a_file_without_regimes_cannot_be_assigned_from(tmp_path):
     xr.Dataset({"sst": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc")
-    with pytest.raises(InputError, match=r"has no regimes in it \(variables: sst\)"):
+    with pytest.raises(InputError, match=r"holds no regimes \(variables: sst\)"):
         read_known(tmp_path / "other.nc")

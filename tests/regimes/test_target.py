@@ -190,7 +190,7 @@ def test_what_cannot_be_scored_is_refused(found, change, told):
 
 def test_a_target_too_large_to_be_held_is_refused(found, monkeypatch):
     monkeypatch.setattr(room, "MAX_NUMBERS", 100)
-    with pytest.raises(InputError, match="at most 100 numbers"):
+    with pytest.raises(InputError, match="at most 100 values"):
         _score(found, _target(found.labels))
 
 

@@ -90,7 +90,7 @@ def test_land_is_missing(trained, make_cube):
 
 
 def test_leads_the_embedding_does_not_tell_of_are_refused(linear, trained, cube):
-    with pytest.raises(UsageError, match=r"--lead 2\. It tells of the leads 0, 1, 3"):
+    with pytest.raises(UsageError, match=r"--lead 2 is not in the checkpoint\. Its lead times are 0, 1, 3"):
         SubspaceFields(linear).part(2)
     ahead = SubspaceFields(trained(cube, updates=0, hidden=2, lead=(2,), objective="forecast"))
     assert ahead.part(2) == 0

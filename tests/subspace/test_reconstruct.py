@@ -160,7 +160,7 @@ def test_centroids_become_maps_of_regimes(linear, tmp_path, assert_cf):
     np.testing.assert_allclose(file.v0.values, fields.anomalies(z, 1)[:, 0], rtol=1e-5, atol=1e-5)
     assert file.v0.dims == ("cluster", "lat", "lon")
     assert_cf(tmp_path / "r.nc")
-    with pytest.raises(UsageError, match="--full with regimes"):
+    with pytest.raises(UsageError, match="--full was given with regimes"):
         _written(tmp_path / "f.nc", linear, tmp_path / "regimes.nc", full=True)
 
 
@@ -200,7 +200,7 @@ def test_what_was_taken_off_before_cannot_be_added(linear, source, tmp_path):
     prepared = replace(
         linear, channels=tuple(replace(channel, anomaly="trend") for channel in linear.channels)
     )
-    with pytest.raises(UsageError, match="v0 was prepared, less its trend"):
+    with pytest.raises(UsageError, match="v0 was prepared as anomalies"):
         _written(tmp_path / "r.nc", prepared, source, full=True)
 
 

@@ -179,7 +179,7 @@ def test_numbered_steps_have_no_seasons(save):
         lambda: keep_season(cube, "DJF"),
         lambda: smooth(cube, 5),
     ):
-        with pytest.raises(UsageError, match="time steps without dates"):
+        with pytest.raises(UsageError, match="the time steps have no dates"):
             refused()
     with pytest.raises(InputError, match="The steps have no dates, but numbers from 0 to 39"):
         time.indices_of("1979-01:1980")

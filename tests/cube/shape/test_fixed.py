@@ -72,7 +72,7 @@ def test_one_of_several_fields_is_named(cube, fixed):
     np.testing.assert_array_equal(read_mask(f"{path}:other", cube.grid, PLAIN), _land(2) > 0)
     with pytest.raises(InputError, match=r"several fields: lsm, other.*--mask FILE:VARIABLE"):
         read_mask(str(path), cube.grid, PLAIN)
-    with pytest.raises(InputError, match=r"no field 'sea'.*there are lsm, other"):
+    with pytest.raises(InputError, match=r"no field 'sea'.*which are lsm, other"):
         read_mask(f"{path}:sea", cube.grid, PLAIN)
 
 
@@ -100,7 +100,7 @@ def test_a_mask_whose_fill_is_not_declared_is_refused(cube, fixed, fill, dtype):
 
 def test_a_mask_of_shares_none_of_which_is_zero_is_refused(cube, fixed):
     shares = np.linspace(0.2, 1, 84, dtype="f4").reshape(7, 12)
-    with pytest.raises(InputError, match=r"lsm holds 0\.2 to 1, and neither 0"):
+    with pytest.raises(InputError, match=r"lsm holds 0\.2 to 1, but neither 0"):
         read_mask(str(fixed(lsm=shares)), cube.grid, PLAIN)
 
 
