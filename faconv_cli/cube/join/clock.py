@@ -103,8 +103,7 @@ def _clock(layers: list[Layer]) -> Clock:
             raise InputError(
                 f"{first.field.path} has calendar {told[0]}, but {other.field.path} has {told[1]}",
                 wanted="all files must have the same calendar",
-                do="give only files of one calendar, or convert one (cdo setcalendar, or convert_calendar in "
-                "xarray)",
+                do="give only files of one calendar, or convert one (convert_calendar in xarray)",
             )
     if calendar == UNDATED:
         return Clock(calendar, _PER_NUMBER)

@@ -76,5 +76,5 @@ def test_the_gregorian_calendars_differ_before_they_began(write):
         write("a.nc", units=since, hours=np.arange(6.0)),
         write("b.nc", units=since, hours=np.arange(6.0) + 6, calendar="proleptic_gregorian"),
     ]
-    with pytest.raises(InputError, match=r"in calendar standard, .* in proleptic_gregorian"):
+    with pytest.raises(InputError, match=r"has calendar standard, .* has proleptic_gregorian"):
         open_cube(paths)

@@ -105,7 +105,7 @@ def test_days_in_single_precision_are_whole_hours(tmp_path, calendar, dtype, ste
 
 def test_steps_that_single_precision_cannot_tell_are_said_to_be_doubtful(tmp_path):
     days = (54000 + np.arange(100) * 7 / 1440).astype("f4")
-    with pytest.raises(InputError, match=r"single precision, which tells stamps 5\.62 minutes apart"):
+    with pytest.raises(InputError, match=r"single precision, which resolves only 5\.62 minutes"):
         open_cube(
             [
                 save(
