@@ -170,7 +170,7 @@ def test_hours_match_by_their_stamps():
 
 
 def test_another_step_or_calendar_is_refused():
-    with pytest.raises(InputError, match="a step of 1 month, where the data have one of 1 day"):
+    with pytest.raises(InputError, match="a time step of 1 month, but the data have 1 day"):
         steps_of_target(_axis("2001-01-01", 60), _of(_axis("2001-01-01", 12, "MS")), 0)
     with pytest.raises(InputError, match="the calendar is noleap, that of the data standard"):
         steps_of_target(_axis("2001-01-01", 9), _of(_axis("2001-01-01", 9, calendar="noleap")), 0)

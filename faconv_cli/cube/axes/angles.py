@@ -63,9 +63,7 @@ def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple
     radians = radians_told(north, east)
     if radians == "surely" and not given:
         north, east = (in_degrees(one, "radian") for one in (north, east))
-        notes.append(
-            f"{' and '.join(names)} have no units but go around the globe in radians. They are converted to degrees."
-        )
+        notes.append(f"{' and '.join(names)} have no units and span 2 pi: converted from radians.")
     elif radians and (radians == "surely" or not given):
         notes.append(f"{' and '.join(names)} are read as degrees, but may be radians. Set their units.")
     return north, east, notes

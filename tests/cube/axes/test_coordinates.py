@@ -224,7 +224,7 @@ def test_coordinates_that_are_chosen_among_several_are_told(tmp_path, named):
         file["u"].setncatts(about)
     cube = open_cube([path])
     np.testing.assert_allclose(cube.grid.lat, lat + 0.1 * named)
-    told = ["u has several latitudes, gphit, gphiu: gphit is taken."]
+    told = ["u has several latitudes, gphit, gphiu; gphit is used."]
     assert [note for note in cube.notes if "latitude" in note] == ([] if named else told)
 
 

@@ -866,7 +866,7 @@ def test_data_damaged_inside_are_told_when_read(write):
         ({"hours": [0, 24, 24, 48, 72, 96.0]}, "2001-01-02T00:00:00 occurs more than once"),
         ({"units": "fortnights after tea"}, "x has no time axis|units 'fortnights after tea'"),
         ({"units": "days since yesterday"}, "has units 'days since yesterday'"),
-        ({"calendar": "mayan"}, "time is in the calendar 'mayan'. known are standard"),
+        ({"calendar": "mayan"}, "time has the unknown calendar 'mayan'. known calendars are standard"),
         ({"hours": [0, 24, np.nan, 72, 96, 120]}, "has missing stamps"),
         ({"hours": [0, 24, 1e300, 72, 96, 120]}, "time has units"),
         ({"lat": (-10.0, 40.0, 10.0)}, "neither increases nor decreases"),

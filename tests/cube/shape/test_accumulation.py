@@ -242,7 +242,7 @@ def test_totals_of_a_run_are_told_and_taken_apart(tmp_path, freq, about):
     cube = open_record([path], EACH_STEP)
     np.testing.assert_allclose(whole(cube)[1:], rain()[1:], atol=1e-4)
     assert np.isnan(whole(cube)[0]).all(), "it holds what fell before the record"
-    assert any("tp was accumulated since the start of the run, and holds now" in note for note in cube.notes)
+    assert any("tp was accumulated since the start of the run and is conv" in note for note in cube.notes)
     assert cube.constants.accumulated == {"tp": NEVER}
 
 
