@@ -357,8 +357,8 @@ def test_old_kinds_mean_what_they_meant(make_cube):
 @pytest.mark.parametrize(
     ("kind", "days", "left"),
     [
-        ("diurnal", 365, "one cycle is taken off 12 months"),
-        ("diurnal", 92, "one cycle is taken off 3 months"),
+        ("diurnal", 365, "one cycle is used for 12 months"),
+        ("diurnal", 92, "one cycle is used for 3 months"),
         ("diurnal", 40, ""),
         ("seasonal-diurnal", 365, ""),
         ("hourly", 365, ""),

@@ -127,8 +127,8 @@ def test_areas_that_hold_nothing_are_told(data, tmp_path):
     cube = open_cube([data, areas(tmp_path / "a.nc", values=AREA * 0)])
     assert cube.grid.cell_area is None
     assert (
-        "Cell areas 'areacella' hold no valid value: points are weighted by cell areas computed from their coordinates."
-        in cube.notes
+        "Cell areas 'areacella' hold no valid value: points are weighted by cell areas computed "
+        "from their coordinates." in cube.notes
     )
 
 

@@ -145,12 +145,12 @@ def test_times_that_an_engine_decoded_are_taken(calendar):
         (
             np.array([20010101, 20010102], "f4"),
             "",
-            "in single precision, which cannot distinguish neighbouring days",
+            "in single precision, which cannot distinguish neighbouring",
         ),
         (
             np.array([20010101, 20010102], "f4"),
             "day as %Y%m%d.%f",
-            "in single precision, which cannot distinguish neighbouring days",
+            "in single precision, which cannot distinguish neighbouring",
         ),
         (["soon", "later"], "", "holds the text 'soon'"),
         (["2001-13-01", "2001-14-01"], "", "has units 'text'"),

@@ -179,7 +179,7 @@ def test_numbered_steps_have_no_seasons(save):
     ):
         with pytest.raises(UsageError, match="needs dates, but the time steps have none"):
             refused()
-    with pytest.raises(InputError, match="the steps have no dates but are numbered from 0 to 39"):
+    with pytest.raises(InputError, match="The steps have no dates but are numbered from 0 to 39"):
         time.indices_of("1979-01:1980")
     with pytest.raises(InputError, match="no time step lies in 50:60"):
         time.indices_of("50:60")
