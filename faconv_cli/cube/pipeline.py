@@ -126,7 +126,7 @@ def _each_step(
     if not amounts and not known:
         raise InputError(
             f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast or of a run",
-            wanted="--deaccumulate needs GRIB messages that declare it, or amounts that restart or never fall",
+            wanted="--deaccumulate needs GRIB messages that declare it, or amounts that restart or only grow",
             do="leave out --deaccumulate",
         )
     means = {name: one for name, one in found.items() if not one.amount}

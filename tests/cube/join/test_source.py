@@ -930,5 +930,5 @@ def test_a_field_of_one_step_beside_a_record_is_left_out_and_told(tmp_path):
     [("time", "coordinates"), ("lat", "coordinates"), ("lon", "coordinates"), ("a/b", "slash")],
 )
 def test_a_channel_cannot_be_called_what_no_file_can_hold(write, name, told):
-    with pytest.raises(UsageError, match=f"--variables calls a channel '{name}'.*{told}"):
+    with pytest.raises(UsageError, match=f"--variables names a channel '{name}'.*{told}"):
         open_cube([write()], variables=[f"{name}=x"])

@@ -79,5 +79,5 @@ def test_inputs_that_are_not_there_and_names_that_are_taken_are_refused(make_cub
 
 @pytest.mark.parametrize("name", ["time", "lat", "lon"])
 def test_a_result_cannot_have_the_name_of_a_coordinate(name):
-    with pytest.raises(UsageError, match=f"--derive calls a channel '{name}'.*coordinates"):
+    with pytest.raises(UsageError, match=f"--derive names a channel '{name}'.*coordinates"):
         parse_all([f"{name}=t*2"])
