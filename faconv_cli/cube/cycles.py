@@ -103,7 +103,8 @@ def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
         return []
     return [
         f"The seasonal change of the diurnal cycle is not removed: one cycle is used for "
-        f"{_months(seen)} of the year, so modes and regimes may be times of the day (--anomaly seasonal-diurnal removes one that "
+        f"{_months(seen)} of the year, so modes and regimes may be times of the day (--anomaly "
+        "seasonal-diurnal removes one that "
         f"changes, where training sees {_months(1 - LARGEST_HOLE)} of the year)."
     ]
 
