@@ -53,7 +53,8 @@ def test_a_globe_with_repeated_meridians_is_the_globe(write, lon, turned):
     assert set(again.grid.file_lon) <= set(lon)
     columns = len(lon) - 12
     assert (
-        sum(f"{columns} of {len(lon)} columns along lon are there again" in note for note in again.notes) == 1
+        sum(f"{columns} of {len(lon)} columns along lon repeat the other end" in note for note in again.notes)
+        == 1
     )
     region = "-30:30,-60:60"
     np.testing.assert_array_equal(cut_region(again, region).read(1, 3), cut_region(once, region).read(1, 3))
