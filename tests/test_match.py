@@ -442,4 +442,4 @@ def test_a_diurnal_cycle_that_is_left_in_is_told_of_the_record_that_is_embedded(
     trained = _train(tmp_path, _write(tmp_path / "month.nc", month), updates=0, anomaly=anomaly)
     year = year.assign_coords(time=times[:120] + np.arange(120) // 4 * np.timedelta64(11, "D"))
     notes = open_matching(trained, [_write(tmp_path / "year.nc", year)]).notes
-    assert sum("diurnal cycle is not subtracted" in note for note in notes) == told
+    assert sum("diurnal cycle is not removed" in note for note in notes) == told

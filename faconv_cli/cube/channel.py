@@ -44,9 +44,9 @@ def check_channel(name: str, option: str) -> None:
     """
     if name in _COORDINATES or "/" in name:
         raise UsageError(
-            f"{option} calls a channel {name!r}",
-            wanted=f"{', '.join(_COORDINATES)} are coordinates in the files that faconv writes"
+            f"{option} names a channel {name!r}",
+            wanted=f"{', '.join(_COORDINATES)} are names of coordinates in the output of faconv"
             if name in _COORDINATES
-            else "names with a slash stand for groups of a file",
+            else "names with a slash denote groups in a file",
             do="choose another name",
         )

@@ -65,14 +65,14 @@ def _need_steps(kind: str, time: TimeAxis) -> None:
     time.need_dates(f"--anomaly {kind}")
     if kind in SEASONS_OF_DAY and not time.sub_daily:
         raise UsageError(
-            f"--anomaly {kind} was asked for, but the time step is {time.step}",
-            wanted="only steps shorter than a day have a diurnal cycle",
-            do="use --anomaly daily or monthly",
+            f"--anomaly {kind} is not possible with time steps of {time.step}",
+            wanted="a diurnal cycle needs steps shorter than a day",
+            do="use --anomaly daily or --anomaly monthly",
         )
     if kind == "seasonal-diurnal" and (hole := _hole(time)) > LARGEST_HOLE:
         raise UsageError(
-            f"--anomaly {kind} was asked for, but the training period covers {_months(1 - hole)} of the year",
-            wanted=f"a diurnal cycle that changes with the season needs {_months(1 - LARGEST_HOLE)}",
+            f"--anomaly {kind} is not possible: the training period covers {_months(1 - hole)} of the year",
+            wanted=f"a diurnal cycle that changes with the season needs {_months(1 - LARGEST_HOLE)} of it",
             do="give a longer record, or use --anomaly diurnal",
         )
 
@@ -95,16 +95,17 @@ def diurnal_left(kind: Kind, cube: Cube) -> list[str]:
         return []
     if kind not in SEASONS_OF_DAY:
         return [
-            "The diurnal cycle is not subtracted: modes and regimes may be times of the day "
-            "(--anomaly hourly, seasonal-diurnal or diurnal subtracts it)."
+            "The diurnal cycle is not removed, so modes and regimes may be times of the day (--anomaly "
+            "hourly, seasonal-diurnal or diurnal removes it)."
         ]
     seen = 1 - _hole(time)
     if kind != "diurnal" or seen <= STEADY_DIURNAL:
         return []
     return [
-        f"The seasonal change of the diurnal cycle is not subtracted: one cycle serves {_months(seen)} of "
-        "the year, so modes and regimes may be times of the day (--anomaly seasonal-diurnal subtracts one "
-        f"that changes, if training sees {_months(1 - LARGEST_HOLE)} of the year)."
+        f"The seasonal change of the diurnal cycle is not removed: one cycle is used for "
+        f"{_months(seen)} of the year, so modes and regimes may be times of the day (--anomaly "
+        "seasonal-diurnal removes one that "
+        f"changes, where training sees {_months(1 - LARGEST_HOLE)} of the year)."
     ]
 
 

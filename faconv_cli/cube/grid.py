@@ -190,8 +190,8 @@ class Grid:
         if not (abs(lat) <= 90 and np.isfinite(lon)):
             raise InputError(
                 f"{lat:g},{lon:g} is not a place on the globe",
-                wanted="latitudes run from -90 to 90, and longitudes are numbers",
-                do="correct the place",
+                wanted="a place is LAT,LON with a latitude from -90 to 90",
+                do="write it as in 52.5,13.4",
             )
         away = self._central_angle(lat, lon)
         y, x = (int(i) for i in np.unravel_index(np.nanargmin(away), away.shape))
@@ -247,7 +247,7 @@ class Grid:
         own, names = (self.y_name, self.x_name), self.dims
         if self.regular or own == names:
             return ""
-        return f"Dimensions {' and '.join(own)} are called {' and '.join(names)} in what faconv writes."
+        return f"Dimensions {' and '.join(own)} are called {' and '.join(names)} in the output of faconv."
 
     @property
     def torn(self) -> str:
@@ -260,8 +260,8 @@ class Grid:
             for at in np.flatnonzero(holes(axis))
         ]
         return (
-            f"There are no points from {' and '.join(told)}: the cells beside reach as far as on their other "
-            "side, and the network sees what lies beyond as neighbours."
+            f"There are no points from {' and '.join(told)}. Cells at the edge are taken as symmetric, and "
+            "the network treats the points on both sides as neighbours."
             if told
             else ""
         )

@@ -125,8 +125,8 @@ def _each_step(
     amounts = {name: one.cycle for name, one in found.items() if one.amount}
     if not amounts and not known:
         raise InputError(
-            f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast or run",
-            wanted="GRIB messages say so; other amounts grow through the day and start again, or never fall",
+            f"{', '.join(cube.sources)}: no channel is accumulated since the start of a forecast or of a run",
+            wanted="--deaccumulate needs GRIB messages that declare it, or amounts that restart or only grow",
             do="leave out --deaccumulate",
         )
     means = {name: one for name, one in found.items() if not one.amount}

@@ -50,8 +50,8 @@ def check_fits(cube: Cube) -> None:
     if free is not None and step * _STEPS_HELD > free:
         raise InputError(
             f"{', '.join(cube.sources)}: one time step of {cube.shape[1]} channels has {told(step)}",
-            wanted=f"{_STEPS_HELD} of them must fit into memory, of which {told(free)} are free",
-            do="select fewer --variables or --levels, or a --region, or use a machine with more memory",
+            wanted=f"{_STEPS_HELD} time steps must fit into memory, of which {told(free)} are free",
+            do="select --variables, --levels or a --region, or use a machine with more memory",
         )
 
 
@@ -98,7 +98,7 @@ def chunk_advice(cube: Cube) -> str | None:
         how = f"each field is in {_chunks_a_step(field)} chunks"
     else:
         return None
-    return f"The files are stored so that {how}. Running faconv prepare DATA OUT.zarr first saves time."
+    return f"The files are stored so that {how}. Run faconv prepare DATA OUT.zarr first to read faster."
 
 
 def eased(cube: Cube) -> Cube:

@@ -46,8 +46,8 @@ def open_target(text: str, data: DataConfig) -> Cube:
     if len(cube.channels) > 1:
         raise InputError(
             f"{text} has several variables: {joined(channel.name for channel in cube.channels)}",
-            wanted="a target is one variable",
-            do="select it, as in --target FILE:VARIABLE",
+            wanted="--target takes a single variable",
+            do="name it, as in --target FILE:VARIABLE",
         )
     cube.time.need_one_pass()
     return cube
@@ -67,8 +67,8 @@ def steps_of_target(time: TimeAxis, target: Cube, lead: int) -> npt.NDArray[np.i
     """
     if len(time.passes) > 1:
         raise UsageError(
-            f"--target was given with {len(time.passes)} ensemble members (--member all)",
-            wanted="a target belongs to one ensemble member",
+            f"--target cannot be used with {len(time.passes)} ensemble members (--member all)",
+            wanted="each member would need its own target",
             do="select one with --member",
         )
     now = match_periods(time, target.time, joined(target.sources))

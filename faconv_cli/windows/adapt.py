@@ -44,7 +44,7 @@ def adapt(config: RunConfig, sizes: Sizes) -> tuple[RunConfig, list[str]]:
     if steps < LEAST_STEPS:
         raise InputError(
             f"the record leaves {steps} steps to train on",
-            wanted=f"nothing can be learned from less than {LEAST_STEPS}",
+            wanted=f"training needs at least {LEAST_STEPS} steps",
             do="give a longer record, or hold out less (--validation)",
         )
     changed = config
@@ -125,8 +125,8 @@ def need_room(count: int, rows: int, values: int) -> None:
     """
     if count > min(rows, values):
         raise InputError(
-            f"there are {rows} training steps of {values} valid numbers each",
-            wanted=f"an embedding of {count} numbers needs at least as many",
+            f"the record has {rows} training steps of {values} valid numbers each",
+            wanted=f"an embedding of {count} numbers needs at least {count} of each",
             do="pass a smaller --embedding",
         )
 

@@ -87,7 +87,7 @@ def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) ->
     if weight == 0:
         return InputError(
             f"{where} holds no valid value in the training period",
-            wanted="every channel needs valid values to train on",
+            wanted="every channel needs valid values",
             do="check the file, or leave the variable out with --variables",
         )
     # a constant in float32 still varies by rounding once a climatology has been taken off
@@ -103,7 +103,7 @@ def _flaw(cube: Cube, number: int, weight: float, largest: float, std: float) ->
         )
     return InputError(
         f"{where} is constant in the training period (standard deviation {std:.3g})",
-        wanted="a constant field has nothing to embed",
+        wanted="a constant field cannot be embedded",
         do="leave the variable out with --variables",
     )
 

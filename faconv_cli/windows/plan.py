@@ -79,9 +79,9 @@ def training_windows(
     if not windows:
         longest = max((end - begin for begin, end in segments), default=0)
         raise InputError(
-            f"the longest run of steps without a gap has {longest}",
-            wanted=f"a window needs {window}",
-            do="give a longer record or pass a smaller --window (and --burn-in)",
+            f"the longest run without a gap has {longest} time steps",
+            wanted=f"a window has {window} steps",
+            do="give a longer record, or pass a smaller --window (and --burn-in)",
         )
     return windows
 
@@ -108,8 +108,8 @@ def default_stride(window: int, burn_in: int, attention_every: int) -> int:
     if stride < 1:
         raise UsageError(
             f"a window of {window} steps with a burn-in of {burn_in} leaves {window - burn_in} rows",
-            wanted=f"windows must start on each {attention_every}-th step (--attention-every)",
-            do="lengthen --window, or shorten --burn-in or --attention-every",
+            wanted=f"windows must start at multiples of {attention_every} steps (--attention-every)",
+            do="pass a larger --window, or a smaller --burn-in or --attention-every",
         )
     return stride
 

@@ -37,9 +37,9 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     patch = encoder.patch or default_patch(shape, periodic=periodic)
     if periodic and shape[1] % patch:
         raise UsageError(
-            f"--patch {patch} does not divide {shape[1]} longitudes",
-            wanted="on a global grid the number of longitudes must be a multiple of it",
-            do="choose another --patch",
+            f"--patch {patch} does not divide the {shape[1]} longitudes of the grid",
+            wanted="on a grid that goes around the globe, the patch must divide their number",
+            do=f"pass a --patch that divides {shape[1]}",
         )
     stride = tiling.stride or default_stride(tiling.window, tiling.burn_in, encoder.attention_every)
     tiles = plan_tiles(
@@ -47,8 +47,8 @@ def resolve(config: RunConfig, channels: int, shape: tuple[int, int], *, periodi
     )
     if encoder.padding not in (None, "zeros") and len(tiles) > 1:
         raise UsageError(
-            f"--padding {encoder.padding} was given with {len(tiles)} tiles",
-            wanted="a tile has nothing to wrap around to",
+            f"--padding {encoder.padding} cannot be used with {len(tiles)} tiles",
+            wanted="a tile covers part of the globe and cannot wrap around",
             do="leave it out, or pass a larger --tile",
         )
     hidden = (tiles.tile_shape[0] // patch, tiles.tile_shape[1] // patch)

@@ -166,7 +166,7 @@ def _assert_short(err):
         ("embed -c good.pt good.nc NEW --variables t=nothing", 3, "no variable 'nothing'"),
         ("embed -c good.pt good.nc NEW --variables ,", 2, "--variables is an empty list"),
         ("embed -c good.pt good.nc NEW --query 60,0", 3, "lies outside the grid"),
-        ("embed -c good.pt good.nc NEW --query nan,0", 3, "is not a place on the globe"),
+        ("embed -c good.pt good.nc NEW --query nan,0", 3, "not a place on the globe"),
         ("embed -c good.pt good.nc NEW --query -25,0", 3, "never holds a value"),
         ("embed -c good.pt good.nc NEW --query 0", 2, "--query 0"),
         ("embed -c good.pt good.nc NEW --time-range 2002:2003", 3, "no time step lies in 2002:2003"),

@@ -61,7 +61,7 @@ def test_inspect_asks_for_the_stream_and_tells_of_the_sawtooth(run, grib):
     code, _, err = run("inspect", grib)
     assert (code, "Choose one with --stream" in err) == (3, True)
     code, out, _ = run("inspect", grib, "--stream", "enda", "--data-type", "an", "--json")
-    assert (code, "as a series it is a sawtooth" in out) == (0, True)
+    assert (code, "As a time series it is a sawtooth" in out) == (0, True)
     code, out, _ = run("inspect", grib, "--stream", "enda", "--deaccumulate", "--json")
     assert code == 0
     assert json.loads(out)["variables"][0]["max"] < 0.1
@@ -74,7 +74,7 @@ def test_a_training_on_messages_is_replayed_on_values_alone(run, grib, netcdf, h
     for name, data in (("grib", grib), ("netcdf", netcdf)):
         code, _, err = run("embed", "-c", checkpoint, data, tmp_path / f"{name}.nc", "--threads", 1)
         assert code == 0, err
-        assert "holds now what each step adds" in err
+        assert "is converted to amounts per time step" in err
     rows = [xr.open_dataset(tmp_path / f"{name}.nc").embedding.to_numpy() for name in ("grib", "netcdf")]
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-3)
     enda = tmp_path / "enda.nc"

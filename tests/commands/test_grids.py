@@ -193,8 +193,8 @@ def test_a_prepared_store_is_the_record(made, run_code):
 @pytest.mark.parametrize(
     ("dims", "told"),
     [
-        (("mode", "query"), "Dimensions mode and query are called y and x in what faconv writes."),
-        (("grid-y", "grid-x"), "Dimensions grid-y and grid-x are called y and x in what faconv writes."),
+        (("mode", "query"), "Dimensions mode and query are called y and x in the output of faconv."),
+        (("grid-y", "grid-x"), "Dimensions grid-y and grid-x are called y and x in the output of faconv."),
         (("j", "i"), ""),
         (("y", "x"), ""),
     ],

@@ -248,7 +248,7 @@ def test_long_steps_have_few_harmonics(make_cube):
 
 @pytest.mark.parametrize("kind", ["diurnal", "seasonal-diurnal", "hourly"])
 def test_days_have_no_diurnal_cycle(make_cube, kind):
-    with pytest.raises(UsageError, match="Only steps shorter than a day"):
+    with pytest.raises(UsageError, match="needs steps shorter than a day"):
         resolve_anomaly(kind, make_cube(noisy_record(800)).time)
 
 
@@ -357,13 +357,13 @@ def test_old_kinds_mean_what_they_meant(make_cube):
 @pytest.mark.parametrize(
     ("kind", "days", "left"),
     [
-        ("diurnal", 365, "one cycle serves 12 months"),
-        ("diurnal", 92, "one cycle serves 3 months"),
+        ("diurnal", 365, "one cycle is used for 12 months"),
+        ("diurnal", 92, "one cycle is used for 3 months"),
         ("diurnal", 40, ""),
         ("seasonal-diurnal", 365, ""),
         ("hourly", 365, ""),
-        ("daily", 365, "The diurnal cycle is not subtracted"),
-        ("mean", 40, "The diurnal cycle is not subtracted"),
+        ("daily", 365, "The diurnal cycle is not removed"),
+        ("mean", 40, "The diurnal cycle is not removed"),
     ],
 )
 def test_what_is_left_of_a_diurnal_cycle_is_told(make_cube, kind, days, left):

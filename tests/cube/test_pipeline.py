@@ -68,7 +68,9 @@ def test_of_a_variable_with_levels_a_formula_names_one(tmp_path):
     cube = open_record([tmp_path / "z.nc"], DataConfig(variables=("z500",), derive=("thick=z500-z850",)))
     assert [(c.name, c.units) for c in cube.channels] == [("z500", "m"), ("thick", "m")]
     np.testing.assert_allclose(cube.read(0, 5)[:, 1], values[:, 0] - values[:, 1], rtol=1e-6)
-    with pytest.raises(InputError, match=r"no channel z, .*z500, z850; of a variable with levels, give one"):
+    with pytest.raises(
+        InputError, match=r"no channel z, .*z500, z850. Use one of these .* with levels, name one"
+    ):
         open_record([tmp_path / "z.nc"], DataConfig(derive=("x=z*2",)))
 
 

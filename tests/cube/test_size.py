@@ -82,7 +82,7 @@ def test_advice_is_a_note_of_the_record_and_few_steps_are_sampled(write, large):
 
 def test_a_step_that_does_not_fit_into_memory_is_refused(write, monkeypatch):
     monkeypatch.setattr(size, "available_bytes", lambda: 3 * 48 - 1)
-    with pytest.raises(InputError, match=r"one time step of 1 channels has 0.0 MiB. 3 of them must fit"):
+    with pytest.raises(InputError, match=r"one time step of 1 channels has 0.0 MiB. 3 time steps must fit"):
         opened(write())
     monkeypatch.setattr(size, "available_bytes", lambda: 3 * 48)
     opened(write(name="other.nc"))

@@ -77,7 +77,7 @@ def test_the_dates_of_a_table_are_its_first_column_whatever_its_name(tmp_path):
     [
         ("date,nao\n2001-01-01,1\n2001-01-02,2\n2001-01-03,x\n", "nao holds 'x' in row 3"),
         ("date,nao\nfirst,1\nsecond,2\n", "'first'"),
-        ("", "A table is a CSV file"),
+        ("", "A table with commas is wanted"),
         ("date,nao,ao\n2001-01-01,1,2\n2001-01-02,1,2\n", "several variables: nao, ao"),
         ("date,nao\n2001-01-01,1\n2001-01-01,2\n2001-01-02,2\n", "occurs more than once"),
     ],
@@ -170,9 +170,9 @@ def test_hours_match_by_their_stamps():
 
 
 def test_another_step_or_calendar_is_refused():
-    with pytest.raises(InputError, match="the time step is 1 month, but that of the data is 1 day"):
+    with pytest.raises(InputError, match="a time step of 1 month, but the data have 1 day"):
         steps_of_target(_axis("2001-01-01", 60), _of(_axis("2001-01-01", 12, "MS")), 0)
-    with pytest.raises(InputError, match="the calendar is noleap, but that of the data is standard"):
+    with pytest.raises(InputError, match="has the calendar noleap, but the data have standard"):
         steps_of_target(_axis("2001-01-01", 9), _of(_axis("2001-01-01", 9, calendar="noleap")), 0)
     same = steps_of_target(
         _axis("2001-01-01", 9, calendar="noleap"), _of(_axis("2001-01-01", 9, calendar="noleap")), 0

@@ -105,7 +105,7 @@ def test_the_resolved_configuration_says_what_the_defaults_stood_for(make_cube):
 
 def test_a_patch_that_does_not_divide_a_closed_circle_is_refused(make_cube):
     config = RunConfig.build(None, {"patch": 4})
-    with pytest.raises(UsageError, match="--patch 4 does not divide 6 longitudes"):
+    with pytest.raises(UsageError, match="--patch 4 does not divide the 6 longitudes"):
         prepare(make_cube(80, shape=(4, 6), periodic=True), config)
 
 
@@ -187,7 +187,7 @@ def test_nothing_is_taken_off_what_is_anomalies_already(make_cube):
 def test_a_diurnal_cycle_that_is_left_in_is_told(make_cube, anomaly, left):
     cube = make_cube(200, freq="6h")
     prepared = prepare(cube, RunConfig.build(None, {"anomaly": anomaly, "window": 12}))
-    assert any("diurnal cycle is not subtracted" in note for note in prepared.cube.notes) == left
+    assert any("diurnal cycle is not removed" in note for note in prepared.cube.notes) == left
     assert prepared.climatology.kind == {"auto": "diurnal", "none": "mean"}.get(anomaly, anomaly)
 
 

@@ -291,7 +291,7 @@ def test_a_diurnal_cycle_that_is_left_in_is_told_and_recorded(capsys, record, tm
         code, _, err = run(capsys, "prepare", data, out, "--anomaly", anomaly, "--overwrite")
         recorded = dict(zarr.open_group(out, mode="r").attrs)["faconv_notes"]
         assert code == 0
-        assert ("cycle is not subtracted" in err) == ("cycle is not subtracted" in recorded) == bool(told)
+        assert ("cycle is not removed" in err) == ("cycle is not removed" in recorded) == bool(told)
         assert told in err
 
 

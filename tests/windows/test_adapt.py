@@ -48,7 +48,7 @@ def test_what_was_asked_for_is_kept():
     assert (config.encoder.attention_every, config.encoder.embedding) == (2, 4)
     config, _ = _adapt((12,), stride=4)
     assert config.tiling.window - config.tiling.burn_in >= 4
-    with pytest.raises(InputError, match="An embedding of 16 numbers needs at least as many"):
+    with pytest.raises(InputError, match="An embedding of 16 numbers needs at least 16 of each"):
         _adapt((10,), embedding=16)
 
 

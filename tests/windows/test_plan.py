@@ -83,7 +83,7 @@ def test_a_segment_with_room_for_one_window_is_trained_on_at_every_offset():
 
 
 def test_a_record_shorter_than_a_window_is_refused():
-    with pytest.raises(InputError, match=r"longest run of steps without a gap has 5.*window needs 6"):
+    with pytest.raises(InputError, match=r"longest run without a gap has 5.*window has 6"):
         training_windows([(0, 5), (9, 12)], window=6, stride=1, burn_in=0)
 
 

@@ -17,7 +17,7 @@ def test_what_is_given_is_kept_and_defaults_follow_the_grid():
     given = _resolve((181, 360), patch=4, attention_pool=2, stride=8, batch=3)
     assert (given.encoder.patch, given.encoder.attention_pool) == (4, 2)
     assert (given.tiling.stride, given.fit.batch) == (8, 3)
-    with pytest.raises(UsageError, match="--patch 4 does not divide 6"):
+    with pytest.raises(UsageError, match="--patch 4 does not divide the 6"):
         _resolve((4, 6), periodic=True, patch=4)
 
 

@@ -1,7 +1,7 @@
-"""A field on a grid of its own, brought to the points of another by their coordinates.
+"""Align a field on its own grid with the points of another grid, by coordinates.
 
-The one place where a field that stands beside a record (cell areas, a mask, a static channel) meets its grid:
-never by its position in an array, whatever the order of either file.
+All auxiliary fields of a record (cell areas, masks, static channels) are matched to its grid here, never by
+their position in an array, so that the order of either file does not matter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Indices = npt.NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Where the points of a grid are on another: rows and columns that broadcast to (h, w).
+    """Indices of the points of a grid on another one: rows and columns that broadcast to (h, w).
 
     Attributes:
-        rows, columns: of the other grid, in canonical order.
-        known: (h, w) points that have coordinates; the others are nowhere.
+        rows, columns: indices in the other grid, in canonical order.
+        known: (h, w) points that have coordinates.
     """
 
     rows: Indices
@@ -33,15 +33,15 @@ class Places(NamedTuple):
 
 
 def aligned(field: npt.NDArray[Any], own: Grid, grid: Grid) -> npt.NDArray[Any] | None:
-    """Return a field (h', w') on ``own`` at the points of ``grid`` (h, w); None where these are others.
+    """Return a field (h', w') on ``own`` at the points of ``grid`` (h, w); None if the points differ.
 
-    Points are the same to a hundredth of a cell, in any order and counted from any meridian. ``own`` may
-    reach further than ``grid``, but must have no points between its points.
+    Points match within a hundredth of a cell, in any order and any longitude convention. ``own`` may extend
+    beyond ``grid``, but must have no points in between.
 
     Args:
         field: in canonical order of ``own``.
         own: the grid of the field.
-        grid: the grid that it is wanted on.
+        grid: the target grid.
     """
     if own.same_points(grid):
         return field
@@ -70,7 +70,7 @@ def _on_axes(own: Grid, grid: Grid) -> Places | None:
 
 
 def _nearest(away: Floats) -> tuple[Indices, Floats]:
-    """Index of the smallest of each row of (n, m), and how small it is."""
+    """Return index and value of the smallest number in each row of (n, m)."""
     index = away.argmin(axis=1)
     return index, away[np.arange(len(away)), index]
 
@@ -95,7 +95,7 @@ def _among_points(own: Grid, grid: Grid) -> Places | None:
 
 
 def _neighbours(rows: Indices, columns: Indices, known: npt.NDArray[np.bool_]) -> bool:
-    """Whether neighbours along both sides are, mostly, neighbours on the other grid, too."""
+    """Return whether neighbours in both directions are mostly neighbours on the other grid, too."""
     for axis in (0, 1):
         both = np.minimum(*(np.take(known, range(s, known.shape[axis] - 1 + s), axis) for s in (0, 1)))
         apart = np.abs(np.diff(rows, axis=axis)) + np.abs(np.diff(columns, axis=axis))

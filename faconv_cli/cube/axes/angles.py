@@ -1,4 +1,4 @@
-"""Latitude and longitude in degrees, whatever unit of angle a file counts them in."""
+"""Conversion of latitude and longitude from any unit of angle to degrees."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Floats = npt.NDArray[np.float64]
 
 _LENGTH = re.compile(r"([kcm]?m|(kilo|centi|milli)?met(er|re)s?)", re.I)
 _DIGITS = 9  # of degrees: a tenth of a millimetre, so that 0.5235987755982988 radians are 30 degrees
-_FEWEST = 8  # longitudes around the globe that are taken for radians without being said to be
+_FEWEST = 8  # minimum number of longitudes for recognising radians from values alone
 
 
 def degrees_in_one(units: str) -> float | None:
-    """How many degrees one of a unit is; None where the unit is known and none of angle.
+    """Return the number of degrees in a unit; None if the unit is known but is not an angle.
 
-    Without a unit, and with one that udunits does not know, such as "degrees north", numbers are degrees.
+    Without a unit, or with a unit unknown to udunits such as "degrees north", numbers are in degrees.
     """
     turned = re.fullmatch(r"(?P<unit>\w+?)[ _](?P<side>n(orth)?|e(ast)?|s(outh)?|w(est)?)", units, re.I)
     sign = -1.0 if turned and turned["side"][0].lower() in "sw" else 1.0
@@ -31,10 +31,10 @@ def degrees_in_one(units: str) -> float | None:
     if re.fullmatch(r"([Dd]eg(ree)?s?|°) ?[SW]", units):
         return -1.0
     unit = parsed(units)
-    if unit is None:  # unknown, or no library that knows any
+    if unit is None:  # unknown unit, or udunits is not installed
         return None if _LENGTH.fullmatch(units) else 1.0
     if unit.is_dimensionless() and "rad" not in unit.definition:
-        return 1.0  # "1" and the like say nothing of angles
+        return 1.0  # "1" and similar units say nothing about angles
     return float(unit.convert(1.0, "degree")) if unit.is_dimensionless() else None
 
 
@@ -47,11 +47,11 @@ def in_degrees(values: npt.ArrayLike, units: str) -> Floats:
 
 
 def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple[Floats, Floats, list[str]]:
-    """Latitudes and longitudes of any shape in degrees, with what was converted, in sentences.
+    """Convert latitudes and longitudes of any shape to degrees; also return notes on what was converted.
 
     Args:
         lat, lon: as in the file.
-        units: of latitude and longitude, by name, each of angle or none.
+        units: units of latitude and longitude, by name; each is an angle or empty.
     """
     names, given = [repr(name) for name in units], any(unit not in ("", "1") for unit in units.values())
     north, east = (in_degrees(one, unit) for one, unit in zip((lat, lon), units.values(), strict=True))
@@ -63,19 +63,17 @@ def pair_in_degrees(lat: Floats, lon: Floats, units: Mapping[str, str]) -> tuple
     radians = radians_told(north, east)
     if radians == "surely" and not given:
         north, east = (in_degrees(one, "radian") for one in (north, east))
-        notes.append(
-            f"{' and '.join(names)} have no units and span the circle in radians: converted to degrees."
-        )
+        notes.append(f"{' and '.join(names)} have no units and span 2 pi: converted from radians.")
     elif radians and (radians == "surely" or not given):
-        notes.append(f"{' and '.join(names)} are read as degrees, but may be radians: set their units.")
+        notes.append(f"{' and '.join(names)} are read as degrees, but may be radians. Set their units.")
     return north, east, notes
 
 
 def radians_told(lat: Floats, lon: Floats) -> str:
-    """Return how certain it is that coordinates in degrees are radians: "surely", "perhaps" or "".
+    """Return how likely coordinates are radians and not degrees: "surely", "perhaps", or "" if not.
 
-    Surely where longitudes go around the circle of 2 pi in even steps: those of a region in degrees would
-    have to do so to a thousandth of a step. Perhaps where no number is larger than radians can be.
+    "surely": longitudes go around 2 pi in even steps, which a region in degrees would hardly match to a
+    thousandth of a step. "perhaps": all numbers are within the range of radians.
     """
     north, east = (one[np.isfinite(one)] for one in (lat, lon))
     if (

@@ -1,4 +1,4 @@
-"""Cell areas that files offer, and the grids that are weighted by them."""
+"""Cell areas read from files, and the grids weighted by them."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from faconv_cli.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
-_OTHERWISE = "points are weighted by the areas that their coordinates span"
-_LARGEST = 1e4  # times the median area: cells of a grid differ less, whatever its poles
-_MIDWAY = 1e-3  # of an area: bounds that change it by less are taken to lie midway between the points
+_OTHERWISE = "points are weighted by cell areas computed from their coordinates"
+_LARGEST = 1e4  # times the median area: cells of a real grid differ by less, even near the poles
+_MIDWAY = 1e-3  # relative change of area below which bounds are taken to lie midway between the points
 
 
 @dataclass(frozen=True, eq=False)
 class _Area:
-    """A variable that holds cell areas, in a file with coordinates of its own."""
+    """A variable with cell areas, in a file with its own coordinates."""
 
     name: str
     path: str
     dataset: xr.Dataset
 
     def on(self, grid: Grid, roles: Coordinates) -> Floats | str:
-        """Return the areas (h, w) in canonical order of ``grid``, or why they do not fit its points.
+        """Return the areas (h, w) in canonical order of ``grid``, or the reason why they do not match it.
 
         Args:
-            grid: of a variable in the file that ``roles`` is about.
+            grid: grid of a variable in the file of ``roles``.
             roles: the coordinates of that file.
         """
         if self.path == roles.path and self._dims == {grid.y_name, grid.x_name}:
@@ -70,7 +70,7 @@ class CellAreas:
         files: their paths and data sets.
 
     Attributes:
-        used: names of those that some grid is weighted by.
+        used: names of the cell areas that were used as weights.
     """
 
     def __init__(self, files: Iterable[tuple[str, xr.Dataset]]) -> None:
@@ -84,13 +84,13 @@ class CellAreas:
         self.used = set[str]()
 
     def weigh(self, name: str, grid: Grid, roles: Coordinates) -> Grid:
-        """Weight the grid of a variable by the cell areas that the variable names, if some file has them.
+        """Weight the grid of a variable by the cell areas that it names, if a file has them.
 
-        Several files may have areas of that name; those of the variable's own file come first. Where there
-        are none, by the bounds of latitude and longitude.
+        If several files have areas of that name, those in the variable's own file come first. Without cell
+        areas, the bounds of latitude and longitude are used.
 
         Raises:
-            InputError: all of them are of other points.
+            InputError: all of these areas are on another grid.
         """
         listed = names_in(roles.variables[name], "cell_measures")
         named = next((other for kind, other in pairwise(listed) if kind == "area"), "")
@@ -106,7 +106,7 @@ class CellAreas:
         fields = sorted((one for one in self._areas if one.name == named), key=lambda a: a.path != roles.path)
         if not fields:
             if not grid.regular:
-                roles.note(f"Cell areas {named!r} are in none of the files: {_OTHERWISE}.")
+                roles.note(f"None of the files has the cell areas {named!r}: {_OTHERWISE}.")
             return None
         found = [(field, field.on(grid, roles)) for field in fields]
         area = next((area for _, area in found if not isinstance(area, str)), None)
@@ -115,12 +115,12 @@ class CellAreas:
         odd = _impossible(area)
         if odd.any():
             roles.note(
-                f"{odd.sum()} of {odd.size} cell areas {named!r} are not positive ({area[odd][0]:.6g}): "
-                "such points carry no weight."
+                f"{odd.sum()} of {odd.size} cell areas {named!r} are not valid areas ({area[odd][0]:.6g}). "
+                "These points get no weight."
             )
             area = np.where(odd, np.nan, area)
         if not (np.nan_to_num(area) > 0).any():
-            roles.note(f"Cell areas {named!r} hold nothing: {_OTHERWISE}.")
+            roles.note(f"Cell areas {named!r} hold no valid value: {_OTHERWISE}.")
             return None
         roles.note(f"Points are weighted by the cell areas {named!r}.")
         self.used.add(named)
@@ -128,7 +128,7 @@ class CellAreas:
 
 
 def _impossible(area: Floats) -> npt.NDArray[np.bool_]:
-    """Mark numbers that stand for missing without saying so: below 0, or much larger than all others."""
+    """Mark undeclared missing values: those below 0, or much larger than all others."""
     sizes = area[area > 0]
     largest = _LARGEST * np.median(sizes) if sizes.size else np.inf
     return np.asarray((area < 0) | (area > largest))
@@ -136,17 +136,17 @@ def _impossible(area: Floats) -> npt.NDArray[np.bool_]:
 
 def _other_points(name: str, grid: Grid, path: str, field: _Area, found: Floats | str) -> InputError:
     return InputError(
-        f"{path}: {name} refers to the cell areas {field.name!r}, which in {field.path} are {found}",
-        wanted=f"cell areas must be on the grid of {name}: {grid.told()}",
-        do="give the areas on this grid, with their latitude and longitude, or leave them out",
+        f"{path}: {name} names the cell areas {field.name!r}, which are in {field.path} {found}",
+        wanted=f"cell areas must be on the grid of {name} ({grid.told()})",
+        do="give cell areas on this grid, with latitude and longitude, or leave the file out",
     )
 
 
 def from_bounds(grid: Grid, roles: Coordinates) -> Floats | None:
-    """Areas (h, w) of cells between the bounds of latitude and longitude, in canonical order.
+    """Return areas (h, w) of cells from the bounds of latitude and longitude, in canonical order.
 
-    None where the file gives no bounds, where they contradict the coordinates, and where they are as good as
-    midway between the points, so that a record weighs the same with bounds and without.
+    None if the file has no bounds, if they contradict the coordinates, or if they lie nearly midway between
+    the points, so that a record has the same weights with and without such bounds.
     """
     names = roles.names_of(grid)
     if names is None or not grid.regular:
@@ -169,20 +169,20 @@ def from_bounds(grid: Grid, roles: Coordinates) -> Floats | None:
 
 
 def _edges(roles: Coordinates, name: str, centres: Floats) -> Floats | None:
-    """Edges (n, 2) of the cells along a coordinate (n,); None without bounds, or where they do not fit."""
+    """Return cell edges (n, 2) along a coordinate (n,); None without bounds, or if they do not fit."""
     bounds = roles.bounds_of(name)
     if bounds is None:
         return None
     edges = _fitting(bounds, centres) if len(bounds) == len(centres) else None
     if edges is None:
-        roles.note(f"The bounds of {name!r} contradict it and are not used.")
+        roles.note(f"The bounds of {name!r} contradict the coordinate and are not used.")
     return edges
 
 
 def _fitting(bounds: Floats, centres: Floats) -> Floats | None:
-    """Bounds (n, 2) as edges, lower first, on the turn of their centres (n,); None where they do not fit.
+    """Return bounds (n, 2) as edges, lower first, near their centres (n,); None if they do not fit.
 
-    Each cell holds its point, and neighbours touch, but across a hole in the axis.
+    Bounds fit if each cell contains its point and neighbours touch, except across a hole in the axis.
     """
     if not np.isfinite(bounds).all():
         return None

@@ -1,4 +1,4 @@
-"""One member and one lead out of a data set that has several, and the times that forecasts are valid at."""
+"""Select one ensemble member and one lead time of a data set, and add the valid times of forecasts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from faconv_cli.cube.open.refusal import Refusal
 from faconv_cli.cube.read.lazy import load
 from faconv_cli.errors import InputError, UsageError
 
-ALL = "all"  # members, as samples
+ALL = "all"  # use all members, as samples
 VALID_TIME = "valid_time"
-VERSION = "expver"  # of ERA5's final (1) and preliminary (5) data: a dimension, or a number for each step
+VERSION = "expver"  # ERA5's final (1) and preliminary (5) data: a dimension, or a number for each step
 _PRELIMINARY = 5
 _LENGTHS = {
     "ns|nanosec(ond)?s?": 1e-9,
@@ -31,17 +31,17 @@ _LENGTHS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What to take of each data set, as told by options of the same names.
+    """What to select in each data set, from the options of the same names.
 
     Attributes:
-        time_dim: name of the time coordinate, where it cannot be told.
+        time_dim: name of the time coordinate, if it cannot be detected.
         time_index: number the steps instead of decoding their times.
         member: name or number of an ensemble member, or `ALL`.
-        step: lead of forecasts: hours, or a number with a unit such as ``2d``.
-        regrid: spacing in degrees of the regular grid that grids without two dimensions go to.
-        stream, data_type: of GRIB messages, those to take.
-        missing_value: values that stand for missing data, whatever the files declare.
-        series: take a variable without a grid as a field of one point.
+        step: lead time of forecasts: hours, or a number with a unit such as ``2d``.
+        regrid: spacing in degrees of the regular grid to which grids without two dimensions are regridded.
+        stream, data_type: GRIB stream and data type to read.
+        missing_value: values that stand for missing data, in addition to those declared in the files.
+        series: read a variable without a grid as a field of one point.
     """
 
     time_dim: str | None = None
@@ -57,7 +57,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A data set without what was not asked for, or why there is nothing left of it."""
+    """The selected part of a data set, or the reason why nothing is left."""
 
     dataset: xr.Dataset
     notes: tuple[str, ...] = ()
@@ -65,11 +65,11 @@ class Chosen:
 
 
 def choose(dataset: xr.Dataset, asked: Asked, path: str) -> Chosen:
-    """Take the member and the lead that are asked for, and add the times forecasts are valid at.
+    """Select the requested member and lead time, and add the valid times of forecasts.
 
     Raises:
-        InputError: the file is damaged, or counts starts and leads in months.
-        UsageError: a lead that is no length of time.
+        InputError: the file is damaged, or counts init times and lead times in months.
+        UsageError: a lead time that is not a length of time.
     """
     dataset = _loaded(dataset, path)
     member = _one_member(dataset, asked.member)
@@ -86,7 +86,7 @@ def choose(dataset: xr.Dataset, asked: Asked, path: str) -> Chosen:
 
 
 def _preliminary(dataset: xr.Dataset, path: str) -> tuple[str, ...]:
-    """Report how many steps are preliminary data, if each step has a version."""
+    """Return a note on the number of preliminary steps, if each step has its version."""
     version = dataset.variables.get(VERSION)
     if version is None or version.ndim != 1 or VERSION in version.dims:
         return ()
@@ -96,7 +96,7 @@ def _preliminary(dataset: xr.Dataset, path: str) -> tuple[str, ...]:
 
 
 def _loaded(dataset: xr.Dataset, path: str) -> xr.Dataset:
-    """Read the coordinates that are looked at here."""
+    """Load the coordinates that are needed here."""
     variables = _plain(dataset)
     roles: tuple[Role, ...] = ("member", "lead", "reference")
     names = {name for role in roles for name in find(role, variables)}
@@ -109,7 +109,7 @@ def _one_member(dataset: xr.Dataset, asked: str | None) -> Chosen:
         return Chosen(dataset)
     name = _dim_of("member", dataset) or _name_of("member", dataset)
     if name is None:
-        return Chosen(dataset, (f"There are no ensemble members for --member {asked} to select.",))
+        return Chosen(dataset, (f"The data have no ensemble members, so --member {asked} has no effect.",))
     labels = member_labels(dataset, name)
     if asked not in labels:
         return _not_there(dataset, f"no member {asked}", f"there are {', '.join(labels)}", "--member")
@@ -120,9 +120,9 @@ def _one_member(dataset: xr.Dataset, asked: str | None) -> Chosen:
 
 
 def member_labels(dataset: xr.Dataset, name: str) -> list[str]:
-    """Names or numbers of the members along a dimension, or of a single one's coordinate.
+    """Return names or numbers of the members along a dimension, or of a scalar coordinate.
 
-    A dimension without a coordinate of its own, or of its size, counts from 0.
+    A dimension without a coordinate of its own size is numbered from 0.
     """
     if name not in dataset.variables:
         coordinates = (n for n in find("member", _plain(dataset)) if dataset.variables[n].dims == (name,))
@@ -142,7 +142,7 @@ def _one_lead(dataset: xr.Dataset, asked: str | None) -> Chosen:
     wanted = _seconds_of(asked)
     name = _name_of("lead", dataset)
     if name is None:
-        return Chosen(dataset, (f"There are no forecast steps for --step {asked} to select.",))
+        return Chosen(dataset, (f"The data have no forecast steps, so --step {asked} has no effect.",))
     lead = dataset.variables[name]
     seconds = np.atleast_1d(lead_seconds(lead))
     at = np.flatnonzero(np.isclose(seconds, wanted, rtol=0, atol=1.0))
@@ -155,20 +155,20 @@ def _one_lead(dataset: xr.Dataset, asked: str | None) -> Chosen:
 
 
 def _not_there(dataset: xr.Dataset, reason: str, wanted: str, option: str) -> Chosen:
-    return Chosen(dataset, refusal=Refusal(reason, wanted, f"correct {option}", stage=6))
+    return Chosen(dataset, refusal=Refusal(reason, wanted, f"pass one of them to {option}", stage=6))
 
 
 def leads_told(dataset: xr.Dataset, dim: str) -> str:
-    """The leads along a dimension in words, for a message."""
+    """Return the lead times along a dimension as text for a message."""
     variable = dataset.variables.get(dim)
     return f"{dataset.sizes[dim]} steps" if variable is None else _told(lead_seconds(variable))
 
 
 def lead_seconds(lead: xr.Variable) -> npt.NDArray[np.float64]:
-    """Leads in seconds; without units they count as hours.
+    """Return lead times in seconds; without units they are in hours.
 
     Raises:
-        InputError: units that are no fixed length of time, as months.
+        InputError: units without a fixed length, such as months.
     """
     values = np.asarray(lead.to_numpy())
     if values.dtype.kind == "m":
@@ -181,8 +181,8 @@ def _fixed_length(unit: str) -> float:
         return _seconds(unit)
     except ValueError:
         raise InputError(
-            f"forecasts count their times in {unit!r}",
-            wanted="initial time and lead time must be in units of a fixed length, such as hours or days",
+            f"forecast times are in units of {unit!r}",
+            wanted="init time and lead time must have units of fixed length, such as hours or days",
             do="convert them in the file",
         ) from None
 
@@ -201,9 +201,9 @@ def _seconds_of(asked: str) -> float:
     except ValueError:
         pass
     raise UsageError(
-        f"--step {asked} is not a lead time",
-        wanted="a lead time is a number of hours, or a number with a unit such as 2d or 90min",
-        do="correct --step",
+        f"--step {asked} is not a length of time",
+        wanted="a lead time is a number of hours, or a length such as 2d or 90min",
+        do="write it as in --step 24 or --step 2d",
     )
 
 
@@ -211,11 +211,11 @@ def _seconds(unit: str) -> float:
     for pattern, seconds in _LENGTHS.items():
         if re.fullmatch(pattern, unit, re.I):
             return seconds
-    raise ValueError(f"{unit!r} is no length of time")
+    raise ValueError(f"{unit!r} is not a length of time")
 
 
 def _with_valid_time(dataset: xr.Dataset) -> xr.Dataset:
-    """Add reference time + lead where one of them is a series and the file does not give the sum."""
+    """Add init time + lead time if one of them is a series and the file does not give the sum."""
     variables = _plain(dataset)
     lead = _name_of("lead", dataset)
     counted = {n: v for n, v in variables.items() if _is_counted(n, v)}
@@ -256,14 +256,14 @@ def _plain(dataset: xr.Dataset) -> dict[str, xr.Variable]:
 
 
 def _name_of(role: Role, dataset: xr.Dataset) -> str | None:
-    """The coordinate of a role, a series of several points before a single one."""
+    """Return the coordinate of a role, preferring one with several points."""
     variables = _plain(dataset)
     names = find(role, variables)
     return next((n for n in names if long_dims(variables[n])), names[0] if names else None)
 
 
 def _dim_of(role: Role, dataset: xr.Dataset) -> str | None:
-    """The dimension along a coordinate of a role, or named as one."""
+    """Return the dimension of a role, from its coordinate or from its name."""
     name = _name_of(role, dataset)
     if name is not None and dataset.variables[name].dims:
         return str(dataset.variables[name].dims[0])

@@ -1,4 +1,4 @@
-"""What the variables of a data set are, by CF attributes first, then units, then names."""
+"""Identify the variables of a data set, by CF attributes first, then units, then names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from faconv_cli.cube.units.units import conversion
 from faconv_cli.errors import InputError
 
 _GRIB_KINDS = ("GRIB_typeOfLevel", "GRIB_stepType")
-_RUN = {  # global attributes of CMIP, CORDEX and others: the run, and the run that it goes on from
+_RUN = {  # global attributes of CMIP, CORDEX and others: the run, and its parent run
     "model": (("source_id", "model_id"), ("parent_source_id",)),
     "member": (("variant_label", "member_id", "realization"), ("parent_variant_label",)),
     "experiment": (("experiment_id", "case"), ("parent_experiment_id",)),
@@ -47,17 +47,17 @@ Run = dict[str, tuple[str, tuple[str, ...]]]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One horizontal field over time that one data set offers as a channel.
+    """One horizontal field over time, which a data set provides as a channel.
 
     Attributes:
         variable: its variable in the file.
-        channel: what it holds, named as if nothing else were chosen.
+        channel: its channel, under its default name.
         field: how to read it.
         stamps: (t,) its times.
         squeezed: dimensions of one point that were dropped.
-        member: name of the ensemble member, where all are taken.
-        variant: what else tells it from a namesake: GRIB's type of level and of step, units of the level.
-        run: the model, member and experiment that the file names, each with what it says it goes on from.
+        member: name of the ensemble member, if all are used.
+        variant: what distinguishes it from a namesake: GRIB type of level and of step, units of the level.
+        run: model, member and experiment named in the file, each with its parent.
     """
 
     variable: str
@@ -72,7 +72,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Found:
-    """What one data set offers, why its other variables are not offered, and what was chosen to get there."""
+    """Layers of one data set, reasons why its other variables are left out, and notes on choices made."""
 
     layers: list[Layer]
     refused: dict[str, Refusal]
@@ -87,18 +87,18 @@ def find_layers(
     areas: CellAreas | None = None,
     refused: Mapping[str, Refusal] | None = None,
 ) -> Found:
-    """Find what one data set offers, and why its other variables are not offered.
+    """Find the layers of one data set, and why its other variables are left out.
 
     Args:
         dataset: opened lazily, times still encoded.
         path: the file, for messages.
-        asked: what to take of it.
+        asked: what to select.
         close: closes the file until it is read again.
         areas: cell areas in this file and others. Default: in this one.
-        refused: why variables cannot be taken, whatever their coordinates.
+        refused: variables already refused, with the reasons.
 
     Raises:
-        InputError: a file that is damaged.
+        InputError: the file is damaged.
         UsageError: see `choose`.
     """
     chosen = choose(dataset, asked, path)
@@ -108,7 +108,7 @@ def find_layers(
     times = TimeFinder(coordinates, asked)
     for name in coordinates.candidates:
         if name == ACCUMULATED:
-            continue  # ours, not the file's
+            continue  # added by faconv, not in the file
         offered = (
             chosen.refusal
             or _not_asked(coordinates.variables[name], asked)
@@ -126,20 +126,20 @@ def find_layers(
 
 
 def _not_asked(variable: xr.Variable, asked: Asked) -> Refusal | None:
-    """Why a variable of another stream or data type than the one that is asked for is not taken."""
+    """Return a refusal for a variable of another stream or data type than requested."""
     for what, wanted in (("stream", asked.stream), ("data type", asked.data_type)):
         own = text_of(variable.attrs, _KINDS[what])
         if wanted is not None and own and own != wanted:
             option = OPTIONS[what]
             told = f"{what} {own}, which {option} {wanted} leaves out"
-            return Refusal(told, f"{option} takes one that is there", "name such a one", stage=7)
+            return Refusal(told, f"{option} must name a {what} in the file", f"pass {option} {own}", stage=7)
     return None
 
 
 def _offered(
     name: str, roles: Coordinates, areas: CellAreas, times: TimeFinder, asked: Asked
 ) -> list[Layer] | Refusal:
-    """What a variable offers; an error in it is no matter for those who want another."""
+    """Return the layers of a variable; an error in it must not stop users of other variables."""
     try:
         return _layers_of(name, roles, areas, times, asked)
     except InputError as error:
@@ -169,12 +169,12 @@ def _layers_of(
 
 
 def _no_field(name: str, roles: Coordinates) -> Refusal | None:
-    """Why a variable cannot be a field, whatever its coordinates."""
+    """Return why a variable cannot be a field, regardless of its coordinates."""
     variable = roles.variables[name]
     if name in roles.auxiliary:
-        return Refusal(roles.auxiliary[name], "a channel is a field of its own", "leave it out")
+        return Refusal(roles.auxiliary[name], "a channel must be a field", "leave it out")
     if name in roles.dataset.coords:
-        return Refusal("an auxiliary coordinate", "a channel is a field of its own", "leave it out")
+        return Refusal("an auxiliary coordinate", "a channel must be a field", "leave it out")
     if variable.dtype.kind not in "fiub":
         return Refusal(f"not numeric ({variable.dtype})", "a channel holds numbers", "leave it out")
     if variable.encoding.get(REFUSED):
@@ -193,12 +193,12 @@ class _Dims:
     """The dimensions of a variable besides time and the grid.
 
     Attributes:
-        fixed: index along each, to begin with.
-        level: along which its levels lie.
-        member: along which its members lie, where all are taken.
-        members: their names; one empty name where nothing is said of members.
+        fixed: initial index along each dimension.
+        level: dimension of the levels.
+        member: dimension of the members, if all are used.
+        members: their names; one empty name if the file does not mention members.
         merged: see `FileField`.
-        squeezed: of one point.
+        squeezed: dimensions of one point.
     """
 
     fixed: dict[str, int]
@@ -229,7 +229,7 @@ def _dims_of(name: str, roles: Coordinates, grid: Grid, times: Times, asked: Ask
 def _along(
     name: str, roles: Coordinates, grid: Grid, times: Times, dims: _Dims, screen: Screen
 ) -> list[Layer]:
-    """One layer for each level and member."""
+    """Return one layer for each level and member."""
     variable, steps = roles.once(roles.variables[name]), len(times.stamps.values)
     repeated = roles.variables[name] if variable.shape != roles.variables[name].shape else None
     regridding = roles.regriddings.get(grid.y_name)
@@ -260,7 +260,7 @@ def _along(
 
 
 def _accumulated(roles: Coordinates, times: Times) -> npt.NDArray[np.float64] | None:
-    """Over how many hours each step of a series reaches back, where the file says it."""
+    """Return the accumulation length of each step of a series in hours, if the file gives it."""
     hours = roles.variables.get(ACCUMULATED)
     if hours is None:
         return None
@@ -269,7 +269,7 @@ def _accumulated(roles: Coordinates, times: Times) -> npt.NDArray[np.float64] | 
 
 
 def _run_of(roles: Coordinates) -> Run:
-    """What the global attributes, and a coordinate of a single member, say of the run, as far as they do."""
+    """Return what the global attributes and a scalar member coordinate say about the run."""
     dataset = roles.dataset
 
     def told(keys: Iterable[str]) -> tuple[str, ...]:
@@ -282,13 +282,13 @@ def _run_of(roles: Coordinates) -> Run:
 
 
 def _kinds_of(variable: xr.Variable) -> Run:
-    """Stream and data type of a variable of GRIB messages; the members of one ensemble are of one type."""
+    """Return stream and data type of a GRIB variable; control and perturbed members count as one type."""
     told = {what: text_of(variable.attrs, attribute) for what, attribute in _KINDS.items()}
     return {what: ("cf and pf" if one in _MEMBERS else one, ()) for what, one in told.items() if one}
 
 
 def _members(dim: str | None, roles: Coordinates) -> list[str]:
-    """Names of the members along a dimension, of the single one that a file is of, or none."""
+    """Return names of the members along a dimension, or of a single member if the file names it."""
     name = dim or next(iter(roles.by_role["member"]), None)
     return [""] if name is None else member_labels(roles.dataset, name)
 
@@ -299,15 +299,15 @@ def _refuse_dims(long: list[str], roles: Coordinates) -> Refusal | None:
         if kind == "member":
             return Refusal(
                 f"{sizes[dim]} ensemble members (dimension {dim})",
-                "one cube has one member",
-                "pick one with --member NAME, or take all as samples with --member all",
+                "a record has one member, unless all are used as samples",
+                "select one with --member NAME, or use all as samples with --member all",
                 stage=5,
             )
         if kind == "lead":
             return Refusal(
                 f"{sizes[dim]} forecast steps (dimension {dim})",
-                f"there are {leads_told(roles.dataset, dim)}",
-                "pick one with --step",
+                f"a record has one lead time; the file has {leads_told(roles.dataset, dim)}",
+                "select one with --step",
                 stage=5,
             )
     levels = [dim for dim in long if kinds[dim] == "vertical"]
@@ -316,14 +316,14 @@ def _refuse_dims(long: list[str], roles: Coordinates) -> Refusal | None:
         return Refusal(
             f"a further dimension {unknown[0]} of {sizes[unknown[0]]}",
             "a channel has time, latitude, longitude and at most one vertical dimension",
-            "select one point of it first",
+            "select one point along it in the file first",
             stage=5,
         )
     return None
 
 
 def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: Coordinates) -> list[Channel]:
-    """One channel a level; the level is named where there are several or where it is a pressure."""
+    """Return one channel per level; names include the level if there are several or it is a pressure."""
     whole = _channel(name, variable)
     coordinate = roles.coordinate_of(level_dim) if level_dim else _scalar_pressure(name, roles)
     if coordinate is None and level_dim is None:
@@ -342,7 +342,7 @@ def _channels(name: str, variable: xr.Variable, level_dim: str | None, roles: Co
 
 
 def _channel(name: str, variable: xr.Variable) -> Channel:
-    """What a variable says of itself."""
+    """Return the channel that the attributes of a variable describe."""
     units, long_name, standard_name, anomaly, *more = (
         text_of(variable.attrs, key)
         for key in ("units", "long_name", "standard_name", schema.ANOMALY, "cell_methods", "units_metadata")
@@ -352,7 +352,7 @@ def _channel(name: str, variable: xr.Variable) -> Channel:
 
 
 def _scalar_pressure(name: str, roles: Coordinates) -> xr.Variable | None:
-    """A scalar pressure coordinate that the variable names, as CF asks."""
+    """Return a scalar pressure coordinate named by the variable, as in CF."""
     variable = roles.variables[name]
     for other in names_in(variable, "coordinates"):
         coordinate = roles.variables.get(other)
@@ -370,6 +370,6 @@ def _is_pressure(units: str) -> bool:
 
 
 def joined(names: Iterable[str]) -> str:
-    """Names as text, the first ten."""
+    """Return names as text, at most the first ten."""
     listed = list(names)
     return ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")

@@ -1,4 +1,4 @@
-"""The coordinates of one data set by role, and the grid that each of its variables lies on."""
+"""Coordinates of one data set by role, and the grid of each variable."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_DIMS: tuple[Role, ...] = ("member", "lead", "reference", "vertical")
 Floats = npt.NDArray[np.float64]
 
 _ROTATED = {"grid_latitude": "rlat", "grid_longitude": "rlon"}
-ONE_POINT = {"y of a series": 1, "x of a series": 1}  # dimensions that a series is given
+ONE_POINT = {"y of a series": 1, "x of a series": 1}  # dimensions added to a series
 
 
 class Coordinates:
@@ -35,7 +35,7 @@ class Coordinates:
         path: the file, for messages.
         close: closes the file until it is read again.
         regrid: spacing in degrees of the regular grid for points along one dimension; None to refuse them.
-        series: take a variable without a grid as a field of one point.
+        series: read a variable without a grid as a field of one point.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Coordinates:
         ]
 
     def grid_of(self, name: str) -> Grid | Refusal:
-        """The grid of a variable from the latitude and longitude that share its dimensions."""
+        """Return the grid of a variable from the latitude and longitude that share its dimensions."""
         dims = long_dims(self.variables[name])
         for lat in self._own_first(name, "latitude"):
             for lon in self._own_first(name, "longitude"):
@@ -80,28 +80,28 @@ class Coordinates:
             or Refusal(
                 f"no horizontal grid (dimensions {', '.join(dims) or 'none'})",
                 "faconv needs latitude and longitude, each 1-D or both 2-D, of more than one point",
-                "give a file that has them, with their standard_name or units",
+                "add them to the file, with standard_name or units",
                 stage=1,
             )
         )
 
     def _own_first(self, name: str, role: Role) -> list[str]:
-        """Coordinates of a role, those first that the variable names itself, as WRF's staggered ones."""
+        """Return coordinates of a role, first those that the variable names (as for staggered WRF grids)."""
         own = names_in(self.variables[name], "coordinates")
         return sorted(self.by_role[role], key=lambda other: other not in own)
 
     def _tell_choice(self, name: str, taken: Mapping[Role, str]) -> None:
-        """Report variables that do not say which of several coordinates they use, as on staggered grids."""
+        """Add a note if there are several coordinates and the variable names none, as on a staggered grid."""
         own = names_in(self.variables[name], "coordinates")
         for role, one in taken.items():
             dims = long_dims(self.variables[one])
             alike = [other for other in self.by_role[role] if long_dims(self.variables[other]) == dims]
             named = [other for other in alike if other in own] or alike
             if len(named) > 1:
-                self.note(f"{name} has several {role}s, {', '.join(named)}: {one} is taken.")
+                self.note(f"{name} has several {role}s, {', '.join(named)}; {one} is used.")
 
     def _grid_along(self, name: str, lat: str, lon: str) -> Grid | Refusal | None:
-        """The grid of a pair of coordinates; None where the variable has other dimensions."""
+        """Return the grid of a pair of coordinates; None if the variable has other dimensions."""
         north, east = (long_dims(self.variables[n]) for n in (lat, lon))
         if not (set(north) | set(east) <= set(long_dims(self.variables[name]))):
             return None
@@ -115,22 +115,22 @@ class Coordinates:
             if not all(self._constant(n) for n in (lat, lon)):
                 return Refusal(
                     f"a grid that moves in time ({lat} along {north[0]})",
-                    "a cube has one grid",
-                    "regrid it to one that stays",
+                    "a record has one fixed grid",
+                    "regrid it to a fixed grid",
                     stage=2,
                 )
             return self._make_grid(lat, lon, *north[1:])
         return None
 
     def _regridded(self, dim: str, lat: str, lon: str) -> Grid | Refusal:
-        """The regular grid that points along one dimension go to, where that is asked for."""
+        """Return the regular grid to which points along one dimension are regridded, if requested."""
         if self._regrid is None:
             return _unstructured(dim)
         angles = self._angles(lat, lon)
         return angles if isinstance(angles, Refusal) else self._regrid_points(dim, *angles)
 
     def _healpix_grid(self, name: str) -> Grid | Refusal | None:
-        """The regular grid that HEALPix pixels without coordinates go to."""
+        """Return the regular grid to which HEALPix pixels without coordinates are regridded."""
         mapping = next(
             (n for n in names_in(self.variables[name], "grid_mapping") if n in self.variables), None
         )
@@ -158,7 +158,7 @@ class Coordinates:
         return self.regriddings[dim].grid
 
     def _one_point(self, name: str) -> Grid | None:
-        """The grid of a series, of which a field of one point is made, where that is asked for."""
+        """Return the one-point grid of a series, if requested."""
         variable = self.variables[name]
         if not self._series or len(long_dims(variable)) != 1:
             return None
@@ -167,7 +167,7 @@ class Coordinates:
         return Grid.of_one_point(*ONE_POINT)
 
     def _constant(self, name: str) -> bool:
-        """Whether a coordinate repeated along its first dimension, as WRF's, ends as it began."""
+        """Return whether a coordinate repeated along its first dimension (as in WRF) ends as it begins."""
         variable = squeezed(self.variables[name])
         ends = (variable[{variable.dims[0]: step}] for step in (0, -1))
         first, last = (load(end, self.path, name) for end in ends)
@@ -180,13 +180,13 @@ class Coordinates:
         return load(variable, self.path, name).astype(np.float64)
 
     def _angles(self, lat: str, lon: str) -> tuple[Floats, Floats] | Refusal:
-        """Latitude and longitude in degrees, from any unit of angle."""
+        """Return latitude and longitude in degrees, from any unit of angle."""
         text = next((name for name in (lat, lon) if self.variables[name].dtype.kind not in "fiu"), None)
         if text is not None:
             return Refusal(
                 f"a coordinate {text} of type {self.variables[text].dtype}",
-                "latitude and longitude are numbers",
-                "correct it in the file",
+                "latitude and longitude must be numbers",
+                "store it as numbers in the file",
                 stage=2,
             )
         units = {name: text_of(self.variables[name].attrs, "units") for name in (lat, lon)}
@@ -194,8 +194,8 @@ class Coordinates:
         if other is not None:
             return Refusal(
                 f"a coordinate {other} in {units[other]}",
-                "latitude and longitude are angles; distances on a map are not enough",
-                "add latitude and longitude to the file, or correct their units",
+                "latitude and longitude must be angles, not distances on a map",
+                "add latitude and longitude to the file, or set their units to degrees",
                 stage=2,
             )
         north, east, notes = pair_in_degrees(self._horizontal(lat), self._horizontal(lon), units)
@@ -217,7 +217,7 @@ class Coordinates:
         return self._grids[lat, lon]
 
     def _checked(self, lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -> Grid:
-        """The grid of coordinates in degrees."""
+        """Return the grid of coordinates in degrees."""
         try:
             made = make_grid(lat, lon, y, x, names)
         except InputError as error:
@@ -229,7 +229,7 @@ class Coordinates:
         return made.grid if made.grid.regular else replace(made.grid, along=self._along(y, x))
 
     def _along(self, y: str, x: str) -> dict[str, xr.Variable]:
-        """What the file has along two dimensions: see `Grid.along`."""
+        """Return the coordinates of the file along two dimensions, see `Grid.along`."""
         own = {dim: self.variables[dim] for dim in (y, x) if dim in self.variables}
         found = {
             dim: xr.Variable((dim,), load(variable, self.path, dim), variable.attrs)
@@ -242,11 +242,11 @@ class Coordinates:
         return found | {mapping: xr.Variable((), np.int32(0), self.variables[mapping].attrs)}
 
     def once(self, variable: xr.Variable) -> xr.Variable:
-        """A variable without the columns that repeat a meridian."""
+        """Return a variable without the columns that repeat a meridian."""
         return variable.isel({dim: kept for dim, kept in self._once.items() if dim in variable.dims})
 
     def _rotated_grid(self, name: str) -> Grid | Refusal | None:
-        """A grid whose latitude and longitude follow from a rotated pole."""
+        """Return the grid of coordinates on a rotated pole."""
         variable = self.variables[name]
         mapping = next((n for n in names_in(variable, "grid_mapping") if n in self.variables), None)
         axes = [self._axis_of(standard, usual, variable) for standard, usual in _ROTATED.items()]
@@ -275,11 +275,11 @@ class Coordinates:
         return None
 
     def names_of(self, grid: Grid) -> tuple[str, str] | None:
-        """The latitude and the longitude that a grid was made of."""
+        """Return the names of the latitude and longitude of a grid."""
         return next((names for names, made in self._grids.items() if made is grid), None)
 
     def bounds_of(self, name: str) -> Floats | None:
-        """The bounds (n, 2) of a coordinate along one dimension in degrees; None where it has none."""
+        """Return the bounds (n, 2) of a 1-D coordinate in degrees; None if it has none."""
         named = [other for other in names_in(self.variables[name], "bounds") if other in self.variables]
         if not named:
             return None
@@ -288,18 +288,18 @@ class Coordinates:
         if bounds.dtype.kind not in "fiu" or bounds.shape[1:] != (2,) or bounds.dims[:1] != along:
             return None
         values = load(bounds, self.path, named[0])
-        # bounds are in the unit of their coordinate
+        # in CF, bounds have the units of their coordinate
         return in_degrees(values, text_of(self.variables[name].attrs, "units"))
 
     def role_of_dim(self, dim: str) -> Role | None:
-        """What a dimension counts, from its coordinate or, without one, its name."""
+        """Return the role of a dimension, from its coordinate or, without one, its name."""
         for role in _OF_DIMS:
             if any(self.variables[name].dims == (dim,) for name in self.by_role[role]):
                 return role
         return role_of_name(dim, _OF_DIMS)
 
     def coordinate_of(self, dim: str) -> xr.Variable | None:
-        """The coordinate along a dimension: its namesake, else one of a role."""
+        """Return the coordinate along a dimension: the one of the same name, else one with a role."""
         if dim in self.variables:
             return self.variables[dim]
         names = [name for role in _OF_DIMS for name in self.by_role[role]]
@@ -307,7 +307,7 @@ class Coordinates:
 
 
 def squeezed(variable: xr.Variable) -> xr.Variable:
-    """Without the dimensions of one point."""
+    """Drop the dimensions of one point."""
     return variable.isel(
         {dim: 0 for dim, size in zip(variable.dims, variable.shape, strict=True) if size == 1}
     )
@@ -317,6 +317,6 @@ def _unstructured(dim: str) -> Refusal:
     return Refusal(
         f"an unstructured grid (one dimension {dim})",
         "faconv needs two horizontal dimensions, not a reduced Gaussian, HEALPix or unstructured grid",
-        "have it regridded to a regular one with --regrid DEGREES",
+        "regrid it to a regular grid with --regrid DEGREES",
         stage=2,
     )

@@ -1,4 +1,4 @@
-"""Time coordinates of files to stamps: what CF counts, and what files hold instead of it."""
+"""Decode time coordinates: CF times, and other forms found in files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from faconv_cli.errors import InputError, first_line
 
 _MONTHS = re.compile(r"(common_|calendar_)?(month|year)s?\s+since\s+(\S+(\s+\S+)?)", re.I)
 _SINCE = re.compile(r"(\w+)\s+since\s+(.+)", re.I)
-_ABSOLUTE = re.compile(r"\w+\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # of CDO
+_ABSOLUTE = re.compile(r"\w+\s+as\s+%Y(%m)?(%d)?(?:\.%f)?", re.I)  # written by CDO
 _NO_UNITS = {"", "1", "none", "-", "count", "index", "step", "steps", "timestep", "timesteps", "level"}
 _TEXT = re.compile(r"(\d{4,5})-?(\d\d)?-?(\d\d)?(?:[T_ :]+(\d\d)(?::?(\d\d))?(?::?(\d\d))?)?(?:\.\d*)?Z?")
 _DAY_OR_MONTH = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}\b.*")  # 01-02-2000 is February here, January there
@@ -34,7 +34,7 @@ _SECONDS = {
     "min": 60.0,
     "minute": 60.0,
 }
-_WHOLE_SINGLE = 2**24  # whole numbers above it are not all there in single precision
+_WHOLE_SINGLE = 2**24  # single precision cannot hold all whole numbers above it
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Stamps:
     Attributes:
         values: (t,) datetime64[ns], cftime for other calendars and far years, or float64 numbers of steps.
         calendar: CF name of the calendar, as in the file; `UNDATED` for numbers of steps.
-        note: how they were read, in sentences, where CF alone does not say it.
-        spacing_s: seconds between neighbouring numbers in single precision, where they are; else 0.
-        moved: some lay at the end of their interval and were moved to its middle.
+        note: how they were read, in sentences, if not by CF alone.
+        spacing_s: seconds between neighbouring numbers if the file has single precision; else 0.
+        moved: some were at the end of their interval and were moved to its middle.
     """
 
     values: npt.NDArray[Any]
@@ -57,18 +57,18 @@ class Stamps:
 
 
 def decode_time(variable: xr.Variable, where: str) -> Stamps:
-    """Decode a time coordinate of at most one dimension that is longer than one.
+    """Decode a time coordinate with at most one dimension longer than one.
 
-    Beside what CF counts since a date: months and years since; dates as numbers (YYYYMMDD.f, YYYYMMDDHH,
-    YYYYMM, or as the units of CDO say) and as text (WRF); whole numbers without units, as numbers of steps
-    or, named ``year``, as years. Stamps at the end that were never written are left out.
+    In addition to CF times: months and years since a date; dates as numbers (YYYYMMDD.f, YYYYMMDDHH, YYYYMM,
+    or in the units of CDO) and as text (WRF); whole numbers without units, as step numbers or, if named
+    ``year``, as years. Stamps at the end that were never written are dropped.
 
     Args:
-        variable: not decoded, or by an engine that did so unasked.
+        variable: not decoded, unless the engine always decodes.
         where: file and name, for messages.
 
     Raises:
-        InputError: units or a calendar that cannot be understood, or stamps that are missing before the last.
+        InputError: units or a calendar that cannot be understood, or missing stamps before the last.
     """
     raw, note = written(np.atleast_1d(np.squeeze(variable.to_numpy())), where)
     stamps = decode_raw(raw, variable, where)
@@ -76,7 +76,7 @@ def decode_time(variable: xr.Variable, where: str) -> Stamps:
 
 
 def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stamps:
-    """Decode stamps (t,) that are all there by the attributes and encoding of ``variable``.
+    """Decode stamps (t,), none missing, by the attributes and encoding of ``variable``.
 
     Raises:
         InputError: units or a calendar that cannot be understood.
@@ -92,9 +92,9 @@ def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stam
         return _without_units(raw, stored, where, calendar if calendar in CALENDARS else "standard")
     if calendar not in CALENDARS:
         raise InputError(
-            f"{where} is in the calendar {calendar!r}",
-            wanted=f"the calendars that faconv knows are {', '.join(CALENDARS)}, and other names of these",
-            do="correct the attribute, or number the steps with --time-index",
+            f"{where} has the unknown calendar {calendar!r}",
+            wanted=f"known calendars are {', '.join(CALENDARS)}, and their other names",
+            do="set the calendar attribute to one of these, or number the steps with --time-index",
         )
     if match := _MONTHS.match(units):
         return _guarded(_months_since, where, units, raw, match, calendar)
@@ -108,14 +108,14 @@ def decode_raw(raw: npt.NDArray[Any], variable: xr.Variable, where: str) -> Stam
 
 
 def numbered(steps: int, first: float = 0.0) -> Stamps:
-    """Stamps that only count."""
-    note = "Time steps are numbered (--time-index): they count as evenly spaced, without dates and seasons."
+    """Return stamps that number the steps."""
+    note = "Time steps are numbered (--time-index). They count as evenly spaced, without dates or seasons."
     return Stamps(first + np.arange(steps, dtype=np.float64), UNDATED, note)
 
 
 def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: Any) -> Stamps:
     if is_length(units):
-        raise _undecodable(where, f"has units {units!r}, without the date that they count from")
+        raise _undecodable(where, f"has units {units!r} without a reference date")
     try:
         stamps = decode(*arguments)
     except Exception as error:  # ValueError, OverflowError, KeyError: xarray and cftime differ
@@ -124,7 +124,7 @@ def _guarded(decode: Callable[..., Stamps], where: str, units: str, *arguments: 
         raise _undecodable(where, f"has units {units!r}")
     if stamps.values.dtype.kind == "O" and any(s.year < 1 and not s.has_year_zero for s in stamps.values):
         raise _undecodable(
-            where, f"holds dates before year 1, which do not exist in calendar {stamps.calendar!r}"
+            where, f"holds dates before year 1, which calendar {stamps.calendar!r} does not have"
         )
     return stamps
 
@@ -138,16 +138,16 @@ def _as_cf(raw: npt.NDArray[Any], units: str, calendar: str) -> Stamps:
         raw, units = (raw * 7.0, f"days since {since}") if weeks else (raw, f"{unit} since {since}")
     plain = xr.Variable(("time",), raw, {"units": units, "calendar": calendar})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # xarray and cftime warn of far years, whose stamps are right
+        warnings.simplefilter("ignore")  # xarray and cftime warn about distant years, decoded correctly
         try:
             return Stamps(xr.coders.CFDatetimeCoder(time_unit="ns").decode(plain).to_numpy(), calendar)
-        except ValueError:  # whose text is of xarray's options; cftime tells what is wrong
+        except ValueError:  # xarray's text is about its own options; cftime raises a clearer error
             cftime.num2date(raw, units, calendar, only_use_cftime_datetimes=True)
             raise
 
 
 def _spacing(raw: npt.NDArray[Any]) -> float:
-    """Distance of neighbouring numbers where all fit into single precision, and may have gone through it."""
+    """Return the spacing of single-precision numbers if all values fit into that precision; else 0."""
     if raw.dtype.kind != "f" or not len(raw):
         return 0.0
     single = raw.astype(np.float32)
@@ -160,7 +160,7 @@ def _seconds_in(units: str) -> float:
 
 
 def _check_overflow(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str) -> None:
-    """Refuse a counter that ran over its bits and went on far in the past."""
+    """Refuse an integer counter that overflowed and continued in the distant past."""
     if stored.kind != "i" or stored.itemsize > 4:
         return
     falls = np.diff(raw.astype(np.float64)) < -(2.0 ** (8 * stored.itemsize - 1))
@@ -171,15 +171,15 @@ def _check_overflow(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str) ->
 
 
 def _check_digits(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, parts: int) -> None:
-    """Refuse dates YYYYMMDD in single precision, which cannot tell one day from the next."""
+    """Refuse dates YYYYMMDD in single precision, which cannot distinguish neighbouring days."""
     if parts == 3 and stored.kind == "f" and stored.itemsize <= 4 and (np.abs(raw) > _WHOLE_SINGLE).any():
         raise _undecodable(
-            where, f"holds {raw[0]:.0f}, ... in single precision, which cannot tell a day from the next"
+            where, f"holds {raw[0]:.0f}, ... in single precision, which cannot distinguish neighbouring days"
         )
 
 
 def _months_since(raw: npt.NDArray[Any], match: re.Match[str], calendar: str) -> Stamps:
-    """Calendar months, as files mean it; UDUNITS would have all of them 30.44 days long."""
+    """Decode months or years as calendar months, as files mean them; a UDUNITS month has 30.44 days."""
     start = cftime.num2date(0, f"days since {match[3]}", calendar, only_use_cftime_datetimes=True)
     count = raw.astype(np.float64) * (12 if match[2].lower() == "year" else 1)
     whole = np.floor(count + 1e-6).astype(np.int64)
@@ -195,7 +195,7 @@ def _months_since(raw: npt.NDArray[Any], match: re.Match[str], calendar: str) ->
 
 
 def _month_start(month: int, start: cftime.datetime, calendar: str) -> cftime.datetime:
-    """The day and time of ``start`` in a month counted from year 0, or the last day there is."""
+    """Return the day and time of ``start`` in a month counted from year 0, or its last day."""
     for day in range(start.day, 27, -1) if start.day > 28 else (start.day,):
         try:
             return cftime.datetime(
@@ -207,7 +207,7 @@ def _month_start(month: int, start: cftime.datetime, calendar: str) -> cftime.da
 
 
 def _absolute(raw: npt.NDArray[Any], parts: int, calendar: str) -> Stamps:
-    """YYYY.f, YYYYMM.f or YYYYMMDD.f, the fraction being of that part."""
+    """Decode YYYY.f, YYYYMM.f or YYYYMMDD.f, with the fraction of the last part."""
     numbers = raw.astype(np.float64)
     whole = np.floor(numbers + 1e-9).astype(np.int64)
     scale = 100 ** (3 - parts)
@@ -231,18 +231,18 @@ def _without_units(raw: npt.NDArray[Any], stored: np.dtype[Any], where: str, cal
         stamps = _guarded(_absolute, where, form, dates, parts, calendar)
         return Stamps(stamps.values, calendar, f"Time has no units and is read as dates {form}.")
     if (numbers != np.floor(numbers)).any():
-        raise _undecodable(where, f"has no units, and no whole numbers ({numbers[0]:g}, ...)")
+        raise _undecodable(where, f"has no units and is not whole numbers ({numbers[0]:g}, ...)")
     if re.search(r"\byear$", where, re.I) and ((numbers > 0) & (numbers < 10000)).all():
         stamps = _guarded(_absolute, where, "years", raw, 1, calendar)
         return Stamps(stamps.values, calendar, "Time is read as whole years.")
-    note = "Time counts steps without a date: their numbers are used as they are, without seasons."
+    note = "Time numbers the steps without dates. The numbers are used as they are, without seasons."
     return Stamps(numbers, UNDATED, note)
 
 
 def _written_dates(
     numbers: npt.NDArray[np.float64],
 ) -> tuple[str, npt.NDArray[np.float64], int] | None:
-    """How numbers write dates, where all do: the form, the numbers and the parts for `_absolute`."""
+    """Return the date form of numbers, if all are dates: form, numbers and parts for `_absolute`."""
     if _are_dates(numbers):
         return "YYYYMMDD", numbers, 3
     if (numbers != np.floor(numbers)).any():
@@ -255,7 +255,7 @@ def _written_dates(
 
 
 def _are_dates(numbers: npt.NDArray[np.float64]) -> bool:
-    """Whether all numbers are dates YYYYMMDD of this millennium or the last, or fractions of a day more."""
+    """Return whether all numbers are dates YYYYMMDD(.f) of this or the last millennium."""
     whole = np.floor(numbers + 1e-9)
     month, day = whole // 100 % 100, whole % 100
     inside = (whole >= 1000_01_01) & (whole <= 2999_12_31) & (month >= 1) & (month <= 12)
@@ -263,7 +263,7 @@ def _are_dates(numbers: npt.NDArray[np.float64]) -> bool:
 
 
 def _from_text(raw: npt.NDArray[Any], where: str) -> Stamps:
-    """Dates as text: ``2001-01-31_06:00:00`` of WRF, ISO 8601."""
+    """Decode dates as text: WRF (``2001-01-31_06:00:00``) and ISO 8601."""
     texts = [one.decode("ascii", "replace") if isinstance(one, bytes) else str(one) for one in raw]
     matches = [_TEXT.fullmatch(text.strip()) for text in texts]
     if None in matches:
@@ -283,6 +283,6 @@ def _from_parts(parts: list[list[int]]) -> Stamps:
 def _undecodable(where: str, what: str) -> InputError:
     return InputError(
         f"{where} {what}",
-        wanted="time must be encoded as CF says, for example as 'days since 1850-01-01' in a CF calendar",
-        do="correct the coordinate in the file, or number the steps with --time-index",
+        wanted="time must have CF units, for example 'days since 1850-01-01', and a CF calendar",
+        do="fix the units of the coordinate in the file, or number the steps with --time-index",
     )

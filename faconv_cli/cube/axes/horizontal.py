@@ -1,4 +1,4 @@
-"""The grid that latitude and longitude in degrees make: two axes where they can be, each meridian once."""
+"""Make a grid from latitude and longitude in degrees: regular if possible, with each meridian once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A grid, and what of the file it is made of.
+    """A grid, and how it was made from the file.
 
     Attributes:
         grid: its points.
         once: columns of the file that hold each meridian once; None for all.
-        notes: what was taken for what, in sentences.
+        notes: choices made, in sentences.
     """
 
     grid: Grid
@@ -31,12 +31,12 @@ class Made:
 
 
 def make_grid(lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -> Made:
-    """Make the grid of coordinates in degrees, both 1-D or both (h, w).
+    """Make a grid from coordinates in degrees, both 1-D or both (h, w).
 
     Args:
         lat, lon: as in the file.
         y, x: dimensions in the file.
-        names: of the coordinates.
+        names: names of the coordinates.
 
     Raises:
         InputError: see `Grid.from_coordinates` and `once_around`.
@@ -54,14 +54,14 @@ def _of_axes(lat: Floats, lon: Floats, y: str, x: str) -> Made:
     if not left:
         return Made(grid)
     note = (
-        f"{left} of {len(lon)} columns along {x} are repeated at the other end (longitude {lon[0]:g} to "
-        f"{lon[-1]:g}): each meridian is used once, {kept[0]:g} to {kept[-1]:g}."
+        f"{left} of {len(lon)} columns along {x} repeat the other end (longitude {lon[0]:g} to "
+        f"{lon[-1]:g}). Each meridian is used once, {kept[0]:g} to {kept[-1]:g}."
     )
     return Made(grid, once, (note,))
 
 
 def _of_mesh(lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -> Made | None:
-    """The regular grid of a mesh; None of any other grid, and where the axes are in no order."""
+    """Return the regular grid of a mesh; None for any other grid, or if the axes are not monotonic."""
     mesh = axes_of_mesh(lat, lon)
     if mesh is None:
         return None
@@ -70,12 +70,12 @@ def _of_mesh(lat: Floats, lon: Floats, y: str, x: str, names: tuple[str, str]) -
         made = _of_axes(mesh.lat, mesh.lon, y, x)
     except InputError:
         return None
-    note = f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes: the grid is read as regular."
+    note = f"{names[0]!r} and {names[1]!r} on ({y}, {x}) are a mesh of two axes. The grid counts as regular."
     return replace(made, notes=(note, *made.notes))
 
 
 def _of_points(lat: Floats, lon: Floats, y: str, x: str) -> Made:
     grid = Grid.from_coordinates(lat, lon, y, x)
     again = int(grid.again.sum())
-    note = f"{again} of {lat.size} points on ({y}, {x}) coincide with others: each location is weighted once."
+    note = f"{again} of {lat.size} points on ({y}, {x}) repeat others. Each position is weighted once."
     return Made(grid, notes=(note,) if again else ())

@@ -1,4 +1,4 @@
-"""Means and sums are of an interval: a step that is stamped at its end belongs to what lies before."""
+"""Time intervals of means and sums: a step stamped at the end of its interval belongs to the time before."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from faconv_cli.cube.time.rounding import slack
 from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
-_FEW = 4  # of so many intervals one may be damaged
-_NEVER = 1e15  # NetCDF's fill is larger, no time is
-_USUAL = ("_bnds", "_bounds", "_bound")  # of CESM among others, where no attribute tells
+_FEW = 4  # one in this many intervals may be damaged
+_NEVER = 1e15  # larger than any time, smaller than NetCDF's fill value
+_USUAL = ("_bnds", "_bounds", "_bound")  # name endings without an attribute, as in CESM
 
 
 def bounds_of(name: str, variables: dict[str, xr.Variable]) -> str | None:
-    """Name the bounds (t, 2) of a time coordinate; those of a climatology are another thing."""
+    """Return the name of the bounds (t, 2) of a time coordinate; climatological bounds do not count."""
     time = variables[name]
     if names_in(time, "climatology"):
         return None
@@ -31,14 +31,14 @@ def bounds_of(name: str, variables: dict[str, xr.Variable]) -> str | None:
 
 
 def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path: str, name: str) -> Stamps:
-    """Move the stamps that lie at the end of their interval to its middle; all others stay.
+    """Move stamps at the end of their interval to its middle; all others stay.
 
-    Monthly means of CESM are stamped when the next month begins, daily means at 24:00: by their stamps alone,
-    January would be February, and each day the next.
+    CESM stamps monthly means at the start of the next month and daily means at 24:00. By the stamps alone,
+    January would count as February, and each day as the next.
 
     Args:
-        stamps: (t,) of the coordinate, decoded.
-        time: the coordinate, for what its bounds do not say themselves.
+        stamps: (t,) decoded stamps of the coordinate.
+        time: the coordinate, for attributes that its bounds lack.
         bounds: (t, 2), not decoded.
         path, name: file and name of the bounds, for notes.
     """
@@ -61,19 +61,19 @@ def into_intervals(stamps: Stamps, time: xr.Variable, bounds: xr.Variable, path:
     if odd.any():  # all others end at their stamps: so do these
         begin, end = np.where(odd, _stamp_before(stamps.values), begin), np.where(odd, stamps.values, end)
         late = late | odd
-        repaired = f" {odd.sum()} of the intervals do not contain their stamps, and are assumed to end there."
+        repaired = f" {odd.sum()} of the intervals do not contain their stamps and are assumed to end there."
     if not _follow_each_other(begin, end):
         return _kept(stamps, f"the intervals of {where} overlap")
     moved = np.where(late, begin + (end - begin) // 2, stamps.values)
     note = (
-        f"Steps with a time stamp at the end of their interval ({name}) are dated by its middle: month, "
+        f"Steps stamped at the end of their interval ({name}) are moved to its middle, so that month, "
         f"season and day are those of the interval.{repaired}"
     )
     return replace(stamps, values=moved, note=" ".join(filter(None, (stamps.note, note))), moved=True)
 
 
 def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return for each stamp the one before it; for the first, as long before as the next comes after."""
+    """Return the previous stamp for each stamp; the first one is extrapolated from the step that follows."""
     order = np.argsort(stamps, kind="stable")
     values = stamps[order]
     before = np.concatenate([[values[0] - (values[1] - values[0])], values[:-1]])
@@ -83,7 +83,7 @@ def _stamp_before(stamps: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def is_point(variable: xr.Variable, time: str) -> bool:
-    """Whether a variable says that it holds instants, whatever bounds its time has."""
+    """Return whether a variable declares instantaneous values, whatever bounds its time has."""
     methods = text_of(variable.attrs, "cell_methods").split()
     return any(
         methods[i : i + 2] == [f"{name}:", "point"] for name in (time, "time") for i in range(len(methods))
@@ -93,9 +93,11 @@ def is_point(variable: xr.Variable, time: str) -> bool:
 def _decoded(
     steps: int, time: xr.Variable, bounds: xr.Variable, where: str
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Begin and end of each interval, in the units of the time where the bounds have none; or None."""
+    """Decode start and end of each interval, in the units of the time if the bounds have none; or None."""
     raw = bounds.to_numpy().reshape(-1, 2)[:steps]
-    if raw.dtype.kind == "f":  # pairs that were never written: no length, so they are seen to be no intervals
+    if (
+        raw.dtype.kind == "f"
+    ):  # pairs that were never written get zero length, so that they do not count as intervals
         raw = np.where((np.abs(raw) < _NEVER).all(axis=1, keepdims=True), raw, 0.0)
     about = {key: bounds.attrs.get(key, time.attrs.get(key, "")) for key in ("units", "calendar")}
     like = xr.Variable((), 0.0, about, {**time.encoding, "dtype": raw.dtype})
@@ -109,7 +111,7 @@ def _decoded(
 
 
 def _follow_each_other(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> bool:
-    """Whether no interval reaches into another: sums since a start do, and have no middle of their own."""
+    """Return whether intervals do not overlap; sums since a start do, and their middle has no meaning."""
     order = np.argsort(begin, kind="stable")
     begin, end = begin[order], end[order]
     apart = _seconds(begin[1:] - end[:-1]) >= -slack(_seconds(end[:-1] - begin[:-1]))
@@ -124,5 +126,5 @@ def _seconds(lengths: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _kept(stamps: Stamps, why: str) -> Stamps:
-    note = f"{why}: each step is dated by its time stamp."
+    note = f"{why}, so the time stamps are kept as they are."
     return replace(stamps, note=" ".join(filter(None, (stamps.note, note))))

@@ -1,4 +1,4 @@
-"""Which role a variable of a file plays, by CF attributes first, then units, then names."""
+"""Identify the role of a coordinate variable, by CF attributes first, then units, then names."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _STANDARD_NAMES: dict[Role, str] = {
     "reference": "forecast_reference_time",
 }
 _LENGTH = re.compile(r"(nano|milli)?s(ec(ond)?s?)?|min(ute)?s?|h(ou)?rs?|h|d(ays?)?|weeks?", re.I)
-_MANY: tuple[Role, ...] = ("vertical", "member", "lead", "reference")  # each for a dimension of its own
+_MANY: tuple[Role, ...] = ("vertical", "member", "lead", "reference")  # several may exist, one per dimension
 
 
 def find(role: Role, variables: Mapping[str, xr.Variable]) -> list[str]:
-    """Names of the variables of a role by the strongest evidence there is.
+    """Return the names of the variables of a role, by the strongest evidence available.
 
-    Several vertical, member, lead and reference coordinates may stand side by side, each for its dimension.
+    There may be several vertical, member, lead and reference coordinates, one for each dimension.
     """
     ranked: dict[str, int] = {}
     for name, variable in variables.items():
@@ -52,19 +52,19 @@ def find(role: Role, variables: Mapping[str, xr.Variable]) -> list[str]:
         return list(ranked)
     counted = [name for name in ranked if " since " in text_of(variables[name].attrs, "units")]
     if role == "time" and counted:
-        # an axis may be marked as time and hold nothing, as NEMO's time_counter
+        # an axis may be marked as time but be empty, such as NEMO's time_counter
         ranked = {name: ranked[name] for name in counted}
     best = min(ranked.values(), default=0)
     return [name for name, rank in ranked.items() if rank == best]
 
 
 def _most_dims(role: Role) -> int:
-    """What has more dimensions is a field, whatever its name; WRF repeats its coordinates each step."""
+    """Return the maximum dimensions of a role; more make a field. WRF repeats its coordinates each step."""
     return 3 if role in ("latitude", "longitude") else 2 if role == "time" else 1
 
 
 def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
-    """How strongly a variable says that it has a role: 0 attributes, 1 units, 2 name, ``None`` not at all."""
+    """Return the evidence for a role: 0 attributes, 1 units, 2 name, ``None`` if there is none."""
     attrs = variable.attrs
     standard_name = text_of(attrs, "standard_name")
     kinds = "fiuMmOSUT" if role in ("time", "member") else "fiuMmO"
@@ -80,12 +80,12 @@ def evidence(role: Role, name: str, variable: xr.Variable) -> int | None:
         return None  # a step, or a length of averaging
     rank = _attribute_evidence(role, attrs)
     if role == "time" and rank is None and variable.dtype.kind in "fiu" and len(long_dims(variable)) > 1:
-        return None  # a field that is called t, as ERA5's temperature is
+        return None  # a field called t, such as ERA5 temperature
     return 2 if rank is None and not standard_name and _NAMES[role].fullmatch(name) else rank
 
 
 def is_length(units: str) -> bool:
-    """Whether units are of a length of time, which counts from no date."""
+    """Return whether units are a length of time, without a reference date."""
     return bool(_LENGTH.fullmatch(units))
 
 
@@ -100,17 +100,17 @@ def _attribute_evidence(role: Role, attrs: Mapping[Any, Any]) -> int | None:
     if role == "time":
         return 1 if " since " in units else None
     if role == "vertical":
-        return None  # a field may be in hPa or m: only a coordinate's own name tells
+        return None  # a field may be in hPa or m, too, so only the name of a coordinate counts
     return 1 if units in coordinate_criteria[role].get("units", ()) else None
 
 
 def role_of_name(name: str, roles: tuple[Role, ...]) -> Role | None:
-    """The first of some roles that a dimension without a coordinate has by its name."""
+    """Return the first of some roles that matches the name of a dimension without a coordinate."""
     return next((role for role in roles if _NAMES[role].fullmatch(name)), None)
 
 
 def named_by_others(variables: Mapping[str, xr.Variable]) -> dict[str, str]:
-    """Variables that others point to as something else than a field, and as what."""
+    """Return variables that others reference as something other than a field, and as what."""
     kinds = {
         "bounds": "cell bounds",
         "climatology": "climatological bounds",
@@ -127,17 +127,17 @@ def named_by_others(variables: Mapping[str, xr.Variable]) -> dict[str, str]:
 
 
 def names_in(variable: xr.Variable, key: str) -> list[str]:
-    """Names that an attribute lists, as ``coordinates`` does, whether or not xarray has moved it."""
+    """Return names listed in an attribute (``coordinates``), which xarray may have moved to the encoding."""
     return re.findall(r"[^\s:]+", f"{variable.attrs.get(key, '')} {variable.encoding.get(key, '')}")
 
 
 def long_dims(variable: xr.Variable) -> tuple[str, ...]:
-    """Dimensions of more than one point."""
+    """Return the dimensions of more than one point."""
     return tuple(str(dim) for dim, size in zip(variable.dims, variable.shape, strict=True) if size != 1)
 
 
 def text_of(attributes: Mapping[Hashable, Any] | Mapping[str, Any], key: str) -> str:
-    """An attribute as text; empty where there is none or it is unknown."""
+    """Return an attribute as text; empty if there is none or it is unknown."""
     value = attributes.get(key, "")
     text = value if isinstance(value, str) else ""
     return "" if text.lower() == "unknown" else text.strip()

@@ -20,16 +20,16 @@ from faconv_cli.cube.read.lazy import load
 from faconv_cli.cube.time.timeaxis import UNDATED
 from faconv_cli.errors import InputError
 
-_SERIES_SHARE = 0.9  # of the steps of starts and leads that must be even for them to make one series
+_SERIES_SHARE = 0.9  # minimum share of even steps for init times and lead times to form one series
 
 
 class Times(NamedTuple):
     """A series of steps of a variable.
 
     Attributes:
-        dim: along which they lie, ``None`` where the time is a scalar.
+        dim: dimension of the steps, ``None`` for a scalar time.
         stamps: their times.
-        fixed: index along a second dimension of time.
+        fixed: index along a second time dimension.
     """
 
     dim: str | None
@@ -45,7 +45,7 @@ class TimeFinder:
         self._decoded: dict[tuple[str, bool], Stamps] = {}
 
     def of(self, name: str, grid: Grid) -> list[Times] | Refusal:
-        """The series of steps of a variable on a grid: one, or one for each lead of forecasts in a row."""
+        """Return the time series of a variable: one, or one per lead time of consecutive forecasts."""
         if self._asked.time_index:
             return self._numbered(name, grid)
         variables = self._coordinates.variables
@@ -58,7 +58,7 @@ class TimeFinder:
         if len(own) > 1 and len(choices) > 1:
             return Refusal(
                 f"several time coordinates ({', '.join(own)})",
-                "one must be chosen",
+                "a record has one time coordinate",
                 "name it with --time-dim",
                 stage=4,
             )
@@ -69,7 +69,7 @@ class TimeFinder:
         return [Times(dim[0] if dim else None, self._decode(own[0], is_point(variables[name], own[0])))]
 
     def _starts_and_leads(self, name: str) -> list[Times] | Refusal:
-        """Forecasts that begin where those before end are a series, as ERA5's accumulations."""
+        """Return forecasts that start where the previous one ends as a series, as in ERA5 accumulations."""
         variable, path = self._coordinates.variables[name], self._coordinates.path
         variable = squeezed(variable)
         dims = tuple(map(str, variable.dims))
@@ -79,8 +79,8 @@ class TimeFinder:
             return self._several(name, dims, lead)
         (start,) = (dim for dim in dims if dim != lead)
         note = (
-            f"The forecasts of {read.sizes[start]} initial times follow each other: their "
-            f"{read.sizes[lead]} steps are read as one series."
+            f"The forecasts of {read.sizes[start]} init times follow each other. Their {read.sizes[lead]} "
+            "lead times are joined into one series."
         )
         series = [decode_time(read[{lead: k}], f"{path}: {name}") for k in range(read.sizes[lead])]
         return [Times(start, replace(one, note=note), {lead: k}) for k, one in enumerate(series)]
@@ -88,13 +88,13 @@ class TimeFinder:
     def _several(self, name: str, dims: tuple[str, ...], lead: str) -> Refusal:
         return Refusal(
             f"time {name!r} has {len(dims)} dimensions, {' and '.join(dims)}",
-            "faconv takes one series of fields, not forecasts of several starts and leads",
-            f"choose a lead with --step: there are {leads_told(self._coordinates.dataset, lead)}",
+            "faconv reads one series of fields, not forecasts of several init times and lead times",
+            f"select a lead time with --step (available: {leads_told(self._coordinates.dataset, lead)})",
             stage=4,
         )
 
     def _numbered(self, name: str, grid: Grid) -> list[Times] | Refusal:
-        """The steps along the dimension of time, whatever their times are; a field without it is one."""
+        """Return the steps along the time dimension, ignoring their times; without it, there is one step."""
         sizes = self._coordinates.dataset.sizes
         dims = self._besides_grid(name, grid)
         timelike = {self._asked.time_dim} if self._asked.time_dim else self._time_dims()
@@ -107,8 +107,8 @@ class TimeFinder:
             return _no_axis(self._coordinates.variables[name], grid)
         if len(left) != 1:
             return Refusal(
-                f"no dimension that must be time (dimensions {', '.join(dims)} besides the grid)",
-                "--time-index numbers the steps of one",
+                f"no unique time dimension (dimensions {', '.join(dims)} besides the grid)",
+                "--time-index numbers the steps along one dimension",
                 "name it with --time-dim",
                 stage=4,
             )
@@ -119,7 +119,7 @@ class TimeFinder:
         return [dim for dim in dims if dim not in (grid.y_name, grid.x_name)]
 
     def _has_record(self, grid: Grid) -> bool:
-        """Whether a variable on the grid has a dimension that may be time, so that others are constant."""
+        """Return whether a variable on the grid may have a time dimension, so that others are constant."""
         roles, timelike = self._coordinates, self._time_dims()
         variables = {name: roles.variables[name] for name in roles.candidates}
         return any(
@@ -130,15 +130,15 @@ class TimeFinder:
         )
 
     def _without_date(self, name: str) -> Refusal | None:
-        """A time axis that counts from no date, which is a length of time and no time."""
+        """Refuse a time axis without a reference date, which is a length of time."""
         for dim in map(str, self._coordinates.variables[name].dims):
             axis = self._coordinates.variables.get(dim)
             units = "" if axis is None else text_of(axis.attrs, "units")
             if role_of_name(dim, ("time",)) and is_length(units):
                 return Refusal(
-                    f"a time {dim!r} in {units!r}, without the date that it counts from",
-                    f"time must be counted as CF says, for example '{units} since 1850-01-01'",
-                    "add the date to the units, or number the steps with --time-index",
+                    f"a time {dim!r} in {units!r} without a reference date",
+                    f"time must have CF units, for example '{units} since 1850-01-01'",
+                    "add the reference date to the units, or number the steps with --time-index",
                     stage=4,
                 )
         return None
@@ -157,7 +157,7 @@ class TimeFinder:
         lead = next((n for n in leads if long_dims(variables[n])[0] in variables[name].dims), None)
         if lead is None or self._asked.time_dim is not None:
             return None
-        note = f"Forecast step {lead!r} has no initial time in the file: there are no dates and no seasons."
+        note = f"The file gives no init time for forecast step {lead!r}, so there are no dates or seasons."
         numbers = np.asarray(load(variables[lead], self._coordinates.path, lead), np.float64)
         return [Times(long_dims(variables[lead])[0], Stamps(numbers, UNDATED, note))]
 
@@ -170,16 +170,16 @@ class TimeFinder:
         timelike = [n for n in named if n in by_role]
         if not exact and not timelike:
             raise InputError(
-                f"{self._coordinates.path}: no time coordinate {asked!r}",
+                f"{self._coordinates.path} has no time coordinate {asked!r}",
                 wanted=f"the file has {', '.join(self._coordinates.variables)}",
-                do="correct --time-dim, or number the steps of a dimension of that name with --time-index"
+                do="pass another --time-dim, or number the steps of that dimension with --time-index"
                 if asked in self._coordinates.dataset.dims
-                else "correct --time-dim",
+                else "pass one of these to --time-dim",
             )
         return exact or timelike
 
     def _decode(self, name: str, point: bool) -> Stamps:
-        """The stamps of a coordinate, for fields that are instants or else belong to its intervals."""
+        """Decode a coordinate, for fields that are instantaneous (``point``) or valid over its intervals."""
         if (name, point) not in self._decoded:
             read, path = self._read(name), self._coordinates.path
             stamps = decode_time(read, f"{path}: {name}")
@@ -195,7 +195,7 @@ class TimeFinder:
 
 
 def _follow_each_other(stamps: npt.NDArray[Any]) -> bool:
-    """Whether times, counted or decoded, are all different and nearly all evenly spaced."""
+    """Return whether times, encoded or decoded, are all different and nearly all evenly spaced."""
     if stamps.dtype.kind not in "fiuM":
         return False
     steps = np.diff(np.sort(stamps.ravel())).astype(np.float64)
@@ -212,7 +212,7 @@ def _no_axis(variable: xr.Variable, grid: Grid) -> Refusal:
     return Refusal(
         f"no time axis (dimensions {', '.join(map(str, variable.dims))})",
         "faconv needs a time coordinate that can be decoded",
-        "give it beside a record, with --static"
+        "pass it as a static field with --static"
         if static
         else "name it with --time-dim, or number the steps with --time-index",
         stage=2 if static else 3,

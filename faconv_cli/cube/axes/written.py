@@ -10,19 +10,19 @@ import numpy.typing as npt
 
 from faconv_cli.errors import InputError
 
-_MARKS = (-99.0, -999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0)  # customary for what is missing
-_FILLS = (9.969209968386869e36, 1e20)  # of NetCDF, and the one that CMIP agreed on
+_MARKS = (-99.0, -999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0)  # common marks for missing values
+_FILLS = (9.969209968386869e36, 1e20)  # fill values of NetCDF and of CMIP
 
 
 def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
-    """Cut off stamps (t,) at the end that nobody wrote: missing, fill, empty text, zeros or marks such as
-    -9999 after larger ones.
+    """Cut off unwritten stamps (t,) at the end: missing, fill, empty text, or zeros and marks such as -9999
+    after larger ones.
 
     Returns:
-        The stamps that were written, and a note where some were not.
+        The stamps that were written, and a note if some were not.
 
     Raises:
-        InputError: none was written, or others than the last were not.
+        InputError: none was written, or some before the end are missing.
     """
     blank = _blank(raw)
     count = len(raw) - _trailing(blank)
@@ -34,8 +34,8 @@ def written(raw: npt.NDArray[Any], where: str) -> tuple[npt.NDArray[Any], str]:
             f"{where} has missing stamps (the first is number {number} of {len(raw)})"
             if count
             else f"{where} has missing stamps: none of {len(raw)} was ever written",
-            wanted="every time step needs a time stamp",
-            do="correct the coordinate in the file, or number the steps with --time-index",
+            wanted="each step needs a time",
+            do="fill in the coordinate in the file, or number the steps with --time-index",
         )
     if count == len(raw):
         return raw, ""
@@ -58,15 +58,15 @@ def _blank(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _trailing(flags: npt.NDArray[np.bool_]) -> int:
-    """How many flags are set at the end."""
+    """Count the flags set at the end."""
     return len(flags) if flags.all() else int(np.argmin(flags[::-1]))
 
 
 def _trailing_marks(raw: npt.NDArray[Any]) -> int:
-    """How many zeros, or customary marks, follow increasing larger numbers, where they cannot be meant.
+    """Count zeros or missing marks that follow increasing, larger numbers and cannot be real times.
 
-    A single one is meant where the numbers go on from it evenly: such a file is out of order. Zeros after
-    numbers that begin with 0 are not, as that time is there already.
+    A single one may be real if the numbers continue evenly from it: such a file is out of order. Zeros after
+    numbers that start at 0 are not real, as that time already occurs.
     """
     if raw.dtype.kind not in "fiu" or len(raw) < 3:
         return 0

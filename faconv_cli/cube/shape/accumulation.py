@@ -1,4 +1,4 @@
-"""What is accumulated since the start of a forecast, taken apart into what each step adds."""
+"""Convert channels accumulated since the start of a forecast to amounts per time step."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Differences(Transformed):
-    """What each step adds to the one before it; the step itself where an accumulation begins.
+    """Differences from one step to the next; the value itself where an accumulation starts.
 
-    Differences are taken in float64 and are not clipped: their sum is the accumulation, and where values were
-    packed some are below zero by its rounding.
+    Differences are taken in float64 and are not clipped, so that they add up to the accumulation. Some may be
+    slightly negative where values were packed.
 
     Attributes:
-        continues: (t,) steps that go on with the accumulation of the step before.
-        unknown: (t,) steps of which it is not known what they add; missing.
+        continues: (t,) steps that continue the accumulation of the previous step.
+        unknown: (t,) steps whose amount is not known; set to missing.
     """
 
     continues: Mask
@@ -56,11 +56,11 @@ def find_all(cube: Cube, known: Mapping[str, Cycle | None] | None = None) -> dic
     """Find the channels that are accumulated since the start of a forecast, by name.
 
     Args:
-        cube: whose steps nothing was left out of yet.
-        known: of the training that is replayed: what was accumulated there, and its cycle.
+        cube: the record, before any steps are dropped.
+        known: channels that were accumulated in training, with their cycles, if a checkpoint is replayed.
 
     Raises:
-        InputError: a channel that was accumulated in training and whose start cannot be told here.
+        InputError: a channel that was accumulated in training but does not appear to be here.
     """
     found = {}
     for number, channel in enumerate(cube.channels):
@@ -74,18 +74,18 @@ def find_all(cube: Cube, known: Mapping[str, Cycle | None] | None = None) -> dic
 
 
 def _as_in_training(time: TimeAxis, reader: Reader, name: str, cycle: Cycle | None) -> Sawtooth:
-    """Make the sawtooth of data that are too short or too dry to show it."""
+    """Use the cycle of the training for data that are too short or too dry to show it."""
     if cycle is None or not (time.sub_daily or cycle == NEVER) or contradicts(time, reader, cycle):
         raise InputError(
-            f"{name} was accumulated since the start of each forecast in the training data, but is not here",
-            wanted="the checkpoint applies --deaccumulate, so it needs data of the same kind",
-            do="give such data, or train on data like these",
+            f"{name} was accumulated since the start of forecasts in training, but is not here",
+            wanted="the checkpoint applies --deaccumulate and needs accumulated data",
+            do="give accumulated data, or train on data like these",
         )
     return of_cycle(time, cycle)
 
 
 def deaccumulate(cube: Cube, found: Mapping[str, Sawtooth]) -> Cube:
-    """Take the differences of accumulated channels, and say so."""
+    """Convert accumulated channels to amounts per step, with a note for each."""
     readers: list[Reader] = []
     notes = []
     for channel, reader in zip(cube.channels, cube.readers, strict=True):
@@ -95,44 +95,45 @@ def deaccumulate(cube: Cube, found: Mapping[str, Sawtooth]) -> Cube:
             continue
         unknown = _unknown(cube.time, sawtooth)
         readers.append(Differences(reader, sawtooth.continues, unknown))
-        more = f"; {unknown.sum()} steps at the start or after a gap are missing" if unknown.any() else ""
+        more = f" {unknown.sum()} steps at the start or after a gap are missing." if unknown.any() else ""
         over = (
             f"over up to {sawtooth.longest:g} hours"
             if sawtooth.cycle != NEVER
             else "since the start of the run"
         )
         notes.append(
-            f"{channel.name} was accumulated {over}, and holds now what each "
-            f"step adds (--deaccumulate){more}."
+            f"{channel.name} was accumulated {over} and is converted to amounts per time step "
+            f"(--deaccumulate).{more}"
         )
     return cube.through(readers).noted(*notes) if notes else cube
 
 
 def _unknown(time: TimeAxis, sawtooth: Sawtooth) -> Mask:
-    """(t,) steps that neither follow the one before nor reach back one step only."""
+    """Mark (t,) steps that neither continue the previous step nor cover one step only."""
     mask: Mask = ~sawtooth.continues & (sawtooth.lengths > 1.1 * time.step_days * 24)
     return mask
 
 
 def warnings_of(found: Mapping[str, Sawtooth]) -> list[str]:
-    """Describe a series of accumulated values in sentences."""
+    """Return warnings about accumulated channels."""
     told = []
     for name, one in found.items():
         if one.cycle == NEVER:
             told.append(
-                f"{name} is accumulated since the start of the run and never starts again: as a series it "
-                "only grows. --deaccumulate computes what each step adds."
+                f"{name} is accumulated since the start of the run and never restarts, so the series "
+                "only grows. Use --deaccumulate to convert it to amounts per time step."
             )
             continue
-        anew = f"; it starts again every {one.cycle.hours:g} hours" if one.cycle else ""
+        anew = f", and restarts every {one.cycle.hours:g} hours" if one.cycle else ""
         if one.amount:
             told.append(
                 f"{name} is accumulated since the start of each forecast, over up to {one.longest:g} hours"
-                f"{anew}: as a series it is a sawtooth. --deaccumulate computes what each step adds."
+                f"{anew}. As a time series it is a sawtooth. Use --deaccumulate to convert it to amounts "
+                "per time step."
             )
         else:
             told.append(
                 f"{name} is a mean or an extreme since the start of each forecast, over up to "
-                f"{one.longest:g} hours: its steps are over different lengths of time."
+                f"{one.longest:g} hours, so its time steps cover different lengths of time."
             )
     return told

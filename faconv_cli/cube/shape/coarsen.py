@@ -13,19 +13,21 @@ from faconv_cli.cube.read.readers import Fields, Transformed
 from faconv_cli.cube.sphere.longitude import wrapped
 from faconv_cli.errors import UsageError
 
-LEAST_VALID_SHARE = 0.5 - 1e-9  # of a block's area, less rounding; a mean of less stands for other places
+LEAST_VALID_SHARE = (
+    0.5 - 1e-9
+)  # of a block's area, minus rounding; with less, a mean would not represent the block
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Coarsened(Transformed):
-    """Area-weighted means over blocks of ``side`` x ``side`` points; those at the far edges may be smaller.
+    """Area-weighted means over blocks of ``side`` x ``side`` points; blocks at the far edges may be smaller.
 
-    A block is missing where its valid points make up less than half of its area.
+    A block is missing if its valid points make up less than half of its area.
 
     Attributes:
-        area: (h, w) of the finer points.
+        area: (h, w) cell areas of the fine grid.
     """
 
     side: int
@@ -51,7 +53,7 @@ class Coarsened(Transformed):
 def block_sums(field: Floats, side: int) -> Floats:
     """Sum ``field`` (..., h, w) over blocks: (..., h / side, w / side), rounded up.
 
-    Points are added one after the other, so that a sum does not depend on the steps beside it.
+    Points are added one by one, so a sum is the same to the bit whichever steps are read together.
     """
     h, w = -(-field.shape[-2] // side), -(-field.shape[-1] // side)
     total = np.zeros((*field.shape[:-2], h, w))
@@ -63,24 +65,24 @@ def block_sums(field: Floats, side: int) -> Floats:
 
 
 def coarsen(cube: Cube, side: int) -> Cube:
-    """Take means over blocks of ``side`` x ``side`` points, counted from the south-western corner.
+    """Average over blocks of ``side`` x ``side`` points, counted from the south-western corner.
 
     Raises:
-        UsageError: blocks that leave fewer than two points along a side, or do not divide the longitudes of
-            a grid that closes the circle.
+        UsageError: fewer than two blocks along a side, or a block size that does not divide the number of
+            longitudes of a global grid.
     """
     h, w = cube.grid.shape
     if cube.grid.periodic and w % side:
         raise UsageError(
-            f"--coarsen {side} does not divide {w} longitudes",
-            wanted="on a global grid the number of longitudes must be a multiple of it",
-            do="choose another number",
+            f"--coarsen {side} does not divide the {w} longitudes of the grid",
+            wanted="on a grid that goes around the globe, the block size must divide their number",
+            do=f"choose a divisor of {w}",
         )
     grid = coarse_grid(cube.grid, side)
     if min(grid.shape) < 2:
         raise UsageError(
             f"--coarsen {side} leaves {grid.shape[0]} x {grid.shape[1]} of {h} x {w} points",
-            wanted="a grid has at least two points along each side",
+            wanted="a grid needs at least two points along each side",
             do="choose a smaller number",
         )
     readers = [Coarsened(reader, side, cube.grid.area) for reader in cube.readers]
@@ -89,7 +91,7 @@ def coarsen(cube: Cube, side: int) -> Cube:
 
 
 def coarse_grid(grid: Grid, side: int) -> Grid:
-    """The grid of the blocks: at the mean coordinates of their points, with the sum of their areas.
+    """Return the grid of the blocks, with the mean coordinates and the summed areas of their points.
 
     Latitudes and longitudes keep the order and the convention of the file.
     """
@@ -107,7 +109,7 @@ def coarse_grid(grid: Grid, side: int) -> Grid:
 
 
 def _block_means(coordinate: Floats, side: int) -> Floats:
-    """Plain means (h / side, w / side) of the coordinates that are there."""
+    """Return unweighted means (h / side, w / side) of the coordinates that are not missing."""
     known = np.isfinite(coordinate)
     count = block_sums(known.astype(np.float64), side)
     total = block_sums(np.where(known, coordinate, 0.0), side)
@@ -115,7 +117,7 @@ def _block_means(coordinate: Floats, side: int) -> Floats:
 
 
 def _first_of_block(coordinate: Floats, side: int) -> Floats:
-    """(h, w) the coordinate of the first point of each point's block."""
+    """Return, for each point (h, w), the coordinate of the first point in its block."""
     h, w = coordinate.shape
     first = coordinate[::side, ::side].repeat(side, 0).repeat(side, 1)
     return first[:h, :w]

@@ -1,4 +1,4 @@
-"""Channels worked out of others, as they are read."""
+"""Channels computed from other channels, on each read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from faconv_cli.errors import InputError, UsageError
 
 @dataclass(frozen=True, eq=False)
 class Derived(Transformed):
-    """A formula over readers, in float64; missing where an input is, or where it has no finite value.
+    """A formula over readers, in float64; missing where an input is missing or the result is not finite.
 
     Attributes:
         expression: the formula.
@@ -42,10 +42,10 @@ class Derived(Transformed):
 
 
 def parse_all(items: Sequence[str]) -> list[Expression]:
-    """Read formulas, of which a later one may use an earlier one.
+    """Parse formulas; later ones may use the results of earlier ones.
 
     Raises:
-        UsageError: one is none, or two have one name.
+        UsageError: a formula is not valid, or two have the same name.
     """
     expressions = [Expression.parse(item) for item in items]
     names = [expression.name for expression in expressions]
@@ -53,8 +53,8 @@ def parse_all(items: Sequence[str]) -> list[Expression]:
         check_channel(name, "--derive")
         if names.count(name) > 1 or name in FUNCTIONS:
             raise UsageError(
-                f"--derive gives {name} " + ("its meaning as a function" if name in FUNCTIONS else "twice"),
-                wanted="each result needs its own name",
+                f"--derive defines {name} " + ("although it is a function" if name in FUNCTIONS else "twice"),
+                wanted="each result needs a unique name",
                 do="choose another name",
             )
     return expressions
@@ -74,12 +74,12 @@ def derive(cube: Cube, inputs: Cube, expressions: Sequence[Expression]) -> Cube:
     """Add a channel for each formula after those of ``cube``.
 
     Args:
-        cube: the channels to keep, perhaps none.
-        inputs: what formulas read, on the same steps and points.
-        expressions: in order.
+        cube: the channels to keep; may be empty.
+        inputs: the input channels of the formulas, on the same steps and points.
+        expressions: formulas, in order.
 
     Raises:
-        InputError: an input is not there, or a result has the name of a channel.
+        InputError: an input is not in the data, or a result has the name of an existing channel.
     """
     channels = {channel.name: channel for channel in inputs.channels}
     readers = dict(zip(channels, inputs.readers, strict=True))
@@ -94,7 +94,7 @@ def derive(cube: Cube, inputs: Cube, expressions: Sequence[Expression]) -> Cube:
         difference = expression.is_difference([channels[name].difference for name in expression.inputs])
         channels[expression.name] = Channel(expression.name, units, expression.text, difference=difference)
         readers[expression.name] = Derived(parts[0], expression, parts)
-        notes.append(f"{expression.name} is {expression.text}, in {units or 'units that are not known'}.")
+        notes.append(f"{expression.name} is {expression.text}, in {units or 'unknown units'}.")
     new = [expression.name for expression in expressions]
     return cube.through(
         [*cube.readers, *(readers[name] for name in new)],
@@ -106,12 +106,12 @@ def _unfit(cube: Cube, expression: Expression, missing: list[str], there: tuple[
     where = ", ".join(cube.sources)
     if missing:
         return InputError(
-            f"{where}: no channel {missing[0]}, which --derive {expression.name} needs",
-            wanted=f"the channels are {', '.join(there)}; of a variable with levels, give one, as in z500",
-            do="correct the formula",
+            f"{where} has no channel {missing[0]}, which --derive {expression.name} needs",
+            wanted=f"available channels are {', '.join(there)}",
+            do="use one of these in the formula; for a variable with levels, name one level, as in z500",
         )
     return InputError(
         f"{where} already has a channel {expression.name}",
-        wanted="the result of --derive needs its own name",
+        wanted="the result of --derive needs a new name",
         do="choose another name",
     )

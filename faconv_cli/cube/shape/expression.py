@@ -1,4 +1,4 @@
-"""Short arithmetic over fields, as a user writes it: parsed and checked, never handed to Python to run."""
+"""Short arithmetic formulas over fields, parsed and checked, and never executed as Python code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from faconv_cli.cube.units import units
 from faconv_cli.errors import UsageError
 
-LONGEST = 500  # characters; a longer one may nest deeper than Python goes
+LONGEST = 500  # characters; longer formulas may exceed Python's recursion limit
 
 FUNCTIONS = {
     "hypot": 2,
@@ -36,7 +36,7 @@ OPERATORS: dict[type[ast.operator | ast.unaryop], str] = {
     ast.USub: "negative",
     ast.UAdd: "positive",
 }
-# what each operator and function, by NumPy's name, does to fields and to their units
+# operators and functions by their NumPy names: applied to fields, and to their units
 ON_FIELDS: Mapping[str, Callable[..., Any]] = {
     name: getattr(np, name) for name in (*OPERATORS.values(), *FUNCTIONS)
 }
@@ -53,10 +53,10 @@ ON_UNITS: Mapping[str, Callable[..., Any]] = {
     "arctan2": units.angle,
 }
 _ITEM = re.compile(r"\s*(\w+)\s*=([^=].*)", re.DOTALL)
-# 10u, 2t: GRIB's short names, which are no names to Python; but 1e5, 2.e3, 0x1f and 1_000 are numbers
+# GRIB short names such as 10u and 2t are not valid Python names; but 1e5, 2.e3, 0x1f and 1_000 are numbers
 _NUMBER = r"(?:\d+e\d+|\d+e(?=[+-]\d)|0[xob]\w+|\d+j|[\d_]+)(?!\w)"
 _FROM_DIGIT = re.compile(rf"(?<![\w.])(?!{_NUMBER})(?=\d+[^\W\d])\w+", re.IGNORECASE)
-_LETTER = "\u01c3"  # stands before such a name while Python reads the formula; nobody writes it
+_LETTER = "\u01c3"  # prefix for such names while Python parses the formula; does not occur in real names
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Expression:
     """``name=formula``: + - * / **, numbers, names of channels and `FUNCTIONS`.
 
     Attributes:
-        name: of the result.
+        name: name of the result.
         text: the formula.
-        tree: the formula, checked.
+        tree: the parsed and checked formula.
         inputs: names of the channels in it, in order.
     """
 
@@ -77,14 +77,14 @@ class Expression:
 
     @classmethod
     def parse(cls, item: str) -> Expression:
-        """Read ``wind=hypot(u10,v10)``.
+        """Parse a formula such as ``wind=hypot(u10,v10)``.
 
         Raises:
-            UsageError: not such a formula.
+            UsageError: the text is not such a formula.
         """
         match = _ITEM.fullmatch(item)
         if not match or len(item) > LONGEST or not _is_name(match[1]):
-            raise _refused(item, "is too long" if len(item) > LONGEST else "is no NAME=FORMULA")
+            raise _refused(item, "is too long" if len(item) > LONGEST else "is not NAME=FORMULA")
         try:
             tree = ast.parse(_FROM_DIGIT.sub(rf"{_LETTER}\g<0>", match[2].strip()), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -99,7 +99,7 @@ class Expression:
         return cls(match[1], match[2].strip(), tree, tuple(inputs))
 
     def evaluate(self, fields: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Compute the formula point by point; what has no value (the logarithm of -1) is not finite.
+        """Compute the formula point by point; undefined results (such as log(-1)) are not finite.
 
         Args:
             fields: float64 arrays of one shape, by name.
@@ -109,16 +109,16 @@ class Expression:
         return result
 
     def units(self, given: Mapping[str, str]) -> str:
-        """Follow the units of the inputs through the formula; "" where they make none that is known.
+        """Return the units of the result, derived from those of the inputs; "" if they are not known.
 
-        A number is in the units of what it is added to, and dimensionless elsewhere.
+        A number takes the units of what it is added to, and is dimensionless elsewhere.
         """
         known = {name: units.of_text(text) for name, text in given.items()}
         unit: units.Unit = _value(self.tree, known, ON_UNITS, units.number)
         return unit.text
 
     def is_difference(self, inputs: Sequence[bool]) -> bool:
-        """Return whether the result has no zero of its own: one field less another, or made of such alone.
+        """Return whether the result is a difference: one field minus another, or made of differences only.
 
         Args:
             inputs: which of the inputs are differences.
@@ -149,7 +149,7 @@ def _check(node: ast.expr, item: str, inputs: dict[str, None]) -> None:
         case ast.Constant(value) if type(value) in (int, float):
             pass
         case _:
-            raise _refused(item, f"holds {ast.unparse(node)[:40]!r}, which is no arithmetic")
+            raise _refused(item, f"holds {ast.unparse(node)[:40]!r}, which is not arithmetic")
     for part in parts:
         _check(part, item, inputs)
 
@@ -160,7 +160,7 @@ def _value(
     calls: Mapping[str, Callable[..., Any]],
     number: Callable[[float], Any],
 ) -> Any:
-    """Work out a checked formula over anything that has the operators and functions."""
+    """Evaluate a checked formula on any type that supports the operators and functions."""
     match node:
         case ast.BinOp(left, operator, right):
             name, parts = OPERATORS[type(operator)], [left, right]
@@ -180,6 +180,7 @@ def _value(
 def _refused(item: str, what: str) -> UsageError:
     return UsageError(
         f"--derive {item[:80]!r} {what}",
-        wanted=f"--derive takes NAME=FORMULA with variables, numbers, + - * / ** and {', '.join(FUNCTIONS)}",
+        wanted="a formula is NAME=FORMULA with variables, numbers, + - * / ** and the functions "
+        f"{', '.join(FUNCTIONS)}",
         do="write it as in --derive 'wind=hypot(u10,v10)'",
     )

@@ -24,29 +24,29 @@ from faconv_cli.errors import CheckpointError, InputError
 
 SMALLEST_SPREAD = 1e-6  # of the largest value; a field of less is constant but for rounding
 _MASK = "--mask"
-_FEW = 6  # values that are told one by one
+_FEW = 6  # maximum number of values listed one by one
 
 Field = npt.NDArray[np.float32]
 
 
 def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
-    """Read ``FILE[:VARIABLE]``: (h, w) True where the mask is neither 0 nor missing.
+    """Read a mask from ``FILE[:VARIABLE]``: (h, w) True where it is neither 0 nor missing.
 
     Args:
-        text: the file, and which variable is meant where it has several.
-        grid: of the record, cut to its region.
-        data: what was done to the record; a mask on its points is regridded alike.
+        text: the file, and the variable if it has several.
+        grid: grid of the record, cut to its region.
+        data: settings of the record; the mask is regridded in the same way.
 
     Raises:
         InputError: no such file or variable, several to choose from, another grid, or a field that masks all
-            points, or none although it holds several values.
+            points, or masks none although it holds several values.
     """
     fields = _read(text, grid, data, _MASK)
     if len(fields) > 1:
         raise InputError(
             f"{text} has several fields: {joined(fields)}",
-            wanted="--mask takes one field",
-            do="select it, as in --mask FILE:VARIABLE",
+            wanted="--mask takes a single field",
+            do="name it, as in --mask FILE:VARIABLE",
         )
     (field,) = fields.values()
     keep = np.isfinite(field) & (field != 0)
@@ -54,37 +54,37 @@ def read_mask(text: str, grid: Grid, data: DataConfig) -> npt.NDArray[np.bool_]:
         raise InputError(
             f"{text} masks every point",
             wanted="points where the mask is 0 or missing are left out",
-            do="check the mask, which may be inverted",
+            do="check the mask; it may be inverted",
         )
     return np.asarray(keep)
 
 
 def apply_mask(cube: Cube, keep: npt.NDArray[np.bool_]) -> Cube:
-    """Take the points where ``keep`` (h, w) is False as missing.
+    """Set the points where ``keep`` (h, w) is False to missing.
 
     Raises:
-        CheckpointError: the mask, of a checkpoint, is of another grid.
+        CheckpointError: the mask of a checkpoint is on another grid.
     """
     if keep.shape != cube.grid.shape:
         raise CheckpointError(
             f"the data have {cube.grid.shape[0]} x {cube.grid.shape[1]} points",
-            wanted=f"the checkpoint's mask has {keep.shape[0]} x {keep.shape[1]}",
+            wanted=f"the mask of the checkpoint has {keep.shape[0]} x {keep.shape[1]} points",
             do="give data on the grid of the training",
         )
     readers = [Masked(reader, keep) for reader in cube.readers]
-    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are treated as missing.")
+    return cube.through(readers).noted(f"Mask: {(~keep).sum()} of {keep.size} points are set to missing.")
 
 
 def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tuple[str, ...], Field]:
     """Read ``FILE[:NAME,NAME]`` items as static channels (s,) and (s, h, w), coarsened and scaled.
 
     Args:
-        texts: the files, and which variables are meant; all fields without a time where none is named.
-        grid: of the record, cut to its region but not coarsened.
-        data: what was, and will be, done to the record, and so to these fields.
+        texts: files and variables; without variables, all fields that have no time are read.
+        grid: grid of the record, cut to its region but not coarsened.
+        data: settings of the record, which also apply to these fields.
 
     Raises:
-        InputError: no such file or variable, another grid, a field without variation, or a name twice.
+        InputError: no such file or variable, another grid, a constant field, or a repeated name.
     """
     names: list[str] = []
     values: list[Field] = []
@@ -93,7 +93,7 @@ def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tu
             if name in names:
                 raise InputError(
                     f"--static names {name} twice",
-                    wanted="each field is given once",
+                    wanted="each static channel needs a unique name",
                     do="leave one of them out",
                 )
             names.append(name)
@@ -102,7 +102,7 @@ def read_statics(texts: Sequence[str], grid: Grid, data: DataConfig) -> tuple[tu
 
 
 def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where: str) -> Field:
-    """Coarsen a field, take off its mean over the area and divide by its standard deviation."""
+    """Coarsen a field, subtract its area-weighted mean and divide by its standard deviation."""
     if side is not None:
         coarse = Coarsened(Held(field[None]), side, area)
         area = block_sums(area, side)
@@ -115,15 +115,15 @@ def _scaled(field: Field, area: npt.NDArray[np.float64], side: int | None, where
     spread = np.sqrt((weight * (known - mean) ** 2).sum() / max(total, 1e-300))
     if spread <= SMALLEST_SPREAD * np.abs(known).max():
         raise InputError(
-            f"{where} has {'one value' if total else 'no value'} on this grid",
-            wanted="a static field must differ between points",
+            f"{where} {'is constant' if total else 'has no valid value'} on this grid",
+            wanted="a static field must vary in space",
             do="leave it out",
         )
     return np.asarray(np.where(valid, (known - mean) / spread, 0.0), np.float32)
 
 
 def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Field]:
-    """Read the fields that ``FILE[:NAME,NAME]`` means, by name, on ``grid``."""
+    """Read the fields of ``FILE[:NAME,NAME]`` on ``grid``, by name."""
     path, names = file_and_names(text)
     layers: dict[str, Layer] = {}
     refused: dict[str, Refusal] = {}
@@ -140,7 +140,7 @@ def _read(text: str, grid: Grid, data: DataConfig, option: str) -> dict[str, Fie
     there = {name: layer for name, layer in layers.items() if layer.field.steps == 1}
     lacking = [name for name in names or refused if name not in there and (names or refused[name].wrong)]
     if not there and not lacking:
-        raise _unfit(f"{path}: no field without a time", option, there)
+        raise _unfit(f"{path} has no field without a time", option, there)
     if lacking:
         raise _why_not(lacking[0], path, option, layers, refused, there)
     return {name: _on_grid(there[name], grid, option) for name in names or there}
@@ -154,11 +154,11 @@ def _why_not(
     refused: Mapping[str, Refusal],
     there: Iterable[str],
 ) -> InputError:
-    """What keeps a field from being a mask or a static channel."""
+    """Return why a field cannot be a mask or a static channel."""
     if name in layers:
         return _unfit(f"{path}: {name} has {layers[name].field.steps} time steps", option, there)
     if name not in refused:
-        return _unfit(f"{path}: no field {name!r}", option, there)
+        return _unfit(f"{path} has no field {name!r}", option, there)
     if refused[name].wrong:
         return refused[name].as_error(name, path)
     return _unfit(f"{path}: {name} has {refused[name].reason}", option, there)
@@ -168,20 +168,19 @@ def _unfit(found: str, option: str, there: Iterable[str]) -> InputError:
     names = joined(there)
     return InputError(
         found,
-        wanted=f"{option} takes fields on latitude and longitude alone, which are {names}"
-        if names
-        else f"{option} takes fields on latitude and longitude alone, and there are none",
-        do="select one of them" if names else "give a file that has such fields",
+        wanted=f"{option} takes fields on latitude and longitude without a time"
+        + (f"; the file has {names}" if names else "; the file has none"),
+        do="name one of them" if names else "give a file that has such fields",
     )
 
 
 def file_of(text: str) -> str:
-    """Name the file of ``FILE[:NAME,NAME]``."""
+    """Return the file of ``FILE[:NAME,NAME]``."""
     return file_and_names(text)[0]
 
 
 def file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
-    """Split ``FILE:NAME,NAME``; a colon may be part of the file's name."""
+    """Split ``FILE:NAME,NAME``; the file name may contain a colon."""
     path, colon, names = text.rpartition(":")
     if not colon or Path(text).exists() or names.startswith("//"):
         return text, ()
@@ -189,31 +188,31 @@ def file_and_names(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _timeless(dataset: xr.Dataset) -> xr.Dataset:
-    """Add a dummy time to fields without one, so that they are found as other fields are."""
+    """Add a dummy scalar time, so that fields without a time are found in the same way as others."""
     attributes = {"standard_name": "time", "units": "days since 2000-01-01"}
     return dataset.assign_coords({"no time": xr.Variable((), 0.0, attributes)})
 
 
 def _screen(field: Field, layer: Layer, option: str) -> None:
-    """Refuse a field in which some value may stand for missing: it would count as any other.
+    """Refuse a field in which some value seems to stand for missing but is not declared.
 
     Raises:
-        InputError: there is one.
+        InputError: there is such a value.
     """
     found = np.array([extremes(field, int(np.isnan(field).sum()))])
     if told := suspicions(layer.channel.name, found, field.size):
         raise InputError(
             f"{layer.field.path}: {told[0].partition('. It is taken')[0]}",
-            wanted=f"in {option}, missing values must be declared",
+            wanted=f"{option} treats points as missing only if their value is declared as missing",
             do="pass --missing-value with that number, or declare it in the file",
         )
 
 
 def _check_leaves_out(field: Field, layer: Layer) -> None:
-    """Refuse a mask (y, x) that leaves no point out although it tells points apart.
+    """Refuse a mask (y, x) that holds different values but leaves no point out.
 
     Raises:
-        InputError: it holds several values, and neither 0 nor a missing point.
+        InputError: it holds several values, but neither 0 nor a missing point.
     """
     low, high = float(field.min()), float(field.max())  # NaN where a point is missing
     if not high - low > SMALLEST_SPREAD * max(abs(low), abs(high)) or not field.all():
@@ -221,9 +220,9 @@ def _check_leaves_out(field: Field, layer: Layer) -> None:
     values = np.unique(field)
     told = joined(f"{value:g}" for value in values) if len(values) <= _FEW else f"{low:g} to {high:g}"
     raise InputError(
-        f"{layer.field.path}: {layer.channel.name} holds {told}, but neither 0 nor missing values",
-        wanted="--mask drops the points where the mask is 0 or missing",
-        do="declare the missing value in the file, pass it with --missing-value, or write 0 instead",
+        f"{layer.field.path}: {layer.channel.name} holds {told}, but neither 0 nor a missing point",
+        wanted="--mask leaves out the points where the mask is 0 or missing",
+        do="declare which value is missing in the file, pass it with --missing-value, or write it as 0",
     )
 
 
@@ -236,8 +235,8 @@ def _on_grid(layer: Layer, grid: Grid, option: str) -> Field:
     field = aligned(block[0], layer.field.grid, grid)
     if field is None:
         raise InputError(
-            f"{layer.field.path}: {layer.channel.name} lies on {layer.field.grid.told()}",
-            wanted=f"{option} must be on the grid of the data: {grid.told()}",
-            do="regrid it to that grid",
+            f"{layer.field.path}: {layer.channel.name} is on another grid ({layer.field.grid.told()})",
+            wanted=f"{option} needs the grid of the data ({grid.told()})",
+            do="regrid the file to that grid",
         )
     return np.asarray(field, np.float32)

@@ -1,4 +1,4 @@
-"""A box of latitudes and longitudes, cut out of a cube as it is read."""
+"""A box of latitudes and longitudes, cut out of a cube on each read."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Region:
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Read ``LAT0:LAT1,LON0:LON1``; latitudes in either order, longitudes from west to east.
+        """Parse ``LAT0:LAT1,LON0:LON1``; latitudes in either order, longitudes from west to east.
 
         Raises:
-            UsageError: something else.
+            UsageError: the text is not such a region.
         """
         match = _REGION.fullmatch(text)
         numbers = [float(number) for number in match.groups()] if match else []
@@ -54,7 +54,7 @@ class Region:
         return (lat >= self.south - TOLERANCE_DEG) & (lat <= self.north + TOLERANCE_DEG)
 
     def longitudes(self, lon: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Mark the longitudes inside, whatever their convention."""
+        """Mark the longitudes inside, in any convention."""
         width = self.east - self.west
         if width >= 360 - TOLERANCE_DEG:
             return np.isfinite(lon)
@@ -64,13 +64,13 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """What a region leaves of a grid.
+    """The part of a grid inside a region.
 
     Attributes:
         grid: the points in the box.
-        rows: (h,) of the whole grid, in canonical order.
-        columns: (w,) of the whole grid, in canonical order.
-        inside: (h, w) points of the box in the region; all of them where latitude and longitude are the axes.
+        rows: (h,) row indices in the whole grid, in canonical order.
+        columns: (w,) column indices in the whole grid, in canonical order.
+        inside: (h, w) which points of the box lie in the region; all of them on a regular grid.
     """
 
     grid: Grid
@@ -84,15 +84,15 @@ def plan_cut(grid: Grid, text: str) -> Cut:
 
     Raises:
         UsageError: not a region.
-        InputError: it holds fewer than two points along a side of the grid, or cells without area alone.
+        InputError: it holds fewer than two points along a side of the grid, or only cells of zero area.
     """
     region = Region.parse(text)
     rows, columns, inside = _points_inside(grid, region)
     if min(len(rows), len(columns)) < 2:
         raise InputError(
             f"--region {text} holds {len(rows)} x {len(columns)} points of the grid",
-            wanted="a region needs at least 2 x 2 points; latitudes run from "
-            f"{np.nanmin(grid.lat):g} to {np.nanmax(grid.lat):g}, longitudes from "
+            wanted="a region needs at least 2 x 2 points; the grid has latitudes "
+            f"{np.nanmin(grid.lat):g} to {np.nanmax(grid.lat):g} and longitudes "
             f"{np.nanmin(grid.lon):g} to {np.nanmax(grid.lon):g}",
             do="choose a region inside the grid, with longitudes from west to east",
         )
@@ -105,18 +105,18 @@ def plan_cut(grid: Grid, text: str) -> Cut:
 
 
 def _some(area: npt.NDArray[np.float64], text: str) -> npt.NDArray[np.float64]:
-    """Cell areas that are not 0 everywhere, as those of the sea are on land."""
+    """Return the cell areas unless they are all 0, as ocean cell areas are on land."""
     if area.any():
         return area
     raise InputError(
         f"all points in --region {text} have a cell area of 0",
-        wanted="points are weighted by their cell areas",
+        wanted="points are weighted by cell area, so at least one area must be positive",
         do="choose another region, or data without cell areas",
     )
 
 
 def cut_region(cube: Cube, text: str) -> Cube:
-    """Keep the points in a region; of 2-D coordinates the smallest box around them, the others as missing.
+    """Keep the points in a region; with 2-D coordinates, the smallest box around it, missing outside it.
 
     Raises:
         UsageError: not a region.
@@ -129,20 +129,20 @@ def cut_region(cube: Cube, text: str) -> Cube:
         readers = [Masked(reader, cut.inside) for reader in readers]
     (h, w), (rows, columns) = cut.grid.shape, cube.grid.shape
     note = f"Region {text}: {h} x {w} of {rows} x {columns} points"
-    note += f", {outside} of them outside and treated as missing." if outside else "."
+    note += f", {outside} of them outside the region and set to missing." if outside else "."
     new = [cut.grid.torn] if cut.grid.torn and not cube.grid.torn else []
     return cube.through(readers, grid=cut.grid).noted(note, *new)
 
 
 def cut_rows(cube: Cube, rows: Indices) -> Cube:
-    """Keep some neighbouring rows (n,) of a cube, in canonical order."""
+    """Keep neighbouring rows (n,) of a cube, in canonical order."""
     columns = np.arange(cube.grid.shape[1])
     readers = [_picked(reader, rows, columns) for reader in cube.readers]
     return cube.through(readers, grid=_sub_grid(cube.grid, rows, columns))
 
 
 def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:
-    """Rows, columns from west to east, and which of their points lie inside."""
+    """Return the rows, the columns from west to east, and which of their points lie inside."""
     if not grid.regular:
         inside = region.latitudes(grid.lat) & region.longitudes(grid.lon)
         rows, columns = _span(inside, 1), _span(inside, 0)
@@ -156,13 +156,13 @@ def _points_inside(grid: Grid, region: Region) -> tuple[Indices, Indices, npt.ND
 
 
 def _span(inside: npt.NDArray[np.bool_], axis: int) -> Indices:
-    """All indices from the first to the last hit along the other axis than ``axis``."""
+    """Return all indices from the first to the last hit, after reducing along ``axis``."""
     hits = np.flatnonzero(inside.any(axis))
     return np.arange(hits[0], hits[-1] + 1) if len(hits) else hits
 
 
 def _sub_grid(grid: Grid, rows: Indices, columns: Indices) -> Grid:
-    """The grid of some points; its longitudes are the file's, unless they run across the file's ends."""
+    """Return the grid of some points, with the longitudes of the file unless they cross its edge."""
     if not grid.regular:
         lat, lon = (c[rows[:, None], columns] for c in (grid.file_lat, grid.file_lon))
         kept = {grid.y_name: rows, grid.x_name: columns}
@@ -177,13 +177,13 @@ def _sub_grid(grid: Grid, rows: Indices, columns: Indices) -> Grid:
 
 
 def _nearest(lon: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> Indices:
-    """Indices of the longitudes that are ``wanted``, in any convention."""
+    """Return the indices of the ``wanted`` longitudes, in any convention."""
     away = np.abs(wrapped(lon[None] - wanted[:, None]))
     return np.asarray(away.argmin(axis=1))
 
 
 def _picked(reader: Reader, rows: Indices, columns: Indices) -> Reader:
-    """Read some points: of a file, those alone; of anything else, all, to keep some."""
+    """Read some points: a file reads only these, any other reader reads all and keeps these."""
     if isinstance(reader, Series):
         return reader.pick(rows, columns)
     return Picked(reader, rows, columns)

@@ -1,4 +1,4 @@
-"""Which channels are sums since the start of a run that never begin anew, as WRF's RAINNC is."""
+"""Find channels accumulated since the start of a model run that never restart, such as WRF's RAINNC."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from faconv_cli.cube.read.readers import Reader
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units.units import conversion
 
-_LEAST_STEPS = 12  # that never fall
+_LEAST_STEPS = 12  # minimum number of steps
 _SPREAD_OUT, _IN_A_ROW = 48, 24  # steps that are read: over the whole record, and in its middle
-_ROUNDING = 1e-4  # of the largest value: packing
-_LEAST_RISING = 0.05  # of the points
-_DRY = 0.2  # of the steps add nothing, where rain is told by its unit alone
-AMOUNTS = ("m", "kg m-2", "J m-2", "N m-2 s", "s")  # what can be accumulated of a flux
+_ROUNDING = 1e-4  # fraction of the largest value, to allow for packing
+_LEAST_RISING = 0.05  # minimum share of points that rise
+_DRY = 0.2  # minimum share of steps that add nothing, if only the unit suggests rain
+AMOUNTS = ("m", "kg m-2", "J m-2", "N m-2 s", "s")  # units of accumulated fluxes
 _SUM = re.compile(
     r"accum|precip|(?<![a-z])(?:rain|snow_?fall|snownc|graupel|hail)|^(?:tp|cp|lsp|sf|apcp|acpcp)$",
     re.IGNORECASE,
 )
 _STORE = re.compile(
     r"snow|water|ice|level|depth|height|thickness", re.IGNORECASE
-)  # may grow for long, and is no sum
+)  # may grow for a long time without being a sum
 
 
 def is_run_total(time: TimeAxis, reader: Reader, channel: Channel) -> bool:
-    """Return whether a channel of amounts is accumulated since the start of a run and never reset.
+    """Return whether a channel of amounts is accumulated since the start of a run and never restarts.
 
-    The file says that it is a sum, by a cell method or a word such as accumulated or precipitation, or it is
-    in mm and adds nothing in many steps; and of some 70 steps none falls below one before it at any point.
+    The file must declare a sum, by a cell method or a word such as accumulated or precipitation, or the
+    channel must be in mm and add nothing in many steps. In addition, no value may fall in some 70 steps.
     """
     stop = time.passes[0][1]
     told = _told(reader, channel)
@@ -56,20 +56,20 @@ def is_run_total(time: TimeAxis, reader: Reader, channel: Channel) -> bool:
 
 
 def falls_somewhere(time: TimeAxis, reader: Reader) -> bool:
-    """Whether values fall, though in a total of a run they would not."""
+    """Return whether values fall somewhere, which a total over a run never does."""
     points = some_points(reader)
     return bool(points) and falls(_spread_out(points, time.passes[0][1]))
 
 
 def falls(values: Floats) -> bool:
-    """Whether values (t, p) fall below earlier ones."""
+    """Return whether values (t, p) fall below earlier ones."""
     known = np.where(np.isfinite(values), values, -np.inf)
     highest = np.maximum.accumulate(known, axis=0)
     return bool((values < highest - _rounding(values)).any())
 
 
 def _told(reader: Reader, channel: Channel) -> bool | None:
-    """Whether the file says that a channel is a sum, beside its unit; None where it cannot be one."""
+    """Return whether the file declares a sum other than by its unit; None if the channel cannot be one."""
     if reader.file is None or channel.difference or series_of(reader) is None:
         return None
     attributes = reader.file.variable.attrs
@@ -91,7 +91,7 @@ def _spread_out(points: list[Series], stop: int) -> Floats:
 
 
 def _added(values: Floats) -> Floats:
-    """(p,) what points rose by from the lowest to the highest; 0 where they are missing."""
+    """Return (p,) the range of values at each point; 0 where a point is missing."""
     known = np.isfinite(values)
     high, low = (
         edge(values, axis=0, where=known, initial=start) for edge, start in ((np.max, 0), (np.min, np.inf))

@@ -1,4 +1,4 @@
-"""Which channels are accumulated since the start of a forecast, so that as a series they are a sawtooth."""
+"""Find channels accumulated since the start of a forecast, which form a sawtooth as a time series."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from faconv_cli.cube.shape.runtotal import AMOUNTS, falls_somewhere, is_run_tota
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.cube.units.units import conversion
 
-_CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may begin anew
-_FEWEST = 4  # steps of a cycle that can be told by its values
-_FEWEST_OF_BOTH_SIGNS = 6, 8  # the same, where signs vary; without a word of the file
-_SPANS, _CYCLES_A_SPAN = 3, 2  # of steps that are read
-_FEWEST_FALLS = 8  # values that a conclusion needs
-_FALLING, _STEADY = 0.7, 0.01  # least share of values that fall at the start of a cycle; most elsewhere
-_ROUNDING = 1e-3  # of the largest value: packing
-# of the change at the start of a cycle, where signs vary, to that elsewhere; without a word of the file
+_CYCLES = (24.0, 12.0, 6.0)  # hours after which an accumulation may restart
+_FEWEST = 4  # minimum steps per cycle for detecting it from values
+_FEWEST_OF_BOTH_SIGNS = 6, 8  # same for values of both signs: declared a sum in the file; not declared
+_SPANS, _CYCLES_A_SPAN = 3, 2  # spans of steps that are read, and cycles in each
+_FEWEST_FALLS = 8  # minimum number of values for a conclusion
+_FALLING, _STEADY = 0.7, 0.01  # minimum share of values that fall at a restart; maximum share elsewhere
+_ROUNDING = 1e-3  # fraction of the largest value, to allow for packing
+# minimum ratio of the change at a restart to that elsewhere, for values of both signs; second: not declared
 _LEAST_JUMP, _LEAST_JUMP_UNTOLD = 2.0, 4.0
-_EVEN = 0.1  # of a step
+_EVEN = 0.1  # tolerance, fraction of a step
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Sawtooth:
-    """A channel whose steps reach back to the start of a forecast.
+    """A channel accumulated since the start of a forecast.
 
     Attributes:
-        lengths: (t,) hours that each step reaches back; infinite to the start of a run, which is not known.
-        continues: (t,) whether a step goes on with the accumulation of the step before it.
-        cycle: where the start of the accumulation is a time of the day.
-        amount: whether it is a sum; else a mean or an extreme since the start, which have no differences.
+        lengths: (t,) accumulation length of each step in hours; infinite where the start is not known.
+        continues: (t,) whether a step continues the accumulation of the previous step.
+        cycle: restart times, if accumulations restart at fixed times of day.
+        amount: whether it is a sum; if not, it is a mean or an extreme, and differences have no meaning.
     """
 
     lengths: Floats
@@ -50,15 +50,16 @@ class Sawtooth:
 
     @property
     def longest(self) -> float:
-        """Hours that a step reaches back at most; infinite for a total of a whole run."""
+        """Longest accumulation in hours; infinite for a total over a whole run."""
         return float(self.lengths.max())
 
 
 def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
-    """Return how a channel is accumulated since the start of a forecast; None if it is not.
+    """Return the sawtooth of a channel accumulated since the start of a forecast; None if it is not.
 
-    From the lengths that GRIB messages say; else, of amounts, from the values of some steps: of six hours or
-    less, they fall at one time of the day only; or they never do, see `is_run_total`.
+    Uses the accumulation lengths in GRIB messages. Without these, amounts are detected from the values of
+    some steps: with steps of six hours or less, they fall at one time of day only, or they never fall
+    (see `is_run_total`).
     """
     reader, channel = cube.readers[number], cube.channels[number]
     told = known_lengths(reader)
@@ -73,13 +74,13 @@ def find_sawtooth(cube: Cube, number: int) -> Sawtooth | None:
 
 
 def of_cycle(time: TimeAxis, cycle: Cycle) -> Sawtooth:
-    """Make the sawtooth of a known cycle."""
+    """Return the sawtooth of a known cycle."""
     lengths = cycle.lengths(time)
     return Sawtooth(lengths, _continues(time, lengths), cycle)
 
 
 def known_lengths(reader: Reader) -> Floats | None:
-    """(t,) hours that each step reaches back, where all files say it."""
+    """Return (t,) accumulation lengths in hours, if all files give them."""
     series = series_of(reader)
     if series is None:
         return None
@@ -104,7 +105,7 @@ def _continues(time: TimeAxis, lengths: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _cycle_of(time: TimeAxis, lengths: Floats) -> Cycle | None:
-    """The times of the day at which accumulations begin, where they are the same throughout."""
+    """Return the times of day at which accumulations restart, if they are the same throughout."""
     hours = next((hours for hours in sorted(_CYCLES) if lengths.max() <= hours * (1 + 1e-6)), None)
     if hours is None:
         return None
@@ -133,7 +134,7 @@ def _from_values(time: TimeAxis, reader: Reader, channel: Channel) -> Cycle | No
 
 
 def _kind(reader: Reader, channel: Channel) -> bool | None:
-    """Whether the file says that a channel is a sum over time; None where it cannot be one."""
+    """Return whether the file declares the channel a sum over time; None if it cannot be one."""
     if reader.file is None or channel.anomaly:
         return None
     step_type, methods = _step_type(reader), text_of(reader.file.variable.attrs, "cell_methods")
@@ -150,7 +151,7 @@ def _step_type(reader: Reader) -> str:
 
 
 def _changes(time: TimeAxis, reader: Reader, step: float) -> tuple[Floats, Floats, Floats]:
-    """Values at steps (n, p) and at the steps that follow them, and the hours of the day (n,) of those."""
+    """Return values (n, p) at steps and at the following steps, and the hour of day (n,) of the latter."""
     points = some_points(reader)
     follows = np.abs(np.diff(time.seconds, prepend=np.nan) / 3600 - step) <= _EVEN * step
     length = min(round(_CYCLES_A_SPAN * 24 / step) + 1, len(time))
@@ -166,14 +167,14 @@ def _changes(time: TimeAxis, reader: Reader, step: float) -> tuple[Floats, Float
 
 
 def _first_phase(before: Floats, after: Floats, phase: Any, count: int, *, told: bool) -> int | None:
-    """Find the phase of the cycle at which values begin anew; None where there is no such one.
+    """Find the phase of the cycle at which values restart; None if there is none.
 
     Args:
         before: (n, p) values.
-        after: (n, p) values a step later.
-        phase: (n,) of the later step, from 0 to ``count`` - 1.
-        count: steps of a cycle.
-        told: whether the file says that it is a sum.
+        after: (n, p) values one step later.
+        phase: (n,) phase of the later step, from 0 to ``count`` - 1.
+        count: steps per cycle.
+        told: whether the file declares a sum.
     """
     if _of_both_signs(after):
         if count < _FEWEST_OF_BOTH_SIGNS[not told]:
@@ -187,7 +188,7 @@ def _first_phase(before: Floats, after: Floats, phase: Any, count: int, *, told:
 
 
 def contradicts(time: TimeAxis, reader: Reader, cycle: Cycle) -> bool:
-    """Whether values fall within a cycle, though in an accumulation they would not."""
+    """Return whether values fall within a cycle, which an accumulation never does."""
     if series_of(reader) is None:
         return False
     if cycle == NEVER:
@@ -211,7 +212,7 @@ def _of_both_signs(values: Floats) -> bool:
 
 
 def _falling(before: Floats, after: Floats, phase: Any, count: int) -> tuple[Floats, Floats, Floats]:
-    """Share of the values that fall at each phase of a cycle, how many do, and how many could."""
+    """Return, for each phase of a cycle, the share of falling values, their number and the number tested."""
     rounding, before, after = _rounding(after), np.abs(before), np.abs(after)
     with np.errstate(invalid="ignore"):
         active = before > 5 * rounding
@@ -223,7 +224,7 @@ def _falling(before: Floats, after: Floats, phase: Any, count: int) -> tuple[Flo
 
 
 def _largest_jump(before: Floats, after: Floats, phase: Any, count: int, least: float) -> int | None:
-    """The phase at which values of both signs jump back to what one step adds, ``least`` times as far."""
+    """Find the phase at which values of both signs jump back, ``least`` times as far as elsewhere."""
     jump, size = np.abs(after - before), np.abs(before)
     mean = [float(np.nanmean(jump[phase == one])) if (phase == one).any() else 0.0 for one in range(count)]
     first = int(np.argmax(mean))

@@ -1,4 +1,4 @@
-"""Part of the year: months, as a user says them and as steps of a record."""
+"""Seasons: months of the year, as the user writes them and as steps of a record."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WHOLE_YEAR = Season("all", tuple(range(1, 13)))
 
 
 def parse_season(text: str | None) -> Season:
-    """Read a run of month initials (``DJF``, ``NDJFM``), month numbers (``12,1,2``), or None for all.
+    """Parse month initials (``DJF``, ``NDJFM``), month numbers (``12,1,2``), or None for the whole year.
 
     Raises:
-        UsageError: not a run of months, or one that fits more than one place in the year (``J``, ``M``).
+        UsageError: not a run of months, or initials that are ambiguous (``J``, ``M``).
     """
     if text is None or text.lower() == WHOLE_YEAR.name:
         return WHOLE_YEAR
@@ -41,8 +41,8 @@ def parse_season(text: str | None) -> Season:
     if not months:
         raise UsageError(
             f"--season {text!r} is not a run of months",
-            wanted="a season is initials of successive months (DJF, NDJFM) or month numbers (12,1,2)",
-            do="correct --season",
+            wanted="a season is a run of month initials (DJF, NDJFM) or a list of month numbers (12,1,2)",
+            do="write it as in --season DJF",
         )
     return Season(name, months)
 
@@ -61,19 +61,19 @@ def _months_of_initials(name: str) -> tuple[int, ...]:
     starts = [start for start in range(12) if year_twice.startswith(name, start)]
     if len(starts) > 1:
         raise UsageError(
-            f"--season {name} fits {len(starts)} places in the year",
-            wanted="the initials must be unambiguous",
+            f"--season {name} is ambiguous: it fits {len(starts)} places in the year",
+            wanted="a season must name its months uniquely",
             do="give month numbers, such as --season 7 or --season 5,6",
         )
     return tuple((start + step) % 12 + 1 for start in starts for step in range(len(name)))
 
 
 def keep_season(cube: Cube, text: str) -> Cube:
-    """Drop the steps of all other months; no run without a gap goes from one season into another.
+    """Keep the steps of a season; runs without gaps end where a season ends.
 
     Raises:
         UsageError: not a season.
-        InputError: no step lies in it.
+        InputError: no step lies in the season.
     """
     season = parse_season(text)
     cube.time.need_dates(f"--season {season.name}")
@@ -81,7 +81,7 @@ def keep_season(cube: Cube, text: str) -> Cube:
     if not len(steps):
         raise InputError(
             f"{', '.join(cube.sources)}: no time step lies in --season {season.name}",
-            wanted=f"the record runs from {cube.time.labels[0]} to {cube.time.labels[-1]}",
+            wanted=f"the record covers {cube.time.labels[0]} to {cube.time.labels[-1]}",
             do="choose other months",
         )
     note = f"Season {season.name}: {len(steps)} of {len(cube.time)} time steps are kept."

@@ -1,4 +1,4 @@
-"""Running means in time that look back only."""
+"""Running means in time over past steps only."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.read.readers import Fields, Transformed
 from faconv_cli.errors import UsageError
 
-LEAST_VALID_SHARE = 0.5  # of the steps of a mean
-_ROW_BYTES = 2**21  # of float64; what is worked on at once stays in the processor's cache
+LEAST_VALID_SHARE = 0.5  # minimum share of valid steps in a mean
+_ROW_BYTES = 2**21  # of float64 processed at once, to stay in the processor's cache
 
 Segments = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Smoothed(Transformed):
-    """Mean of each step and the ``count`` - 1 before it in the same run without a gap.
+    """Mean of each step and the ``count`` - 1 steps before it, within a run without gaps.
 
-    It never looks ahead, so a record that grows keeps its old values. The first steps of a run are means of
-    the steps there are. A point is missing where less than half of the steps hold a value.
+    It never looks ahead, so existing values stay the same when a record grows. The first steps of a run are
+    means of the steps available. A point is missing if less than half of the steps hold a value.
 
     Attributes:
-        segments: runs without a gap, of the whole record.
+        segments: runs without gaps of the whole record.
     """
 
     count: int
@@ -56,8 +56,8 @@ class Smoothed(Transformed):
 def trailing_sums(values: np.ndarray, count: int) -> np.ndarray:
     """Sum each step of ``values`` (t, ...) and the ``count`` - 1 before it.
 
-    Sums over 1, 2, 4, ... steps are put together as the bits of ``count`` say: every sum is made in the same
-    order wherever a block begins, and its cost grows with the logarithm of ``count``.
+    Sums over 1, 2, 4, ... steps are combined following the bits of ``count``. Every sum is made in the same
+    order wherever a block begins (so results keep their bits), and the cost grows with log(``count``).
     """
     total, power, done = np.zeros_like(values), values, 0
     for bit in range(count.bit_length()):
@@ -71,26 +71,26 @@ def trailing_sums(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _add_delayed(total: np.ndarray, values: np.ndarray, delay: int) -> np.ndarray:
-    """Add to ``total`` (t, ...) the values ``delay`` steps before, in place."""
+    """Add to ``total`` (t, ...) the values ``delay`` steps earlier, in place."""
     total[delay:] += values[: max(len(values) - delay, 0)]
     return total
 
 
 def smooth(cube: Cube, days: float) -> Cube:
-    """Take the mean over the last ``days``, rounded to whole steps.
+    """Average over the last ``days``, rounded to whole steps.
 
     Raises:
-        UsageError: that is less than two steps, or they have no dates.
+        UsageError: less than two steps, or steps without dates.
     """
     cube.time.need_dates(f"--smooth {days:g}")
     count = round(days / cube.time.step_days)
     if count < 2:
         raise UsageError(
-            f"--smooth {days:g} days is less than two steps of {cube.time.step}",
-            wanted="a running mean needs at least two steps",
-            do="give more days, or leave --smooth out",
+            f"--smooth {days:g} days is less than two time steps of {cube.time.step}",
+            wanted="a running mean covers at least two steps",
+            do="pass a larger --smooth, or leave it out",
         )
     readers = [Smoothed(reader, count, cube.time.segments) for reader in cube.readers]
     return cube.through(readers).noted(
-        f"Running means over {count} steps: each and the {count - 1} before it."
+        f"Running means over {count} steps: each step and the {count - 1} before it."
     )

@@ -1,4 +1,4 @@
-"""Channels brought to the units of a training, and checked to hold what they held there."""
+"""Convert channels to the units used in training, and check that they hold the same kind of quantity."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from faconv_cli.errors import CheckpointError
 
 
 def same_kind(cube: Cube, differences: Collection[str] | None, among: Collection[str]) -> None:
-    """Refuse anomalies where a training had the quantity itself, and the other way round.
+    """Refuse anomalies where training used the quantity itself, and vice versa.
 
     Args:
         cube: the channels.
-        differences: names of those that held differences in training; ``None`` where that is not known.
-        among: names of those that count.
+        differences: names of the channels that held differences in training; ``None`` if not known.
+        among: names of the channels to check.
 
     Raises:
-        CheckpointError: a channel is of another kind.
+        CheckpointError: a channel holds another kind of quantity.
     """
     if differences is None:
         return
@@ -34,21 +34,21 @@ def same_kind(cube: Cube, differences: Collection[str] | None, among: Collection
             raise CheckpointError(
                 f"{channel.name} holds {ours}",
                 wanted=f"the checkpoint was trained on {theirs}",
-                do="give data of that kind, or correct their standard_name or units_metadata",
+                do="give data of that kind, or set their standard_name or units_metadata accordingly",
             )
 
 
 def in_units(cube: Cube, wanted: Mapping[str, str], trained: Mapping[str, float] | None = None) -> Cube:
-    """Convert channels to the units of a checkpoint as they are read.
+    """Convert channels to the units of a checkpoint, on each read.
 
     Args:
         cube: the channels.
-        wanted: units by name.
-        trained: usual values of the training in those units, by name, as far as they are known.
+        wanted: target units, by channel name.
+        trained: typical values in training in those units, by channel name, as far as known.
 
     Raises:
-        CheckpointError: a channel's units and those wanted are not of one quantity; names both.
-        InputError: values that cannot be converted as the attributes say, see `byvalue.settled`.
+        CheckpointError: the units cannot be converted; the message names both.
+        InputError: values that contradict the units attribute, see `byvalue.settled`.
     """
     channels, readers, notes = list(cube.channels), list(cube.readers), list[str]()
     for number, channel in enumerate(channels):
@@ -61,8 +61,9 @@ def in_units(cube: Cube, wanted: Mapping[str, str], trained: Mapping[str, float]
         if change is None:
             raise CheckpointError(
                 f"{channel.name} is in {channel.units or 'no units'}",
-                wanted=f"the checkpoint was trained on {units or 'no units'}, and they cannot be converted",
-                do="convert the data, or correct the units attribute",
+                wanted=f"the checkpoint was trained in {units or 'no units'}, and these units cannot be "
+                "converted into each other",
+                do="convert the data, or fix their units attribute",
             )
         channels[number] = replace(channel, units=units)
         if not change.trivial:

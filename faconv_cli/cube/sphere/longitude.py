@@ -65,9 +65,9 @@ def once_around(lon: Floats, name: str) -> slice:
         return slice(0, count)
     if again > count - 2 or (np.abs(turned[count - again :] - 360 - turned[:again]) > near).any():
         raise InputError(
-            f"longitude {name!r} goes around the globe more than once, over other meridians",
-            wanted="each meridian may occur once, or again at the end",
-            do="correct the coordinate in the file",
+            f"longitude {name!r} goes around the globe more than once, with different meridians",
+            wanted="each meridian may occur once, or be repeated at the end",
+            do="fix the coordinate in the file",
         )
     first = again // 2
     return slice(first, count - again + first)

@@ -1,4 +1,4 @@
-"""Places on the sphere: numbers that can be some, points of space, and how far they are apart."""
+"""Places on the sphere: checks of coordinates, points in space, and distances."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FARTHEST = 1080  # degrees of longitude; what is larger is a fill value, or no 
 
 
 def check_degrees(lat: Floats, lon: Floats, lat_name: str, lon_name: str) -> None:
-    """Refuse numbers that are no degrees; missing ones are not looked at.
+    """Refuse numbers that cannot be degrees; missing ones are ignored.
 
     Raises:
-        InputError: latitudes beyond the poles, longitudes that are fill values or no angles.
+        InputError: latitudes beyond the poles, or longitudes that are fill values or not angles.
     """
     if (np.abs(lat[np.isfinite(lat)]) > 90.001).any():
         raise disorder(f"latitude {lat_name!r} goes beyond the poles")
@@ -41,9 +41,9 @@ def central_angle(lat: Any, lon: Any, lats: Any, lons: Any) -> Floats:
 
 
 def disorder(found: str) -> InputError:
-    """The error of coordinates that make no grid."""
+    """Return the error for coordinates that do not form a grid."""
     return InputError(
         found,
-        wanted="latitude and longitude must be degrees that increase or decrease",
-        do="correct the coordinate in the file",
+        wanted="latitude and longitude must be in degrees and monotonic",
+        do="fix the coordinate in the file",
     )

@@ -1,4 +1,4 @@
-"""Time stamps without the noise of their numbers: what is a whole hour but for rounding is that hour."""
+"""Remove rounding noise from time stamps: nearly whole hours become whole hours."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Rounded(NamedTuple):
 
 
 def slack(step_s: Any) -> Any:
-    """How far off a stamp may be by noise, in seconds, for steps of some length in seconds."""
+    """Return how far noise may shift a stamp, in seconds, for a step length in seconds."""
     return np.minimum(TOLERANCE * np.asarray(step_s), MOST_SECONDS)
 
 
 def rounded(keys: Sequence[Keys], step_s: float, per_second: int, spacing_s: float) -> Rounded:
-    """Round all stamps to the coarsest round unit that all of them lie near, where they are off it at all.
+    """Round all stamps to the coarsest round unit that all of them lie near.
 
-    Stamps that are all off by the same are meant so.
+    Stamps that are all off by the same amount are kept, as the offset is intended.
 
     Args:
         keys: (t,) stamps of several files, as integers since a midnight.

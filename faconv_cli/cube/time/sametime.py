@@ -1,4 +1,4 @@
-"""The steps of one time axis on another, by their dates."""
+"""Match the steps of two time axes by date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def same_dates(one: TimeAxis, other: TimeAxis) -> bool:
-    """Whether a date of one is the same day on the other."""
+    """Return whether a date means the same day on both axes."""
     return alike({one.calendar, other.calendar}, float(np.floor(min(one.years[0], other.years[0]))))
 
 
@@ -26,10 +26,10 @@ def match_steps(data: TimeAxis, time: TimeAxis) -> Indices:
 
 
 def match_periods(data: TimeAxis, time: TimeAxis, sources: str) -> Indices:
-    """Find for each step of the data the step (t,) on another axis that is of the same period; -1 if none.
+    """Find for each step of the data the step (t,) of the same period on another axis; -1 if there is none.
 
-    Steps of days, months and years are the same whatever place of them the stamps are at (noon or midnight,
-    the first or the middle of a month); shorter ones by their stamps.
+    Days, months and years match wherever in the period they are stamped (noon or midnight, the first or the
+    middle of a month); shorter steps match by their stamps.
 
     Args:
         data: steps of the data.
@@ -41,15 +41,15 @@ def match_periods(data: TimeAxis, time: TimeAxis, sources: str) -> Indices:
     """
     if not same_dates(data, time):
         raise InputError(
-            f"{sources}: the calendar is {time.calendar}, but that of the data is {data.calendar}",
-            wanted="dates can only be matched within one calendar",
+            f"{sources} has the calendar {time.calendar}, but the data have {data.calendar}",
+            wanted="both need the same calendar, as dates would mean different days",
             do="give a record in the calendar of the data",
         )
     if data.step != time.step:
         raise InputError(
-            f"{sources}: the time step is {time.step}, but that of the data is {data.step}",
-            wanted="both must have the same time step",
-            do="bring it to the step of the data (cdo daymean or monmean, xarray's resample)",
+            f"{sources} has a time step of {time.step}, but the data have {data.step}",
+            wanted="both need the same time step",
+            do="resample it to the step of the data (cdo daymean or monmean, or resample in xarray)",
         )
     cut = _length(data)
     own, others = ([stamp[:cut] for stamp in full_stamps(axis)] for axis in (data, time))

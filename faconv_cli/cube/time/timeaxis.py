@@ -82,7 +82,7 @@ class TimeAxis:
 
     @property
     def dated(self) -> bool:
-        """Whether the steps have dates; else there are no seasons, and `year_fraction` is 0 throughout."""
+        """Whether the steps have dates; without dates there are no seasons, and `year_fraction` is 0."""
         return self.calendar != UNDATED
 
     @property
@@ -92,33 +92,33 @@ class TimeAxis:
         return tuple(pairwise(edges))
 
     def need_one_pass(self) -> None:
-        """Refuse the members of an ensemble as samples, where an output has one row a time step.
+        """Refuse several ensemble members if the output has one row per time step.
 
         Raises:
             UsageError: there are several.
         """
         if len(self.passes) > 1:
             raise UsageError(
-                f"the data have {len(self.passes)} ensemble members, and --member all uses all of them",
-                wanted="an output holds one ensemble member",
+                f"the data have {len(self.passes)} ensemble members, and all are used (--member all)",
+                wanted="the output has one row per time step and can hold one member only",
                 do="select one with --member, and run the command for each",
             )
 
     def repeated(self, times: int) -> TimeAxis:
-        """Return the axis gone through several times, for members that follow each other as samples."""
+        """Return the axis repeated several times, for members that follow each other as samples."""
         shifts = range(0, times * len(self), max(len(self), 1))
         segments = tuple((a + shift, b + shift) for shift in shifts for a, b in self.segments)
         return TimeAxis(np.tile(self.values, times), self.calendar, self.step, segments)
 
     def need_dates(self, option: str) -> None:
-        """Refuse an option that means dates where there are none.
+        """Refuse an option that needs dates if there are none.
 
         Raises:
             UsageError: the steps are numbered.
         """
         if not self.dated:
             raise UsageError(
-                f"{option} was given, but the time steps have no dates",
+                f"{option} needs dates, but the time steps have none",
                 wanted="seasons and lengths of time need dates",
                 do="leave it out",
             )
@@ -165,7 +165,7 @@ class TimeAxis:
     def year_fraction(self) -> npt.NDArray[np.float64]:
         """(t,) in [0, 1): days since the year began over the length of that year, both of the calendar.
 
-        A month is stamped at its beginning, its middle or its end; its place is its middle in any case.
+        Monthly steps count at the middle of the month, wherever in the month they are stamped.
         """
         if not self.dated:
             return np.zeros(len(self))
@@ -300,7 +300,7 @@ class TimeAxis:
         return TimeAxis(self.values[steps], self.calendar, self.step, tuple(pairwise(edges)))
 
     def within(self, time_range: str) -> npt.NDArray[np.int64]:
-        """Return the steps of ``FIRST:LAST``, as told for `indices_of`, in every pass.
+        """Return the steps of ``FIRST:LAST`` (see `indices_of`) in every pass.
 
         Raises:
             InputError: not such a range, or no step within it.
@@ -331,8 +331,8 @@ class TimeAxis:
         if not match:
             raise InputError(
                 f"time range {time_range!r} is not FIRST:LAST",
-                wanted=f"the steps are numbered, without dates, from {self.labels[0]} to {self.labels[-1]}",
-                do="give two of these numbers",
+                wanted=f"the steps have no dates but are numbered from {self.labels[0]} to {self.labels[-1]}",
+                do="give two of these numbers, as in 0:100",
             )
         first, last = (float(text) if text else None for text in match.groups())
         low, high = self.values[0] if first is None else first, self.values[-1] if last is None else last
@@ -342,7 +342,7 @@ class TimeAxis:
         if not inside:
             raise InputError(
                 f"no time step lies in {time_range}",
-                wanted=f"the record runs from {self.labels[0]} to {self.labels[-1]}",
+                wanted=f"the record covers {self.labels[0]} to {self.labels[-1]}",
                 do="choose a range within it",
             )
         return inside[0], inside[-1] + 1
@@ -381,7 +381,7 @@ class TimeAxis:
         raise InputError(
             f"time stamp {self.labels[at + 1]} " + ("occurs twice" if same else f"follows {self.labels[at]}"),
             wanted="time must increase from step to step",
-            do="remove duplicates" if same else "sort the record in time",
+            do="remove the duplicates" if same else "sort the record in time",
         )
 
 

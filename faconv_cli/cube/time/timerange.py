@@ -11,18 +11,18 @@ _RANGE = re.compile(rf"({_STAMP})?:({_STAMP})?")
 
 
 def parse_range(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Split FIRST:LAST into numbers, year first, as far as each is told; () where one is left out.
+    """Split FIRST:LAST into numbers, year first, as far as given; () if one is left out.
 
     Raises:
-        InputError: it is no such range.
+        InputError: the text is not such a range.
     """
     match = _RANGE.fullmatch(text.strip())
     first, last = (_parse_stamp(bound) for bound in match.groups()) if match else (None, None)
     if first is None or last is None:
         raise InputError(
             f"time range {text!r} is not FIRST:LAST",
-            wanted="both are dates such as 1979, 1979-12 or 1979-12-31",
-            do="correct the range",
+            wanted="FIRST and LAST are dates such as 1979, 1979-12 or 1979-12-31",
+            do="write it as in 1979:1980-06",
         )
     return first, last
 

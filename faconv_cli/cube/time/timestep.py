@@ -40,7 +40,7 @@ def infer(
 
 
 def _without_rounding(seconds: npt.NDArray[np.float64], usual: float) -> float:
-    """The whole hours from which stamps were rounded, as days with two decimals are; else the usual step.
+    """Return the whole-hour step behind rounded stamps (such as days with two decimals), or the usual step.
 
     Rounding never adds up: each stamp of the longest run without a gap lies near its place.
     """

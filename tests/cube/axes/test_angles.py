@@ -121,7 +121,7 @@ def test_longitudes_without_units_that_close_the_circle_in_radians_are_radians(t
     plain = open_cube([save(tmp_path / "a.nc", LAT, LON)])
     cube = open_cube([save(tmp_path / "b.nc", np.radians(LAT), np.radians(LON))])
     assert cube.grid.same_points(plain.grid)
-    assert any("go around the circle in radians: converted" in note for note in cube.notes)
+    assert any("span 2 pi: converted" in note for note in cube.notes)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_longitudes_without_units_that_close_the_circle_in_radians_are_radians(t
 def test_what_may_be_radians_is_told_and_not_converted(tmp_path, lat, lon, units, told):
     cube = open_cube([save(tmp_path / "a.nc", lat, lon, units)])
     np.testing.assert_allclose(cube.grid.file_lat, lat)
-    assert any("may be radians: set their units" in note for note in cube.notes) == told
+    assert any("may be radians. Set their units" in note for note in cube.notes) == told
 
 
 @pytest.mark.parametrize("step", [0.05, 0.1, 0.25, 0.5])
@@ -160,5 +160,5 @@ def test_text_is_no_latitude(tmp_path, which):
 
 def test_distances_on_a_map_are_no_latitudes(tmp_path):
     path = save(tmp_path / "a.nc", np.arange(6.0), np.arange(12.0), ("km", "km"))
-    with pytest.raises(InputError, match=r"x has a coordinate lat in km.*are angles"):
+    with pytest.raises(InputError, match=r"x has a coordinate lat in km.*must be angles"):
         open_cube([path])

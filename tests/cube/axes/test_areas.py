@@ -79,7 +79,7 @@ def test_areas_of_another_grid_are_refused_with_both_told(data, tmp_path, lat, l
     with pytest.raises(InputError) as error:
         open_cube([data, path])
     assert f"in {path} on {len(lat)} x 12 points, latitudes {lat[0]:g} to {lat[-1]:g}" in str(error.value)
-    assert "points of t2m: 6 x 12 points, latitudes -50 to 50, longitudes 0 to 330" in str(error.value)
+    assert "grid of t2m (6 x 12 points, latitudes -50 to 50, longitudes 0 to 330)" in str(error.value)
 
 
 def test_areas_of_another_grid_matter_only_to_the_variable_that_names_them(tmp_path):
@@ -127,8 +127,8 @@ def test_areas_that_hold_nothing_are_told(data, tmp_path):
     cube = open_cube([data, areas(tmp_path / "a.nc", values=AREA * 0)])
     assert cube.grid.cell_area is None
     assert (
-        "Cell areas 'areacella' hold nothing: points are weighted by the areas that their coordinates span."
-        in cube.notes
+        "Cell areas 'areacella' hold no valid value: points are weighted by cell areas computed "
+        "from their coordinates." in cube.notes
     )
 
 
@@ -230,7 +230,7 @@ def test_bounds_of_longitude_tell_how_wide_cells_are(tmp_path, turned):
 def test_bounds_that_contradict_their_coordinate_are_not_used_and_told(tmp_path, edges):
     cube = open_cube([bounded(tmp_path / "b.nc", edges)])
     assert cube.grid.cell_area is None
-    assert "The bounds of 'lat' contradict it and are not used." in cube.notes
+    assert "The bounds of 'lat' contradict the coordinate and are not used." in cube.notes
 
 
 def test_bounds_midway_between_the_points_are_as_none(tmp_path):
@@ -260,7 +260,9 @@ def test_undeclared_fill_among_areas_carries_no_weight_and_is_told(data, tmp_pat
     cube = open_cube([data, areas(tmp_path / "area.nc", values=odd)])
     known = np.where(odd == fill, 0.0, AREA)
     np.testing.assert_allclose(cube.grid.area, known / known.sum())
-    assert any(f"1 of 72 cell areas 'areacella' are none ({fill:.6g})" in note for note in cube.notes)
+    assert any(
+        f"1 of 72 cell areas 'areacella' are not valid areas ({fill:.6g})" in note for note in cube.notes
+    )
 
 
 def test_areas_that_differ_much_are_areas(data, tmp_path):

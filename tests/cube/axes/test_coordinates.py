@@ -224,7 +224,7 @@ def test_coordinates_that_are_chosen_among_several_are_told(tmp_path, named):
         file["u"].setncatts(about)
     cube = open_cube([path])
     np.testing.assert_allclose(cube.grid.lat, lat + 0.1 * named)
-    told = ["u has several latitudes, gphit, gphiu: gphit is taken."]
+    told = ["u has several latitudes, gphit, gphiu; gphit is used."]
     assert [note for note in cube.notes if "latitude" in note] == ([] if named else told)
 
 
@@ -253,8 +253,10 @@ def test_cell_areas_that_a_field_names_are_its_weights(tmp_path, area, dims):
 
 def test_cell_areas_may_be_in_a_file_of_their_own(tmp_path):
     data = measured(tmp_path / "o.nc", inside=False)
-    told = "Cell areas 'areacello' are in none of the files: points are weighted by the areas that their "
-    assert told + "coordinates span." in open_cube([data]).notes
+    told = (
+        "None of the files has the cell areas 'areacello': points are weighted by cell areas computed from "
+    )
+    assert told + "their coordinates." in open_cube([data]).notes
     about = {"standard_name": "cell_area", "units": "m2"}
     lat, lon = curved()
     places = {"latitude": (("j", "i"), lat, NORTH), "longitude": (("j", "i"), lon, EAST)}

@@ -181,7 +181,7 @@ def test_a_damaged_interval_among_months_that_end_at_their_stamps_moves_none_of_
     ds.to_netcdf(path)
     cube = open_cube([path])
     assert cube.time.month.tolist() == [*range(1, 13)] * 2
-    repaired = any("1 of the intervals are not around their stamps" in note for note in cube.notes)
+    repaired = any("1 of the intervals do not contain their stamps" in note for note in cube.notes)
     assert repaired == (damage in changed)
 
 

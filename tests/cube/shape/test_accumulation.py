@@ -221,7 +221,7 @@ def total(steps=HOURS, first=7.0):
 
 
 RAINNC = {"units": "mm", "long_name": "ACCUMULATED TOTAL GRID SCALE PRECIPITATION"}
-GROWS = "tp is accumulated since the start of the run and never begins anew"
+GROWS = "tp is accumulated since the start of the run and never restarts"
 
 
 @pytest.mark.parametrize("freq", ["1h", "3h", "1D"])
@@ -240,7 +240,7 @@ def test_totals_of_a_run_are_told_and_taken_apart(tmp_path, freq, about):
     cube = open_record([path], EACH_STEP)
     np.testing.assert_allclose(whole(cube)[1:], rain()[1:], atol=1e-4)
     assert np.isnan(whole(cube)[0]).all(), "it holds what fell before the record"
-    assert any("tp was accumulated since the start of the run, and holds now" in note for note in cube.notes)
+    assert any("tp was accumulated since the start of the run and is conv" in note for note in cube.notes)
     assert cube.constants.accumulated == {"tp": NEVER}
 
 
@@ -262,7 +262,7 @@ def test_rain_in_mm_is_told_by_its_dry_steps_alone(tmp_path):
     for name, (values, grows) in cases.items():
         path = tmp_path / f"{name}.nc"
         values.assign_attrs({"units": "mm"} | values.attrs).rename(name).to_netcdf(path)
-        told = any("never begins anew" in note for note in open_record([path], DataConfig()).notes)
+        told = any("never restarts" in note for note in open_record([path], DataConfig()).notes)
         assert told == grows, name
 
 
@@ -292,7 +292,7 @@ def test_a_total_is_taken_apart_as_in_training_however_short_the_data(tmp_path):
     np.testing.assert_allclose(whole(cube)[1:], rain(4)[1:], atol=1e-4)
     hourly = record(tmp_path / "hourly.nc", rain(seed=3), **RAINNC)
     with pytest.raises(
-        InputError, match="tp was accumulated since the start of each forecast in the training data"
+        InputError, match="tp was accumulated since the start of forecasts in training, but is not"
     ):
         open_record([hourly], EACH_STEP, training.constants)
 
@@ -313,7 +313,7 @@ def test_other_data_than_the_trainings_are_refused(tmp_path):
     training = open_record([record(tmp_path / "x.nc", accumulated(rain()))], EACH_STEP)
     hourly = record(tmp_path / "hourly.nc", rain(seed=3))
     with pytest.raises(
-        InputError, match="tp was accumulated since the start of each forecast in the training data"
+        InputError, match="tp was accumulated since the start of forecasts in training, but is not"
     ):
         open_record([hourly], EACH_STEP, training.constants)
     unknown = replace(training.constants, accumulated={"tp": None})
@@ -345,7 +345,7 @@ def grib(path, periods, days=3, step_type="accum", param=228):
 def test_steps_since_the_start_of_forecasts_are_told_by_their_messages(tmp_path):
     path = grib(tmp_path / "x.grib", [(0, hour) for hour in range(1, 25)])
     assert any(
-        "over up to 24 hours; it starts again every 24" in n for n in open_record([path], DataConfig()).notes
+        "over up to 24 hours, and restarts every 24" in n for n in open_record([path], DataConfig()).notes
     )
     cube = open_record([path], EACH_STEP)
     np.testing.assert_allclose(whole(cube)[:, 0, 0], np.repeat([1, 2, 3], 24), atol=1e-4)

@@ -71,7 +71,7 @@ def test_two_dimensional_coordinates_are_averaged_across_the_date_line(make_cube
 def test_blocks_that_do_not_close_the_circle_or_leave_no_grid_are_refused(make_cube):
     cube = make_cube(_fields(2, 4, 12))
     object.__setattr__(cube, "grid", Grid.from_coordinates(np.arange(4.0), np.arange(0.0, 360, 30)))
-    with pytest.raises(UsageError, match="--coarsen 5 does not divide 12 longitudes"):
+    with pytest.raises(UsageError, match="--coarsen 5 does not divide the 12 longitudes"):
         coarsen(cube, 5)
     with pytest.raises(UsageError, match="--coarsen 4 leaves 1 x 3 of 4 x 12 points"):
         coarsen(cube, 4)

@@ -52,14 +52,16 @@ def test_units_that_are_not_known_are_said(make_cube):
     cube, _ = _winds(make_cube)
     made = derive(cube, cube, parse_all(["x=exp(u)"]))
     assert made.channels[2].units == ""
-    assert "x is exp(u), in units that are not known." in made.notes
+    assert "x is exp(u), in unknown units." in made.notes
 
 
 def test_inputs_are_those_that_no_earlier_formula_makes():
     assert inputs_of(parse_all(["a=u+v", "b=a*w", "c=b+u"])) == ("u", "v", "w")
 
 
-@pytest.mark.parametrize(("items", "told"), [(["a=u", "a=v"], "gives a twice"), (["exp=u"], "as a function")])
+@pytest.mark.parametrize(
+    ("items", "told"), [(["a=u", "a=v"], "defines a twice"), (["exp=u"], "although it is a function")]
+)
 def test_each_result_has_a_name_of_its_own(items, told):
     with pytest.raises(UsageError, match=told):
         parse_all(items)
@@ -77,5 +79,5 @@ def test_inputs_that_are_not_there_and_names_that_are_taken_are_refused(make_cub
 
 @pytest.mark.parametrize("name", ["time", "lat", "lon"])
 def test_a_result_cannot_have_the_name_of_a_coordinate(name):
-    with pytest.raises(UsageError, match=f"--derive calls a channel '{name}'.*coordinates"):
+    with pytest.raises(UsageError, match=f"--derive names a channel '{name}'.*coordinates"):
         parse_all([f"{name}=t*2"])

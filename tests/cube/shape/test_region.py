@@ -86,7 +86,7 @@ def test_of_two_dimensional_coordinates_the_box_is_kept_and_what_lies_outside_is
     expected = np.where(inside, cube.read(0, 2)[:, 0], np.nan)[:, *box]
     np.testing.assert_array_equal(cut.read(0, 2)[:, 0], expected)
     np.testing.assert_array_equal(cut.grid.lat, grid.lat[box])
-    assert f"{np.isnan(expected[0]).sum()} of them outside and treated as missing" in cut.notes[-1]
+    assert f"{np.isnan(expected[0]).sum()} of them outside the region and set to missing" in cut.notes[-1]
     assert np.isnan(expected).any()
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_region_is_refused(write, text):
 
 
 def test_a_region_without_points_is_refused_with_what_there_is(write):
-    with pytest.raises(InputError, match=r"holds 0 x 12 points.*latitudes run from -80 to 80"):
+    with pytest.raises(InputError, match=r"holds 0 x 12 points.*latitudes -80 to 80"):
         cut_region(_world(write), "1:9,0:360")
 
 

@@ -64,5 +64,5 @@ def test_days_are_rounded_to_steps_and_told(make_cube):
 
 
 def test_less_than_two_steps_is_refused(make_cube):
-    with pytest.raises(UsageError, match="--smooth 1 days is less than two steps of 1 day"):
+    with pytest.raises(UsageError, match="--smooth 1 days is less than two time steps of 1 day"):
         smooth(make_cube(_fields(9)), 1)

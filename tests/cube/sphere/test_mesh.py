@@ -51,7 +51,7 @@ def test_a_file_with_a_mesh_gives_the_cube_of_its_axes(write, tmp_path, turned):
     xr.Dataset({"x": (("time", *dims), values)}, coordinates).to_netcdf(tmp_path / "mesh.nc")
     cube = open_cube([tmp_path / "mesh.nc"])
     assert (
-        "'nav_lat' and 'nav_lon' on (a, b) are a mesh of two axes: the grid is read as regular." in cube.notes
+        "'nav_lat' and 'nav_lon' on (a, b) are a mesh of two axes. The grid counts as regular." in cube.notes
     )
     assert cube.grid.periodic
     assert cube.grid.signature() == plain.grid.signature()

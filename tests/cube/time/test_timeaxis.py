@@ -179,7 +179,7 @@ def test_what_is_not_a_time_range_is_refused(time_range):
 
 
 def test_an_empty_time_range_names_the_record():
-    with pytest.raises(InputError, match="The record runs from 1978-06-01 to 1978-06-10"):
+    with pytest.raises(InputError, match="The record covers 1978-06-01 to 1978-06-10"):
         TimeAxis.from_values(days("1978-06-01", 10)).indices_of("1990:1999")
 
 
