@@ -18,7 +18,7 @@ def test_a_gpu_that_is_not_there_is_a_device_error(monkeypatch):
         choose_device("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(DeviceError, match="2 CUDA devices are visible"):
+    with pytest.raises(DeviceError, match="2 CUDA devices visible"):
         choose_device("cuda:2")
 
 

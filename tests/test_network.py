@@ -35,7 +35,7 @@ def test_kernels_wrap_around_the_edges_that_padding_names(padding, wraps):
 
 
 def test_padding_that_wraps_is_refused_with_tiles():
-    with pytest.raises(UsageError, match="--padding circular was given with 2 tiles"):
+    with pytest.raises(UsageError, match="--padding circular cannot be used with 2 tiles"):
         _resolved(padding="circular", tile=8, halo=2)
 
 

@@ -233,7 +233,7 @@ def test_cold_starts_and_missing_rows_are_told(folder, capsys):
     x[10] = np.nan
     write_embedding(folder / "cold.nc", x, flag=np.where(np.arange(600) < 5, schema.COLD_START, schema.OK))
     _, err = faconv(capsys, "cluster", "cold.nc", "-k", 3)
-    assert "5 cold-start steps" in err
+    assert "5 warm-up steps" in err
     assert regimes_of("cold_regimes.nc")[10] == -1
 
 

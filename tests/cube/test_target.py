@@ -77,7 +77,7 @@ def test_the_dates_of_a_table_are_its_first_column_whatever_its_name(tmp_path):
     [
         ("date,nao\n2001-01-01,1\n2001-01-02,2\n2001-01-03,x\n", "nao holds 'x' in row 3"),
         ("date,nao\nfirst,1\nsecond,2\n", "'first'"),
-        ("", "A table with commas is wanted"),
+        ("", "columns separated by commas"),
         ("date,nao,ao\n2001-01-01,1,2\n2001-01-02,1,2\n", "several variables: nao, ao"),
         ("date,nao\n2001-01-01,1\n2001-01-01,2\n2001-01-02,2\n", "occurs more than once"),
     ],

@@ -202,7 +202,7 @@ def test_data_that_do_not_fit_are_refused_with_the_difference(checkpoint, cube, 
     with pytest.raises(CheckpointError, match=r"the data have no v1 \(they have v0\)"):
         match_cube(checkpoint, cube.pick([0]))
     pressure = (Channel("v0", "Pa"), cube.channels[1])
-    with pytest.raises(CheckpointError, match=r"v0 is in Pa.*trained on K"):
+    with pytest.raises(CheckpointError, match=r"v0 is in Pa.*trained in K"):
         match_cube(checkpoint, _with(cube, channels=pressure))
     hours = cube.time.values[0] + np.arange(80) * np.timedelta64(6, "h")
     with pytest.raises(CheckpointError, match=r"step of 6 hours.*steps of 1 day"):

@@ -75,7 +75,7 @@ def test_cold_start_steps_are_labelled_but_do_not_move_the_centroids():
     found = find_regimes(embedding(shifted, flag=flag), clusters=(3,))
     np.testing.assert_allclose(found.model.centroids, clean.model.centroids)
     np.testing.assert_array_equal(found.labels[:8], labels[:8])
-    assert "8 cold-start steps" in found.notes[0]
+    assert "8 warm-up steps" in found.notes[0]
 
 
 def test_a_season_is_fitted_and_labelled_alone():
@@ -176,7 +176,7 @@ def test_centroids_of_another_checkpoint_are_refused():
     fitted = find_regimes(embedding(x), clusters=(3,))
     with pytest.raises(CheckpointError, match="made with checkpoint bbbb"):
         assign_regimes(embedding(x, checkpoint="b" * 64), known(fitted))
-    with pytest.raises(CheckpointError, match=r"has 2 modes, old\.nc 4"):
+    with pytest.raises(CheckpointError, match=r"has 2 modes, but old\.nc has 4"):
         assign_regimes(embedding(x[:, :2]), known(fitted))
 
 
@@ -262,7 +262,7 @@ def test_regimes_that_are_the_seasons_are_called_so():
     seasonal = x + 9 * np.cos(2 * np.pi * np.arange(730) / 365.25)[:, None]
     for values, said in ((x, 0), (seasonal, 1)):
         notes = find_regimes(embedding(values), clusters=(2,)).notes
-        assert sum("they are the seasons" in note for note in notes) == said
+        assert sum("they are seasons" in note for note in notes) == said
 
 
 def of_noise(fields, channels, modes=8):

@@ -90,7 +90,7 @@ def test_areas_of_another_grid_matter_only_to_the_variable_that_names_them(tmp_p
     files = [save(tmp_path / "data.nc", variables), areas(tmp_path / "a.nc", LAT + 1)]
     assert [channel.name for channel in open_cube(files, variables=["pr"]).channels] == ["pr"]
     for asked in (None, ["pr", "t2m"]):
-        with pytest.raises(InputError, match="t2m refers to the cell areas"):
+        with pytest.raises(InputError, match="t2m names the cell areas"):
             open_cube(files, variables=asked)
 
 

@@ -153,7 +153,7 @@ def test_a_mean_and_an_instant_at_its_end_are_not_the_same_time(tmp_path):
     ds["y"] = ds.x.assign_attrs(cell_methods="time: point")
     ds.to_netcdf(path)
     with pytest.raises(
-        InputError, match=r"share no time step \(x begins 2000-01-01T12:00:00, y begins 2000-01-02"
+        InputError, match=r"share no time step \(x begins at 2000-01-01T12:00:00, y begins at 2000-01-02"
     ):
         open_cube([path])
 
@@ -201,7 +201,7 @@ def days_in_two_files(tmp_path, step, **second):
 def test_files_of_which_some_tell_that_stamps_are_ends_are_refused(tmp_path, step):
     paths = days_in_two_files(tmp_path, step, named=False)
     for order in (paths, paths[::-1]):
-        with pytest.raises(InputError, match=r"end of its intervals in .*a\.nc.*b\.nc, without such bounds"):
+        with pytest.raises(InputError, match=r"end of its intervals in .*a\.nc.*b\.nc, which has no such bounds"):
             open_cube(order)
 
 
@@ -220,5 +220,5 @@ def test_files_of_instants_at_other_hours_are_told(tmp_path):
     one = save(tmp_path / "a.nc", np.arange(31.0), "days since 2001-01-01", at=0.0, named=False, bounds="b")
     two = save(tmp_path / "b.nc", np.append(noon, 30.5) + 30, "days since 2001-01-01", at=0.0, bounds="b")
     (told,) = (note for note in open_cube([one, two]).notes if "another place" in note)
-    assert "another place of its 1 day in " in told
+    assert "another place in its 1 day in " in told
     assert "b.nc (2001-01-31T12:00:00, ...)" in told

@@ -171,7 +171,7 @@ def test_anomalies_keep_their_zero_in_other_units(make_cube):
 def test_units_that_cannot_be_converted_are_refused_with_both_named(make_cube):
     cube = make_cube(np.zeros((9, 1, 2, 2)))
     object.__setattr__(cube, "channels", (Channel("v0", "Pa"),))
-    with pytest.raises(CheckpointError, match=r"v0 is in Pa.*trained on K"):
+    with pytest.raises(CheckpointError, match=r"v0 is in Pa.*trained in K"):
         in_units(cube, {"v0": "K"})
 
 
