@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faconv_cli.nn.convgru import ConvGRU2d
-    from faconv_cli.nn.convlstm import ConvLSTM2d
-    from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+    from faconv_cli.nn.cells.convgru import ConvGRU2d
+    from faconv_cli.nn.cells.convlstm import ConvLSTM2d
+    from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d
+    from faconv_cli.nn.cells.minconvexplstm import MinConvExpLSTM2d
+    from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+    from faconv_cli.nn.cells.minconvlstm import MinConvLSTM2d
+    from faconv_cli.nn.cells.minfaconvlstm import MinFAConvLSTM2d
     from faconv_cli.nn.layer import AttentionMaps, LayerOutput
-    from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-    from faconv_cli.nn.minconvgru import MinConvGRU2d
-    from faconv_cli.nn.minconvlstm import MinConvLSTM2d
-    from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 
 __all__ = [
     "AttentionMaps",
@@ -39,5 +39,5 @@ def __getattr__(name: str) -> Any:
     """Import a layer when it is asked for: most load torch.compile's machinery, which takes a second."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "layer" if name in ("AttentionMaps", "LayerOutput") else name.removesuffix("2d").lower()
+    home = "layer" if name in ("AttentionMaps", "LayerOutput") else f"cells.{name.removesuffix('2d').lower()}"
     return getattr(import_module(f"{__name__}.{home}"), name)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn import faconvlstm_fast
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d, FAConvLSTMState
+from faconv_cli.nn.cells import faconvlstm_fast
+from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d, FAConvLSTMState
 from tests.reference import faconvlstm as plain
 
 SMALL = {"bottleneck": 4, "attention_every": 3}

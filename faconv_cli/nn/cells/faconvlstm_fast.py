@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from faconv_cli.nn.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
 from faconv_cli.nn.kernels import usable
-from faconv_cli.nn.mixing import Stencil, area_shares
+from faconv_cli.nn.mechanisms.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
+from faconv_cli.nn.mechanisms.mixing import Stencil, area_shares
 
 if TYPE_CHECKING:
-    from faconv_cli.nn.faconvlstm import FAConvLSTMCell
+    from faconv_cli.nn.cells.faconvlstm import FAConvLSTMCell
 
 Watch = Callable[[Tensor], None]  # shown h (b, F, h, w) before each attended step
 
@@ -46,7 +46,7 @@ def run_fast(
 
 def _make_run(cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> Run:
     if usable(x) and x.dtype == torch.float32:
-        from faconv_cli.nn.faconvlstm_fused import FusedRun
+        from faconv_cli.nn.cells.faconvlstm_fused import FusedRun
 
         return FusedRun(cell, x, weights, keep=keep)
     return Run(cell, x, weights, keep=keep)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.axial import AxialAttention
-from faconv_cli.nn.faconvlstm_fast import Watch, run_fast
+from faconv_cli.nn.cells.faconvlstm_fast import Watch, run_fast
 from faconv_cli.nn.kernels import usable
 from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
-from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation
+from faconv_cli.nn.mechanisms.axial import AxialAttention
+from faconv_cli.nn.mechanisms.mixing import DilatedMix, SqueezeExcitation
 from faconv_cli.nn.padding import Padding
 
 

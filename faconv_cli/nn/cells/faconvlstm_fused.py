@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from faconv_cli.nn.faconvlstm_fast import Run, Watch
+from faconv_cli.nn.cells.faconvlstm_fast import Run, Watch
 from faconv_cli.nn.kernels import faconvlstm as kernels
 from faconv_cli.nn.kernels.mixing import blocks, kernel_gradient, mix_
 
 if TYPE_CHECKING:
-    from faconv_cli.nn.faconvlstm import FAConvLSTMCell
+    from faconv_cli.nn.cells.faconvlstm import FAConvLSTMCell
 
 
 class FusedRun(Run):
