@@ -1,10 +1,14 @@
 """3. Tensors to states and embeddings; torch only.
 
-The recurrent layers share one signature, so one name can be swapped for another: `layer` says it. Each cell
-is a file with its equations as a plain loop, and the fast path beside it: in the same file, in `gatedscan`
-for the MinConv cells, in `faconvlstm_fast` for FAConvLSTM. On a GPU the Triton kernels of `kernels` do the
-same, for FAConvLSTM by way of `faconvlstm_fused`. `encoder` and `head` make an embedding of a layer,
-`forecaster` and `leadforecaster` forecasts.
+The recurrent layers share one signature, so one can be swapped for another: see `layer`. The rooms:
+
+    cells        the recurrent cells, each with its equations as a plain loop and its fast path
+    scans        recurrences along time that run without a step loop
+    mechanisms   attention, mixing, layout of features, domain and season
+    kernels      Triton kernels for a GPU, each with a plain path elsewhere
+
+`encoder` and `head` turn the states of a layer into an embedding; `forecaster` and `leadforecaster` make
+forecasts.
 """
 
 from __future__ import annotations
