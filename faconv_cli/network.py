@@ -13,14 +13,14 @@ from faconv_cli.checkpoint import Checkpoint, Weights
 from faconv_cli.config import EOF, EncoderConfig, RunConfig, mechanisms_of
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import CheckpointError, UsageError
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
 from faconv_cli.nn.forecaster import Forecaster
 from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.layer import RecurrentLayer2d
 from faconv_cli.nn.leadforecaster import LeadForecaster
+from faconv_cli.nn.mechanisms.domain import Domain
+from faconv_cli.nn.mechanisms.seasonal import TemporalAttention, seasonal_encoding
 from faconv_cli.nn.padding import Padding
-from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
 from faconv_cli.windows.layout import nodes_of, tiles_of
 
 # by name, because importing all of them takes longer than a small job

@@ -15,7 +15,10 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # the shapes these modules declare are checked at every call the tests make
-SHAPED = [*(f"faconv_cli.nn.{name}" for name in ("domain", "head", "decoder")), "faconv_cli.windows.dataset"]
+SHAPED = [
+    *(f"faconv_cli.nn.{name}" for name in ("mechanisms.domain", "head", "decoder")),
+    "faconv_cli.windows.dataset",
+]
 install_import_hook(SHAPED, "beartype.beartype")
 
 from faconv_cli.cube.channel import Channel

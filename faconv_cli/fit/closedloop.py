@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_forecaster
-from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch
 from faconv_cli.windows.plan import Window
 

@@ -16,9 +16,9 @@ from faconv_cli.fit.prepare import Prepared
 from faconv_cli.fit.subspace import PartMoments, fit_subspace
 from faconv_cli.fit.toldtarget import tell_target
 from faconv_cli.network import build_encoder, changes_seen
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.head import EofCoordinates
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window

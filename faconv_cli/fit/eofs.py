@@ -11,9 +11,9 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.decomposition import PCA, IncrementalPCA
 
-from faconv_cli.nn.domain import Domain, patch_bases
 from faconv_cli.nn.encoder import IN_COMMON, SubspaceEncoder
 from faconv_cli.nn.head import EofCoordinates, products_of
+from faconv_cli.nn.mechanisms.domain import Domain, patch_bases
 from faconv_cli.windows.adapt import need_room
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.memory import EXACT_NUMBERS

@@ -15,9 +15,9 @@ from faconv_cli.fit.eofs import fit_eofs, start_encoder
 from faconv_cli.fit.objective import Objective, expected_area, trusted
 from faconv_cli.fit.prepare import Prepared
 from faconv_cli.network import build_encoder, changes_seen
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.head import EofCoordinates
 from faconv_cli.nn.leadforecaster import LeadForecaster
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.plan import Window, evenly

@@ -27,9 +27,9 @@ from faconv_cli.fit.optimizer import average_weights, learning_rate_share, make_
 from faconv_cli.fit.prepare import Prepared, prepare_whole
 from faconv_cli.fit.task import Task
 from faconv_cli.network import build_domain
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
 from faconv_cli.nn.head import EofCoordinates
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch, WindowReader
 from faconv_cli.windows.fingerprint import TOLERANCE, fingerprints
 from faconv_cli.windows.layout import tiles_of

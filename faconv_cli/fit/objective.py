@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import Encoding, SubspaceEncoder
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch
 
 FEWEST_ROWS = 30  # of half a period, to say something of its own

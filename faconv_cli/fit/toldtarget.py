@@ -12,8 +12,8 @@ from faconv_cli.config import RunConfig
 from faconv_cli.fit.eofs import Eofs, fit_eofs, regress, start_coordinates
 from faconv_cli.fit.target import Target
 from faconv_cli.network import build_target_domain
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.head import EofCoordinates
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import WindowReader
 from faconv_cli.windows.layout import nodes_of
 from faconv_cli.windows.resolve import STEPS_PER_EOF

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faconv_cli.nn.axial import AxialAttention
-from faconv_cli.nn.domain import Domain, network_input, pool_sum
 from faconv_cli.nn.head import Advection, EofCoordinates, LeadCorrection, Subspace, Tendencies
 from faconv_cli.nn.layer import AttentionMaps, RecurrentLayer2d
-from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
+from faconv_cli.nn.mechanisms.axial import AxialAttention
+from faconv_cli.nn.mechanisms.domain import Domain, network_input, pool_sum
+from faconv_cli.nn.mechanisms.seasonal import TemporalAttention, seasonal_encoding
 
 COORDINATES = 5  # features of a point, as in `Domain`
 FAINT = 0.1

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faconv_cli.nn.domain import Domain, network_input, pool_sum
 from faconv_cli.nn.layer import RecurrentLayer2d
+from faconv_cli.nn.mechanisms.domain import Domain, network_input, pool_sum
 
 
 class FieldNorm(nn.Module):

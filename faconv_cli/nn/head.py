@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from faconv_cli.nn.domain import Domain, interpolate, pool_sum
+from faconv_cli.nn.mechanisms.domain import Domain, interpolate, pool_sum
 
 MOST_SQUARED, MOST_ADVECTED = 16, 12  # leading coordinates in the products of `Advection`
 

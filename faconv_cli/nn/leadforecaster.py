@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import Encoding, SubspaceEncoder
+from faconv_cli.nn.mechanisms.domain import Domain
 
 
 class LeadForecaster(nn.Module):

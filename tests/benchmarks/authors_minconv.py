@@ -19,11 +19,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from faconv_cli.nn.convgru import ConvGRU2d
-from faconv_cli.nn.convlstm import ConvLSTM2d, ConvLSTMState
-from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.cells.convgru import ConvGRU2d
+from faconv_cli.nn.cells.convlstm import ConvLSTM2d, ConvLSTMState
+from faconv_cli.nn.cells.minconvexplstm import MinConvExpLSTM2d
+from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+from faconv_cli.nn.cells.minconvlstm import MinConvLSTM2d
 from tests.benchmarks.plain_convlstm import PlainConvLSTM
 from tests.benchmarks.test_cells_speed import SIZES
 

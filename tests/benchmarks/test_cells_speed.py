@@ -7,14 +7,14 @@ a group only, and only ratios: `docs/benchmarks.md` says on what machine.
 import pytest
 import torch
 
-from faconv_cli.nn.convgru import ConvGRU2d
-from faconv_cli.nn.convlstm import ConvLSTM2d
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d
-from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minconvlstm import MinConvLSTM2d
-from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
-from faconv_cli.nn.scan import linear_scan, log_scan
+from faconv_cli.nn.cells.convgru import ConvGRU2d
+from faconv_cli.nn.cells.convlstm import ConvLSTM2d
+from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.cells.minconvexplstm import MinConvExpLSTM2d
+from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+from faconv_cli.nn.cells.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.cells.minfaconvlstm import MinFAConvLSTM2d
+from faconv_cli.nn.scans.scan import linear_scan, log_scan
 from tests.benchmarks.plain_convlstm import PlainConvLSTM
 
 SIZES = {  # b, t, c, h, w, hidden

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from faconv_cli.fit.objective import Objective, Products, trusted
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.encoder import SubspaceEncoder
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.dataset import Batch
 from faconv_cli.windows.plan import Window
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.nn.domain import Domain
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.plan import plan_tiles
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn import axial as axial_module
-from faconv_cli.nn.axial import AxialAttention
+from faconv_cli.nn.mechanisms import axial as axial_module
+from faconv_cli.nn.mechanisms.axial import AxialAttention
 from tests.reference import axial as plain
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.nn.convgru import ConvGRU2d
+from faconv_cli.nn.cells.convgru import ConvGRU2d
 from tests.reference import convgru as plain
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.nn import convlstm
-from faconv_cli.nn.convlstm import ConvLSTM2d, ConvLSTMCell, ConvLSTMState
+from faconv_cli.nn.cells import convlstm
+from faconv_cli.nn.cells.convlstm import ConvLSTM2d, ConvLSTMCell, ConvLSTMState
 from tests.reference import convlstm as plain
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.nn.domain import interpolate, node_basis, pool_sum
+from faconv_cli.nn.mechanisms.domain import interpolate, node_basis, pool_sum
 
 
 @given(st.integers(1, 12), st.integers(1, 12))

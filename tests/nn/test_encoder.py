@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d
 from faconv_cli.nn.encoder import SubspaceEncoder, seen_channels
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d
-from faconv_cli.nn.seasonal import TemporalAttention
+from faconv_cli.nn.mechanisms.seasonal import TemporalAttention
 
 f64 = {"dtype": torch.float64}
 

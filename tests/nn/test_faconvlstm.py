@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn import faconvlstm_fast
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d, FAConvLSTMState
+from faconv_cli.nn.cells import faconvlstm_run
+from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d, FAConvLSTMState
 from tests.reference import faconvlstm as plain
 
 SMALL = {"bottleneck": 4, "attention_every": 3}
@@ -146,7 +146,7 @@ def test_blocks_of_points_do_not_change_the_answer(monkeypatch):
     wanted = (x, *layer.parameters())
     whole = layer(x)[0]
     of_whole = torch.autograd.grad(whole.square().sum(), wanted)
-    monkeypatch.setattr(faconvlstm_fast, "CPU_BLOCK_NUMBERS", 7 * 5)
+    monkeypatch.setattr(faconvlstm_run, "CPU_BLOCK_NUMBERS", 7 * 5)
     cut = layer(x)[0]
     of_cut = torch.autograd.grad(cut.square().sum(), wanted)
     torch.testing.assert_close(cut, whole)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.nn.featureslast import (
+from faconv_cli.nn.mechanisms.featureslast import (
     CPU_BLOCK_NUMBERS,
     Halo,
     compute_dtype,

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from faconv_cli import nn as layers
-from faconv_cli.nn.domain import Domain
 from faconv_cli.nn.forecaster import FieldNorm, Forecaster
+from faconv_cli.nn.mechanisms.domain import Domain
 from faconv_cli.windows.plan import Tiles, plan_tiles
 
 SHAPE = (8, 12)

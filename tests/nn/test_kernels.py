@@ -10,8 +10,8 @@ import torch
 import faconv_cli.nn as networks
 from faconv_cli.nn import kernels
 from faconv_cli.nn.kernels import plain_path, usable
-from faconv_cli.nn.mixing import DilatedMix, Stencil, area_shares
-from faconv_cli.nn.scan import linear_scan
+from faconv_cli.nn.mechanisms.mixing import DilatedMix, Stencil, area_shares
+from faconv_cli.nn.scans.scan import linear_scan
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 needs_kernels = pytest.mark.skipif(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from faconv_cli.nn import featureslast
-from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minconvlstm import MinConvLSTM2d
-from faconv_cli.nn.scan import log_scan
+from faconv_cli.nn.cells.minconvexplstm import MinConvExpLSTM2d
+from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+from faconv_cli.nn.cells.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.mechanisms import featureslast
+from faconv_cli.nn.scans.scan import log_scan
 from tests.reference import minconv as plain
 
 CELLS = [(MinConvGRU2d, plain.gru), (MinConvLSTM2d, plain.lstm), (MinConvExpLSTM2d, plain.exp_lstm)]

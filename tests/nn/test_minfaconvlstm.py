@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d, MinFAConvLSTMState
+from faconv_cli.nn.cells.minfaconvlstm import MinFAConvLSTM2d, MinFAConvLSTMState
 from tests.reference import minfaconvlstm as plain
 from tests.reference.axial import densities
 

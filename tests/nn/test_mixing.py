@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation, Stencil, masked_mean
+from faconv_cli.nn.mechanisms.mixing import DilatedMix, SqueezeExcitation, Stencil, masked_mean
 from tests.reference import mixing as plain
 
 

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.convgru import ConvGRU2d
-from faconv_cli.nn.convlstm import ConvLSTM2d
-from faconv_cli.nn.minconvexplstm import MinConvExpLSTM2d
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minconvlstm import MinConvLSTM2d
-from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
+from faconv_cli.nn.cells.convgru import ConvGRU2d
+from faconv_cli.nn.cells.convlstm import ConvLSTM2d
+from faconv_cli.nn.cells.minconvexplstm import MinConvExpLSTM2d
+from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+from faconv_cli.nn.cells.minconvlstm import MinConvLSTM2d
+from faconv_cli.nn.cells.minfaconvlstm import MinFAConvLSTM2d
 
 WITHOUT_ATTENTION = [ConvLSTM2d, ConvGRU2d, MinConvLSTM2d, MinConvGRU2d, MinConvExpLSTM2d]
 LAYERS = [*WITHOUT_ATTENTION, MinFAConvLSTM2d]

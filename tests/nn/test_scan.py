@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faconv_cli.nn.scan import linear_scan, log_scan
+from faconv_cli.nn.scans.scan import linear_scan, log_scan
 
 
 def loop(a, b, h):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.seasonal import TemporalAttention, seasonal_encoding
+from faconv_cli.nn.mechanisms.seasonal import TemporalAttention, seasonal_encoding
 from tests.reference import seasonal as plain
 
 

@@ -1,4 +1,4 @@
-"""Plain NumPy, float64, one grid at a time: the mechanisms of `faconv_cli.nn.mixing` and `padding`."""
+"""Plain NumPy, float64, one grid at a time: `faconv_cli.nn.mechanisms.mixing` and `nn.padding`."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faconv_cli import nn as networks
 from faconv_cli.nn.layer import RecurrentLayer2d
-from faconv_cli.nn.scan import linear_scan
+from faconv_cli.nn.scans.scan import linear_scan
 from tests.benchmarks.gpu.counts import SIZES, Size
 from tests.benchmarks.plain_convlstm import KerasStyleConvLSTM, PlainConvLSTM
 

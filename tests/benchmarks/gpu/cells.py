@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faconv_cli.nn.convlstm import ConvLSTM2d
-from faconv_cli.nn.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.cells.convlstm import ConvLSTM2d
+from faconv_cli.nn.cells.faconvlstm import FAConvLSTM2d
+from faconv_cli.nn.cells.minconvgru import MinConvGRU2d
+from faconv_cli.nn.cells.minfaconvlstm import MinFAConvLSTM2d
 from faconv_cli.nn.kernels import plain_path
-from faconv_cli.nn.minconvgru import MinConvGRU2d
-from faconv_cli.nn.minfaconvlstm import MinFAConvLSTM2d
 from tests.benchmarks.gpu.counts import SIZES
 from tests.benchmarks.gpu.timing import in_one_graph, medians, synchronize, time_limit
 from tests.benchmarks.plain_convlstm import KerasStyleConvLSTM, PlainConvLSTM

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from faconv_cli.nn.kernels import plain_path
-from faconv_cli.nn.scan import linear_scan, log_scan
+from faconv_cli.nn.scans.scan import linear_scan, log_scan
 from tests.benchmarks.gpu.timing import in_one_graph, medians
 
 BYTES = 4

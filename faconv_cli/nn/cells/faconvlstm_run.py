@@ -14,68 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from faconv_cli.nn.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
-from faconv_cli.nn.kernels import usable
-from faconv_cli.nn.mixing import Stencil, area_shares
-
-if TYPE_CHECKING:
-    from faconv_cli.nn.faconvlstm import FAConvLSTMCell
+from faconv_cli.nn.cells.faconvlstm_parts import FAConvLSTMParts
+from faconv_cli.nn.mechanisms.featureslast import CPU_BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, sigmoid_backward_
+from faconv_cli.nn.mechanisms.mixing import Stencil, area_shares
 
 Watch = Callable[[Tensor], None]  # shown h (b, F, h, w) before each attended step
-
-
-def run_fast(
-    cell: FAConvLSTMCell, x: Tensor, h: Tensor, c: Tensor, steps: int, weights: Tensor | None, watch: Watch
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Run ``cell`` over ``x`` (b, t, C, h, w) from ``h``, ``c`` (b, F, h, w): all h, last h, last c."""
-    x, h, c = (tensor.movedim(-3, -1).contiguous() for tensor in (x.transpose(0, 1), h, c))
-    inputs = (x, h, c, *cell.parameters())
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
-        y, h, c = _FastRun.apply(cell, steps, weights, watch, *inputs)  # type: ignore[no-untyped-call]
-    else:
-        y, c, _ = _make_run(cell, x, weights, keep=False).forward(x, h, c, steps, watch)
-        y, h, c = y, y[-1].clone(), c[-1] / -2
-    return y.transpose(0, 1).movedim(-1, -3), h.movedim(-1, -3), c.movedim(-1, -3)
-
-
-def _make_run(cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> Run:
-    if usable(x) and x.dtype == torch.float32:
-        from faconv_cli.nn.faconvlstm_fused import FusedRun
-
-        return FusedRun(cell, x, weights, keep=keep)
-    return Run(cell, x, weights, keep=keep)
-
-
-class _FastRun(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cell: FAConvLSTMCell,
-        steps: int,
-        weights: Tensor | None,
-        watch: Watch,
-        x: Tensor,
-        h: Tensor,
-        c: Tensor,
-        *parameters: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        run = _make_run(cell, x, weights, keep=True)
-        y, chat, m = run.forward(x, h, c, steps, watch)
-        ctx.save_for_backward(x, h, y, chat, m)
-        ctx.run, ctx.names = run, [name for name, _ in cell.named_parameters()]
-        return y, y[-1].clone(), chat[-1] / -2
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = ctx.run.backward(outputs, ctx.saved_tensors, x_wanted=ctx.needs_input_grad[4])
-        return (None, None, None, None, *(gradients.get(name) for name in ["x", "h", "c", *ctx.names]))
 
 
 class Run:
@@ -83,7 +30,7 @@ class Run:
 
     in_blocks = True  # the gates go block by block
 
-    def __init__(self, cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> None:
+    def __init__(self, cell: FAConvLSTMParts, x: Tensor, weights: Tensor | None, *, keep: bool) -> None:
         self.cell, self.weights, self.keep = cell, weights, keep
         self.Px, self.Ph = cell.Px.weight.detach(), cell.Ph.weight.detach()
         self.stencil = Stencil(cell.mix)
@@ -200,7 +147,7 @@ class Local:
 class Gates:
     """Expand and gates of a cell: Pg and b as one matrix (R + 1, F) a gate, as m̃ is followed by a 1."""
 
-    def __init__(self, cell: FAConvLSTMCell, points: int) -> None:
+    def __init__(self, cell: FAConvLSTMParts, points: int) -> None:
         F, R = cell.hidden_channels, cell.Pg.in_features
         P, b = cell.Pg.weight.detach().view(4, F, R), cell.Pg.bias.detach().view(4, F, 1)
         self.sign = P.new_ones(4, 1, 1)  # 1, 1, -2, 1, without a copy from the host: a CUDA graph has none

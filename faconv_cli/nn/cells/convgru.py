@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from faconv_cli.nn.featureslast import (
+from faconv_cli.nn.layer import LayerOutput, RecurrentLayer2d
+from faconv_cli.nn.mechanisms.featureslast import (
     Halo,
     StepInput,
     any_requires_grad,
@@ -23,7 +24,6 @@ from faconv_cli.nn.featureslast import (
     unfold_time,
     zero_state,
 )
-from faconv_cli.nn.layer import LayerOutput, RecurrentLayer2d
 from faconv_cli.nn.padding import Padding, pad2d
 
 

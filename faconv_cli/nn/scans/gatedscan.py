@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from faconv_cli.nn.featureslast import (
+from faconv_cli.nn.kernels import usable
+from faconv_cli.nn.mechanisms.featureslast import (
     Halo,
     any_requires_grad,
     convolve,
@@ -18,9 +19,8 @@ from faconv_cli.nn.featureslast import (
     row_blocks,
     time_blocks,
 )
-from faconv_cli.nn.kernels import usable
 from faconv_cli.nn.padding import pad2d
-from faconv_cli.nn.scan import adjoint_scan_
+from faconv_cli.nn.scans.scan import adjoint_scan_
 
 
 class UpdateGate(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from faconv_cli.nn.featureslast import sigmoid_backward_
-from faconv_cli.nn.gatedscan import UpdateGate
-from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
+from faconv_cli.nn.cells.minconv import MinConvCell, MinConvLayer2d
+from faconv_cli.nn.mechanisms.featureslast import sigmoid_backward_
+from faconv_cli.nn.scans.gatedscan import UpdateGate
 
 
 def input_share(sigma_f: Tensor, sigma_i: Tensor) -> Tensor:

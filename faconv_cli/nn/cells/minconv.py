@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from faconv_cli.nn.featureslast import Halo, fold_time, unfold_time, zero_state
-from faconv_cli.nn.gatedscan import UpdateGate, gated_scan
 from faconv_cli.nn.layer import LayerOutput, RecurrentLayer2d
+from faconv_cli.nn.mechanisms.featureslast import Halo, fold_time, unfold_time, zero_state
 from faconv_cli.nn.padding import Padding, pad2d
+from faconv_cli.nn.scans.gatedscan import UpdateGate, gated_scan
 
 
 class MinConvCell(nn.Module):

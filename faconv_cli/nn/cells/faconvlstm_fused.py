@@ -1,19 +1,16 @@
-"""The fast path of `FAConvLSTMCell` on a GPU: `faconvlstm_fast` with a step in three launches each way."""
+"""The fast path of `FAConvLSTMCell` on a GPU: `faconvlstm_run` with a step in three launches each way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from faconv_cli.nn.faconvlstm_fast import Run, Watch
+from faconv_cli.nn.cells.faconvlstm_parts import FAConvLSTMParts
+from faconv_cli.nn.cells.faconvlstm_run import Run, Watch
 from faconv_cli.nn.kernels import faconvlstm as kernels
 from faconv_cli.nn.kernels.mixing import blocks, kernel_gradient, mix_
-
-if TYPE_CHECKING:
-    from faconv_cli.nn.faconvlstm import FAConvLSTMCell
 
 
 class FusedRun(Run):
@@ -21,7 +18,7 @@ class FusedRun(Run):
 
     in_blocks = False
 
-    def __init__(self, cell: FAConvLSTMCell, x: Tensor, weights: Tensor | None, *, keep: bool) -> None:
+    def __init__(self, cell: FAConvLSTMParts, x: Tensor, weights: Tensor | None, *, keep: bool) -> None:
         super().__init__(cell, x, weights, keep=keep)
         T, b, R, grid = x.shape[0], x.shape[1], cell.Px.out_features, x.shape[2:4]
         self.kernel = self.stencil.kernel.contiguous()

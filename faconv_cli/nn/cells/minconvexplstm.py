@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from faconv_cli.nn.gatedscan import UpdateGate
-from faconv_cli.nn.minconv import MinConvCell, MinConvLayer2d
-from faconv_cli.nn.minconvgru import SigmoidGate
+from faconv_cli.nn.cells.minconv import MinConvCell, MinConvLayer2d
+from faconv_cli.nn.cells.minconvgru import SigmoidGate
+from faconv_cli.nn.scans.gatedscan import UpdateGate
 
 
 class MinConvExpLSTMCell(MinConvCell):

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faconv_cli.errors import UsageError
-from faconv_cli.nn.axial import AxialAttention
-from faconv_cli.nn.faconvlstm_fast import Watch, run_fast
+from faconv_cli.nn.cells.faconvlstm_fast import run_fast
+from faconv_cli.nn.cells.faconvlstm_parts import FAConvLSTMParts
+from faconv_cli.nn.cells.faconvlstm_run import Watch
 from faconv_cli.nn.kernels import usable
 from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
-from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation
 from faconv_cli.nn.padding import Padding
 
 
@@ -26,7 +25,7 @@ class FAConvLSTMState(NamedTuple):
     steps: int
 
 
-class FAConvLSTMCell(nn.Module):
+class FAConvLSTMCell(FAConvLSTMParts):
     """One FAConvLSTM layer: our reading of the abstract of Nji & Wang 2026 (arXiv 2601.10914).
 
         u = Px*x + Ph*h'                    1×1, C + F → R

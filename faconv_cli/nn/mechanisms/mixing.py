@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.featureslast import Halo
+from faconv_cli.nn.mechanisms.featureslast import Halo
 from faconv_cli.nn.padding import Padding, pad2d
 
 

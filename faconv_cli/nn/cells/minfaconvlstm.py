@@ -11,13 +11,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from faconv_cli.errors import UsageError
-from faconv_cli.nn.axial import AxialAttention
-from faconv_cli.nn.featureslast import Halo, fold_time, unfold_time, zero_state
-from faconv_cli.nn.gatedscan import gated_scan
+from faconv_cli.nn.cells.minconvlstm import NormalizedGate, input_share
 from faconv_cli.nn.layer import AttentionMaps, LayerOutput, RecurrentLayer2d
-from faconv_cli.nn.minconvlstm import NormalizedGate, input_share
-from faconv_cli.nn.mixing import DilatedMix, SqueezeExcitation, Stencil
+from faconv_cli.nn.mechanisms.axial import AxialAttention
+from faconv_cli.nn.mechanisms.featureslast import Halo, fold_time, unfold_time, zero_state
+from faconv_cli.nn.mechanisms.mixing import DilatedMix, SqueezeExcitation, Stencil
 from faconv_cli.nn.padding import Padding
+from faconv_cli.nn.scans.gatedscan import gated_scan
 
 
 class MinFAConvLSTMState(NamedTuple):

@@ -1,0 +1,1 @@
+"""The parts cells and networks are built of: attention, mixing, padding, layout, domain, seasons."""

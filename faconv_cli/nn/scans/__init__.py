@@ -1,0 +1,1 @@
+"""The scans along time: linear, in logarithms, and gated."""
