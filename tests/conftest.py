@@ -16,7 +16,7 @@ from jaxtyping import install_import_hook
 
 # the shapes these modules declare are checked at every call the tests make
 SHAPED = [
-    *(f"faconv_cli.nn.{name}" for name in ("mechanisms.domain", "head", "decoder")),
+    *(f"faconv_cli.nn.{name}" for name in ("mechanisms.domain", "head")),
     "faconv_cli.windows.dataset",
 ]
 install_import_hook(SHAPED, "beartype.beartype")

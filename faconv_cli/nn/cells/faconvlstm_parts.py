@@ -35,7 +35,9 @@ class FAConvLSTMParts(nn.Module):
         super().__init__()
         if attention_every < 1:
             raise UsageError(
-                f"attention at each {attention_every}-th step", wanted="it counts steps", do="take 1 or more"
+                f"attention_every is {attention_every}",
+                wanted="it is a number of time steps",
+                do="use 1 or more",
             )
         self.hidden_channels, self.attention_every = hidden_channels, attention_every
         self.Px = nn.Linear(in_channels, bottleneck, bias=False)
@@ -61,5 +63,5 @@ class FAConvLSTMParts(nn.Module):
         nn.init.ones_(self.Pg.bias.data.chunk(4)[1])
 
     def attends(self, step: int) -> bool:
-        """Tell whether the step of this absolute index is an attended one."""
+        """Return whether the step with this absolute index has attention."""
         return self.axial is not None and step % self.attention_every == 0

@@ -201,7 +201,9 @@ def days_in_two_files(tmp_path, step, **second):
 def test_files_of_which_some_tell_that_stamps_are_ends_are_refused(tmp_path, step):
     paths = days_in_two_files(tmp_path, step, named=False)
     for order in (paths, paths[::-1]):
-        with pytest.raises(InputError, match=r"end of its intervals in .*a\.nc.*b\.nc, which has no such bounds"):
+        with pytest.raises(
+            InputError, match=r"end of its intervals in .*a\.nc.*b\.nc, which has no such bounds"
+        ):
             open_cube(order)
 
 

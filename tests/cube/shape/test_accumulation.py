@@ -111,7 +111,9 @@ def test_values_that_were_rounded_are_recognised_and_their_sum_is_kept(tmp_path)
 def test_what_is_no_accumulation_is_not_taken_for_one(tmp_path, fields, attributes):
     path = record(tmp_path / "x.nc", fields, **attributes)
     assert not any("accumulated" in note for note in open_record([path], DataConfig()).notes)
-    with pytest.raises(InputError, match="no channel is accumulated since the start of a forecast or of a run"):
+    with pytest.raises(
+        InputError, match="no channel is accumulated since the start of a forecast or of a run"
+    ):
         open_record([path], EACH_STEP)
 
 
