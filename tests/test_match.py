@@ -239,7 +239,7 @@ def test_another_quantity_is_refused_in_channels_and_in_what_formulas_read(check
         other = dataset.copy()
         other[name] = dataset[name].assign_attrs(units="Pa")
         path = _write(tmp_path / f"{name}.nc", other)
-        with pytest.raises(CheckpointError, match=rf"{name} is in Pa.*trained on (K|m s-1)"):
+        with pytest.raises(CheckpointError, match=rf"{name} is in Pa.*trained in (K|m s-1)"):
             open_matching(checkpoint, [path])
 
 
@@ -331,7 +331,7 @@ def test_levels_in_other_units_are_those_of_the_training(kept, tmp_path):
 
 def test_data_of_another_grid_are_refused(checkpoint, dataset, tmp_path):
     path = _write(tmp_path / "data.nc", dataset.isel(lon=slice(None, None, 2)))
-    with pytest.raises(CheckpointError, match=r"7 x 4 points.*mask has 7 x 9"):
+    with pytest.raises(CheckpointError, match=r"7 x 4 points.*mask of the checkpoint has 7 x 9"):
         open_matching(checkpoint, [path])
 
 

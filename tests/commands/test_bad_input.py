@@ -106,7 +106,7 @@ UNREADABLE = {
     "no_grid.nc": "no horizontal grid",
 }
 NOTHING_TO_LEARN = {
-    "short.nc": "A window needs 12",
+    "short.nc": "A window has 12 steps",
     "missing.nc": "no valid value",
     "constant.nc": "is constant",
 }

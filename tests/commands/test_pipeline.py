@@ -94,7 +94,7 @@ def test_inspect_tells_of_a_checkpoint(checkpoint, run):
 def test_a_dry_run_shows_the_plan_and_writes_nothing(planted, run, tmp_path):
     code, out, err = run("train", planted, "-o", tmp_path / "m.pt", "--dry-run", *QUICK)
     assert code == 0
-    assert "no values have been looked at" in err
+    assert "no values have been read" in err
     assert "windows" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -182,7 +182,7 @@ def test_a_training_that_was_stopped_goes_on_and_ends_the_same(planted, tmp_path
         *((["cluster", name], 3, "is not a file") for name in (".", "", "/")),
         *((["prepare", "{cube}", name], 5, "does not end in .zarr") for name in (".", "", "..", "/")),
         (["train", "{cube}", "--dry-run", "--resume", "-o", "{new}"], 4, "No such file"),
-        (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "A window needs 2000"),
+        (["train", "{cube}", "--dry-run", "--window", "2000", "-o", "{new}"], 3, "A window has 2000 steps"),
         (["train", "{cube}", "--window", "5", "--burn-in", "9", "-o", "{new}"], 2, "leaves nothing"),
         (
             ["train", "{cube}", "--resume", "--overwrite", "-o", "{new}"],

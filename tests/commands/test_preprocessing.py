@@ -122,7 +122,7 @@ def test_settings_may_stand_in_a_file(files, run, tmp_path):
         (["--coarsen", "1"], 2, "coarsen"),
         (["--coarsen", "5"], 2, "--coarsen 5 does not divide the 12 longitudes"),
         (["--smooth", "0"], 2, "smooth"),
-        (["--smooth", "1"], 2, "less than two steps"),
+        (["--smooth", "1"], 2, "less than two time steps"),
         (["--season", "J"], 2, "is ambiguous: it fits 3 places"),
         (["--season", "XYZ"], 2, "not a run of months"),
     ],

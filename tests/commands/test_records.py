@@ -50,7 +50,7 @@ def test_an_ensemble_is_trained_on_whole_and_embedded_one_by_one(run, save, tmp_
     with xr.open_dataset(tmp_path / "3.nc") as three, xr.open_dataset(tmp_path / "7.nc") as seven:
         assert three.sizes["time"] == 40
         assert not np.allclose(three.embedding, seven.embedding)
-        assert "Member 3 of 2 is taken" in three.faconv_notes
+        assert "Member 3 of 2 is selected" in three.faconv_notes
         assert json.loads(three.faconv_left_out)["height"].startswith("no time axis")
 
 

@@ -172,7 +172,7 @@ def test_fill_that_nothing_declares_is_told_of_by_inspect_and_in_the_log(capsys,
     notes = json.loads(run(capsys, "inspect", "--json", data).out)["notes"]
     assert any(note.startswith("t: -9999 is the lowest value, with 12 % of the values") for note in notes)
     told = run(capsys, "train", data, "-o", tmp_path / "m.pt", *QUICK).err
-    assert "pass --missing-value -9999, or declare it in the file." in told
+    assert "use --missing-value -9999 or" in told
     assert "Warning" not in told
     named = json.loads(run(capsys, "inspect", "--json", data, "--missing-value", "-9999").out)
     assert named["variables"][0]["missing_share"] == 0.125

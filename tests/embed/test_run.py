@@ -120,7 +120,7 @@ def test_maps_of_an_attention_that_is_not_in_use_are_left_out_with_a_note(traine
     untrained = Embedder(trained(updates=0), cube, CPU, batch=None, attention=True, queries=[(3, 4)])
     (note,) = untrained.notes
     assert note.startswith(
-        "attention maps and weights of the past are left out: the embedding does not depend"
+        "attention maps and weights of the past are not written: the embedding does not depend"
     )
     rows, *_ = untrained.run(0, 12)
     assert rows.attention is rows.teleconnection is rows.temporal is None

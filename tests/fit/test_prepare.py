@@ -92,7 +92,7 @@ def test_a_short_record_is_passed_over_from_every_offset(make_cube):
 def test_a_record_shorter_than_a_window_is_refused_before_it_is_read(make_cube, monkeypatch):
     cube = make_cube(20)
     monkeypatch.setattr(type(cube), "read", lambda *_: pytest.fail("read"))
-    with pytest.raises(InputError, match="A window needs 24"):
+    with pytest.raises(InputError, match="A window has 24 steps"):
         prepare(cube, RunConfig(tiling=TilingConfig(window=24)))
 
 
@@ -206,7 +206,9 @@ def test_a_seasonal_change_of_the_diurnal_cycle_that_is_left_in_is_told(
     cube = make_cube(steps, channels=1, shape=(2, 3), freq="6h")
     prepared = prepare(cube, RunConfig.build(None, {"anomaly": anomaly, "window": 12}))
     assert prepared.climatology.kind == prepared.config.data.anomaly == kind
-    assert any("seasonal change of the diurnal cycle is left" in x for x in prepared.cube.notes) == left
+    assert (
+        any("seasonal change of the diurnal cycle is not removed" in x for x in prepared.cube.notes) == left
+    )
 
 
 def test_days_are_not_told_of_a_diurnal_cycle(make_cube):

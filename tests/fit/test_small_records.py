@@ -86,7 +86,7 @@ def test_a_note_says_which_defaults_gave_way_and_what_is_left_out(tmp_path):
     assert plan.config.tiling.window == 20
     plan = plan_training(cube, RunConfig.build(None, {"window": 16, "validation": "0"}))
     assert "4 of 44 training steps lie in runs shorter than a window of 16 steps" in plan.notes[0]
-    with pytest.raises(InputError, match="A window needs 24"):
+    with pytest.raises(InputError, match="A window has 24 steps"):
         plan_training(cube, RunConfig.build(None, {"window": 24}))
 
 

@@ -224,7 +224,7 @@ def test_a_target_that_nothing_is_learned_from_is_refused(cube, index, tmp_path,
         ({"target_weight": [1.0]}, "--target-weight was given without --target"),
         ({"target_lead": [1]}, "--target-lead was given without --target"),
         ({"target": ["a", "b"], "target_lead": [1, 2, 3]}, "--target-lead has 3 values for 2 targets"),
-        ({"target": ["a"], "target_weight": [0.0]}, "target_weight"),
+        ({"target": ["a"], "target_weight": [0.0]}, "--target-weight"),
         ({"target": ["a"], "task": "forecast"}, "--target was given with --task forecast"),
     ],
 )

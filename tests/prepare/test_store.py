@@ -329,7 +329,7 @@ def test_a_killed_command_goes_on(record, tmp_path):
         assert not out.exists()
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "going on after" in done.stderr
+    assert "continuing after" in done.stderr
     np.testing.assert_array_equal(reopened(out).read(0, 400), open_cube([path]).read(0, 400))
 
 

@@ -94,7 +94,7 @@ def test_leads_the_embedding_does_not_tell_of_are_refused(linear, trained, cube)
         SubspaceFields(linear).part(2)
     ahead = SubspaceFields(trained(cube, updates=0, hidden=2, lead=(2,), objective="forecast"))
     assert ahead.part(2) == 0
-    with pytest.raises(UsageError, match="does not tell of the field now"):
+    with pytest.raises(UsageError, match="does not hold the field now"):
         ahead.part(0)
 
 
