@@ -20,6 +20,7 @@ def _shell(command):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("option", ["", " --json"])
+@pytest.mark.slow
 def test_a_full_stdout_is_an_error_of_the_output(sample_data, option):
     code, told = _shell(f"{FACONV} inspect{option} {sample_data / 'ostia_monthly.nc'} > /dev/full")
     assert code == 5
@@ -29,6 +30,7 @@ def test_a_full_stdout_is_an_error_of_the_output(sample_data, option):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -n 1"])
+@pytest.mark.slow
 def test_a_stream_that_is_closed_is_no_error(sample_data, closed):
     code, told = _shell(f"{FACONV} --quiet inspect {sample_data / 'ostia_monthly.nc'} {closed}")
     assert code == 0

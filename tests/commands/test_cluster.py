@@ -64,6 +64,7 @@ def test_a_range_prints_its_criterion(folder, capsys):
 
 
 @pytest.mark.parametrize("method", ["kmeans", "gmm", "hmm", "ward", "hdbscan"])
+@pytest.mark.slow
 def test_each_method_can_be_asked_for(folder, capsys, method):
     number = [] if method == "hdbscan" else ["-k", 3]
     out, _ = faconv(capsys, "cluster", "e.nc", "--method", method, "--json", *number)
@@ -131,6 +132,7 @@ def test_the_variables_that_are_asked_for_are_averaged(data, folder, capsys):
         np.testing.assert_allclose(file["composite_other"].mean(("lat", "lon")), [562, 564, 566], atol=0.2)
 
 
+@pytest.mark.slow
 def test_a_figure_is_drawn(data, capsys):
     pytest.importorskip("matplotlib")
     faconv(capsys, "cluster", "e.nc", "-k", 3, *data, "--figure", "r.png")
@@ -215,6 +217,7 @@ def test_overwrite_replaces(folder, capsys):
     assert regimes_of("e_regimes.nc").max() == 3
 
 
+@pytest.mark.slow
 def test_cluster_never_imports_torch(folder):
     script = (
         "import sys\n"

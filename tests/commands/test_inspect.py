@@ -101,6 +101,7 @@ def test_inspect_refuses_a_foreign_checkpoint(capsys, tmp_path):
     assert "m.pt" in err
 
 
+@pytest.mark.slow
 def test_inspecting_data_never_imports_torch(sample):
     script = (
         "import sys\nfrom faconv_cli.app import main\n"

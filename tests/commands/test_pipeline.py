@@ -265,6 +265,7 @@ def test_the_log_can_be_json(planted, run, tmp_path):
     assert json.loads(err)["exit_code"] == code == 3
 
 
+@pytest.mark.slow
 def test_whoever_closes_our_output_early_is_no_error(planted):
     faconv = f"{sys.executable} -W error -m faconv_cli --quiet"
     command = f"{faconv} inspect {planted} | head -1; exit ${{PIPESTATUS[0]}}"

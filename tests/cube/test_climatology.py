@@ -92,6 +92,7 @@ def test_winters_alone_are_least_squares_and_stay_tame_in_summer(make_cube, kind
     st.sampled_from([0.0, 0.2]),
     st.integers(0, 3),
 )
+@pytest.mark.slow
 def test_chunks_blocks_and_batches_never_change_the_climatology(make_cube, kind, chunks, block, holes, seed):
     fields = noisy_record(200, shape=(1, 2, 3), seed=seed, offset=1e5)
     fields[np.random.default_rng(seed).random(fields.shape) < holes] = np.nan

@@ -50,6 +50,7 @@ def new_path(tmp_path_factory):
     st.sampled_from(["embed", "forecast"]),
     st.sampled_from(["faconvlstm", "convlstm", "eof"]),
 )
+@pytest.mark.slow
 def test_a_default_plan_can_be_trained_or_is_refused(new_path, runs, shape, land, task, encoder):
     assume(sum(runs) > 1)  # one step is no record
     cube = open_record([str(_write(new_path(), runs, shape, land=land))], RunConfig().data)

@@ -49,6 +49,7 @@ def fuzz(command, folder, work, seeds, pattern="*", **environment):
     return wrong, counts
 
 
+@pytest.mark.slow
 def test_inspect_never_breaks(folder, quick_folder):
     wrong, counts = fuzz("inspect", folder, quick_folder, (0, 300))
     assert wrong == []

@@ -26,6 +26,7 @@ def test_draws_cover_every_choice():
 
 @given(st.builds(Odd, **{axis: st.sampled_from(list(dict.fromkeys(c))) for axis, c in CHOICES.items()}))
 @settings(max_examples=60)
+@pytest.mark.slow
 def test_an_odd_file_opens_as_its_plain_twin(tmp_path_factory, odd):
     odd, folder = possible(odd), tmp_path_factory.mktemp("door")
     engine = None if odd.engine == "own" else odd.engine

@@ -245,6 +245,7 @@ def test_weights_survive_saving(Layer, options, tmp_path):
 # torch's own tracer looks at .grad of what it resumes with
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 @every_layer
+@pytest.mark.slow
 def test_compiled_layers_answer_the_same_and_keep_their_names(Layer):
     layer, x = trained(Layer), sequence()
     y, names = layer(x)[0], list(layer.state_dict())

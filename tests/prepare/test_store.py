@@ -306,6 +306,7 @@ def test_settings_of_the_data_are_heeded_and_recorded(capsys, record, tmp_path):
     assert "Season JJA" in about["faconv_notes"]
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(record, tmp_path):
     """SIGTERM, as Slurm sends it, then SIGKILL; the third run finishes."""
     slowly = (

@@ -32,6 +32,7 @@ def known(regimes, checkpoint=SHA):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_planted_regimes_are_found_and_numbered_by_frequency(method):
     x, labels = planted(k=4, steps=800, modes=5)
     found = find_regimes(embedding(x), method=method, clusters=None if method == "hdbscan" else (4,))
@@ -297,6 +298,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
+@pytest.mark.slow
 def test_noise_that_was_clustered_does_not_pass_under_another_name(copy):
     passed = []
     for seed in range(3):

@@ -16,6 +16,7 @@ from tests.regimes.planted import planted
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_every_method_finds_planted_regimes(method):
     x, labels = planted(k=4, modes=5)
     fit = fit_regimes(method, x, 4, seed=0)
@@ -49,6 +50,7 @@ def _fitted(method, known={}):  # noqa: B006 - one fit for all examples
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_labels_do_not_depend_on_the_number_of_threads(method):
     x, _ = planted(k=4, steps=3000, modes=8, distance=6.0)
     with threadpool_limits(1):

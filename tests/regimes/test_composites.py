@@ -62,6 +62,7 @@ def test_means_are_those_of_the_steps_of_each_regime(record):
 
 
 @pytest.mark.parametrize("steps", [1, 7, 100])
+@pytest.mark.slow
 def test_composites_do_not_depend_on_blocks(record, monkeypatch, steps):
     cube, labels = record
     whole, seen = composites(cube, labels, 3), []
@@ -326,6 +327,7 @@ def clustered(fields, k=4, modes=8, seed=0):
     return composites(cube, fit.labels + 1, k, source), composites(cube, fit.labels + 1, k)
 
 
+@pytest.mark.slow
 def test_of_red_noise_hardly_a_point_stands_out():
     found = [clustered(red_fields(400, seed=seed)) for seed in range(5)]
     assert np.mean([cut.p_value < 0.05 for cut, _ in found]) < 0.05
@@ -334,6 +336,7 @@ def test_of_red_noise_hardly_a_point_stands_out():
     assert found[0][0].tests == (significance.SURROGATE_TEST,)
 
 
+@pytest.mark.slow
 def test_regimes_that_are_there_stand_out():
     """Four corners that no Gaussian cloud of the same covariance has."""
     label = np.repeat(np.random.default_rng(0).integers(0, 4, 400), 5)

@@ -143,6 +143,7 @@ def test_one_regime_is_the_regression_of_steps_on_those_before_with_its_gaps(mon
     np.testing.assert_allclose(found.dynamics.innovations[0], rest.T @ rest / len(rest), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_fit_counts_no_transition_across_gaps():
     """Steps that come in pairs from one regime: within them nothing ever changes."""
     x, labels = planted(k=2, steps=200, stay=0.0)
@@ -188,6 +189,7 @@ def test_a_fit_that_stops_early_is_told(monkeypatch, caplog):
     assert all(record.name == "faconv" for record in caplog.records)
 
 
+@pytest.mark.slow
 def test_held_out_steps_choose_the_modes_that_regimes_tell():
     x, _ = crossing(steps=400, modes=6)
     tried, scores = choose_modes(x, 2, np.ones(len(x) - 1, bool), seed=0)
@@ -200,6 +202,7 @@ def test_held_out_steps_choose_the_modes_that_regimes_tell():
 
 
 @pytest.mark.parametrize("autoregressive", [False, True])
+@pytest.mark.slow
 def test_scores_of_all_numbers_of_modes_are_of_all_modes(autoregressive):
     """One Gaussian everywhere (k = 1): whatever m, the density of all modes is the same."""
     x = np.random.default_rng(0).standard_normal((4000, 4)) @ np.diag([2, 1, 1, 0.1])
@@ -209,6 +212,7 @@ def test_scores_of_all_numbers_of_modes_are_of_all_modes(autoregressive):
 
 
 @pytest.mark.parametrize("method", ["hmm", "hmm-ar"])
+@pytest.mark.slow
 def test_assigning_gives_the_labels_of_the_fit_with_cold_starts_and_gaps(tmp_path, method):
     x, _ = planted(k=3, distance=2.0, modes=5)
     x[40] = np.nan
@@ -254,6 +258,7 @@ def test_a_range_of_numbers_is_refused(method):
         find_regimes(embedding(planted()[0]), method=method, clusters=(2, 3, 4))
 
 
+@pytest.mark.slow
 def test_the_file_has_the_chain_and_is_cf(tmp_path, assert_cf):
     found = find_regimes(embedding(planted(k=3)[0]), method="hmm-ar", clusters=(3,), modes=2)
     write_regimes(tmp_path / "r.nc", found)

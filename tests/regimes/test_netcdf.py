@@ -24,6 +24,7 @@ def with_everything():
     return add_data(find_regimes(embedding(x), clusters=(2, 3), seed=7), cube_of(fields))
 
 
+@pytest.mark.slow
 def test_the_file_is_cf(tmp_path, with_everything, assert_cf):
     write_regimes(tmp_path / "r.nc", with_everything, command="faconv cluster e.nc")
     assert_cf(tmp_path / "r.nc")
@@ -78,6 +79,7 @@ def test_composites_are_in_the_order_and_units_of_the_data(tmp_path, with_everyt
         assert "units_metadata" not in file["composite_z500"].attrs
 
 
+@pytest.mark.slow
 def test_composites_on_a_curvilinear_grid_keep_its_coordinates(tmp_path, assert_cf):
     x, _ = planted(k=2, steps=50)
     lat, lon = np.meshgrid(np.linspace(40, 50, 3), np.linspace(0, 9, 4), indexing="ij")
@@ -120,6 +122,7 @@ def test_unclassified_is_a_flag_of_hdbscan_only(tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_a_model_survives_its_file_exactly(tmp_path, method):
     x, _ = planted(k=3, distance=5.0)
     regimes = find_regimes(embedding(x), method=method, clusters=None if method == "hdbscan" else (3,))

@@ -12,6 +12,7 @@ from tests.regimes.planted import planted
 
 
 @pytest.mark.parametrize(("method", "k"), [("kmeans", 3), ("kmeans", 5), ("gmm", 3), ("ward", 4)])
+@pytest.mark.slow
 def test_the_planted_number_of_regimes_is_chosen(method, k):
     x, _ = planted(k=k, modes=5, steps=400)
     found = choose(method, x, np.ones(len(x) - 1), tuple(range(2, k + 2)), seed=0)
@@ -20,6 +21,7 @@ def test_the_planted_number_of_regimes_is_chosen(method, k):
     np.testing.assert_array_equal(found.clusters, range(2, k + 2))
 
 
+@pytest.mark.slow
 def test_red_noise_is_not_taken_for_regimes():
     noise = Surrogates(planted(k=4, steps=300)[0], np.ones(299), 300)
     records = noise.draw(4, np.random.default_rng(5))

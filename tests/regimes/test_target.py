@@ -217,6 +217,7 @@ def test_a_year_begins_after_the_months_without_steps():
 
 
 @pytest.mark.parametrize("method", ["kmeans", "gmm", "hmm"])
+@pytest.mark.slow
 def test_planted_regimes_are_stable_and_noise_is_not(found, method):
     everyone = np.ones(STEPS, bool)
     stable = stability_of(found.embedding, found.labels, method, 3, everyone, seed=0)
@@ -227,6 +228,7 @@ def test_planted_regimes_are_stable_and_noise_is_not(found, method):
         assert np.isnan(stability_of(noise, found.labels, "hdbscan", 3, everyone, seed=0))
 
 
+@pytest.mark.slow
 def test_scores_are_written_and_told(found, tmp_path, assert_cf):
     target = _target(found.labels)
     scored = add_targets(found, [("rain.nc:rain", target, 0), ("rain.nc:rain", target, 1)])

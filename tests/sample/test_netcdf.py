@@ -123,6 +123,7 @@ def test_a_cube_larger_than_the_disk_is_refused_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_an_error_and_leaves_nothing_behind(tmp_path):
     code = (
         "import resource, signal, sys; from pathlib import Path\n"

@@ -37,6 +37,7 @@ def test_grib_has_the_same_grid_with_rows_from_north_to_south(netcdf, grib):
     assert (np.diff(grib["latitude"]) < 0).all()
 
 
+@pytest.mark.slow
 def test_script_makes_the_grib_file_again(sample_data, tmp_path, grib):
     again = tmp_path / "again.grib"
     made = subprocess.run(

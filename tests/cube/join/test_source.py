@@ -524,6 +524,7 @@ def test_the_time_coordinate_can_be_named(write):
 
 
 @given(st.data())
+@pytest.mark.slow
 def test_any_split_of_a_record_over_files_gives_the_same_cube(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("split")
     cuts = sorted(data.draw(st.sets(st.integers(1, 11), max_size=4)))
