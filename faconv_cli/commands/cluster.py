@@ -14,7 +14,7 @@ from faconv_cli.config import DataConfig
 from faconv_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from faconv_cli.regimes.analysis import Regimes
+    from faconv_cli.regimes.result import Regimes
 
 
 @options_of(DataConfig, only=(*REPLAYED, "deaccumulate", "missing_value"))
@@ -185,7 +185,7 @@ def _regimes(
 
 def _with_data(found: Regimes, paths: list[str], settings: DataConfig) -> Regimes:
     from faconv_cli.cube.pipeline import open_record
-    from faconv_cli.regimes.analysis import add_data
+    from faconv_cli.regimes.additions import add_data
     from faconv_cli.regimes.composites import blocks
 
     cube = open_record(paths, settings)
@@ -212,7 +212,7 @@ def _target_leads(targets: list[str], texts: list[str] | None) -> list[int]:
 
 def _with_targets(found: Regimes, texts: list[str], leads: list[int], settings: DataConfig) -> Regimes:
     from faconv_cli.cube.target import open_target
-    from faconv_cli.regimes.analysis import add_targets
+    from faconv_cli.regimes.additions import add_targets
 
     cubes = [open_target(text, settings).cached() for text in texts]
     for cube in cubes:

@@ -1,17 +1,13 @@
-"""From an embedding to regimes: the whole of ``faconv cluster`` but reading, writing and printing."""
+"""From an embedding to regimes: find them, or assign those of a file, and describe them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
-from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.shape.season import WHOLE_YEAR, Season
 from faconv_cli.cube.time.sametime import match_steps
-from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
 from faconv_cli.regimes import selection
 from faconv_cli.regimes.cluster import (
@@ -24,114 +20,25 @@ from faconv_cli.regimes.cluster import (
     fit_regimes,
     one_thread,
 )
-from faconv_cli.regimes.composites import (
-    MAX_INPUT_NUMBERS,
-    Composites,
-    Origin,
-    composites,
-    input_separation,
-    match_labels,
-)
-from faconv_cli.regimes.embedding import Embedding
+from faconv_cli.regimes.embedding import Embedding, season_rows
 from faconv_cli.regimes.hmm import choose_modes, follows_among
 from faconv_cli.regimes.rednoise import steps_apart
+from faconv_cli.regimes.result import KnownRegimes, Regimes
 from faconv_cli.regimes.selection import Criterion
-from faconv_cli.regimes.significance import T_TEST, red_noise_regimes
 from faconv_cli.regimes.statistics import (
     MISSING,
     UNCLASSIFIED,
-    Persistence,
-    Separation,
     consecutive_steps,
     persistence,
     seasonality,
     separation,
 )
-from faconv_cli.regimes.target import FEWEST_YEARS, TargetScores, score_target, stability_of
 from faconv_cli.regimes.timeofday import told_by_hour
 
 # The number the Euro-Atlantic literature settled on. Not a range: on reanalyses hardly any number stands out
 # of red noise, and regimes whose number hops with each new year of data are hard to work with.
 DEFAULT_CLUSTERS = (4,)
-DOUBT = 0.3  # of the embedding's variance told from a field, above which it may be part of what was embedded
 SEASONAL = 0.3  # of `seasonality`, above which a user should know
-
-
-@dataclass(frozen=True, eq=False)
-class KnownRegimes:
-    """What ``--assign`` needs of a regime file.
-
-    Attributes:
-        model: labels new steps.
-        season: the months it was fitted to.
-        checkpoint: sha256 of the checkpoint that made the embedding it was fitted to.
-        source: path of the file.
-        time: of its steps.
-        labels: (t,) of its steps, as in `Regimes`.
-        embedding_modes: number of modes of the embedding, of which the model may use the first few.
-    """
-
-    model: RegimeModel
-    season: Season
-    checkpoint: str
-    source: str
-    time: TimeAxis
-    labels: np.ndarray
-    embedding_modes: int
-
-
-@dataclass(frozen=True, eq=False)
-class Regimes:
-    """Labels of an embedding's steps and what there is to say about them.
-
-    Attributes:
-        embedding: what was labelled, cut to the modes that were used.
-        embedding_modes: number of modes it had before.
-        model: labels new steps; its regime i is label i + 1.
-        labels: (t,) int8 1..k by falling frequency; 0 unclassified (HDBSCAN's noise), -1 not labelled.
-        distance: (t,) Euclidean distance to the own centroid; NaN where there is no regime.
-        probability: (t,) of the own regime, for ``gmm``, `SEQUENTIAL` and ``hdbscan``; NaN where unknown.
-        probabilities: (t, k) of all regimes, for `SEQUENTIAL`; NaN where there is none.
-        season: the months that were labelled.
-        seed: of the fit; None where old centroids were assigned.
-        persistence: shares, spells and transitions.
-        separation: on the embedding; None where fewer than two regimes have members.
-        criterion: where a range of k was asked for.
-        composites: where data were given.
-        input_separation: on the data; None where not given or too large.
-        assigned: the regime file whose centroids were used; empty where fitted here.
-        refound: labelled steps that have a regime in that file too.
-        notes: sentences for the user.
-        data_sources: the files of the data, where given.
-        data_notes: what was chosen, merged, dropped or masked in them.
-        targets: what the regimes tell of each target that was given.
-    """
-
-    embedding: Embedding
-    embedding_modes: int
-    model: RegimeModel
-    labels: np.ndarray
-    distance: np.ndarray
-    probability: np.ndarray | None
-    probabilities: np.ndarray | None
-    season: Season
-    seed: int | None
-    persistence: Persistence
-    separation: Separation | None
-    criterion: Criterion | None = None
-    composites: Composites | None = None
-    input_separation: Separation | None = None
-    assigned: str = ""
-    refound: int = 0
-    notes: tuple[str, ...] = ()
-    data_sources: tuple[str, ...] = ()
-    data_notes: tuple[str, ...] = ()
-    targets: tuple[TargetScores, ...] = ()
-
-    @property
-    def k(self) -> int:
-        """Number of regimes."""
-        return len(self.model.centroids)
 
 
 def find_regimes(
@@ -264,149 +171,9 @@ def describe(embedding: Embedding, model: RegimeModel, labels: np.ndarray, seaso
     )
 
 
-def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda: None) -> Regimes:
-    """Add composites of the data, and the separation on them where they are small enough.
-
-    Raises:
-        InputError: the data have none of the labelled steps.
-    """
-    sources = ", ".join(cube.sources)
-    step = regimes.embedding.data_step or regimes.embedding.time.step
-    labels = match_labels(cube.time, regimes.embedding.time, regimes.labels, sources, step)
-    notes, score = list(regimes.notes), input_separation(cube, labels)
-    absent = int((regimes.labels != MISSING).sum() - (labels != MISSING).sum())
-    if absent:
-        notes.append(f"{absent} labelled steps are not in the data and not in the composites")
-    if cube.time.step != step:
-        count = int((labels != MISSING).sum())
-        notes.append(
-            f"the data have a step of {cube.time.step}, the labels of {step}: composites are of the {count} "
-            "steps with a label"
-        )
-    if score is None and regimes.separation is not None:
-        notes.append(
-            "separation on the input is not computed: it needs points with a value at each labelled "
-            f"step, and at most {MAX_INPUT_NUMBERS:,} numbers"
-        )
-    fields = composites(cube, labels, regimes.k, _origin(regimes, cube), advance)
-    notes.extend(_significance_notes(fields, regimes))
-    return replace(
-        regimes,
-        composites=fields,
-        input_separation=score,
-        notes=tuple(notes),
-        data_sources=cube.sources,
-        data_notes=(*cube.notes, *cube.masked),
-    )
-
-
-def add_targets(regimes: Regimes, targets: Sequence[tuple[str, Cube, int]]) -> Regimes:
-    """Add what the regimes tell of targets outside the training period of the embedding's checkpoint.
-
-    Args:
-        regimes: found or assigned.
-        targets: FILE[:VARIABLE] as asked for, opened, and the steps by which it is later.
-
-    Raises:
-        InputError: see `score_target`.
-    """
-    embedding, method = regimes.embedding, regimes.model.method
-    rows = season_rows(embedding, regimes.season)
-    stability = stability_of(embedding, regimes.labels, method, regimes.k, rows, seed=regimes.seed or 0)
-    scores = [
-        score_target(
-            embedding, regimes.labels, regimes.k, cube, source=source, lead=lead, stability=stability
-        )
-        for source, cube, lead in targets
-    ]
-    notes = list(regimes.notes)
-    if not regimes.assigned:
-        notes.append(
-            "the regimes were found on all steps, including those on which targets are scored (but not on "
-            "the targets); for regimes of the training period alone, cluster its embedding and --assign them"
-        )
-    if any(score.validation for score in scores):
-        notes.append(
-            f"less than {FEWEST_YEARS} years lie beyond the validation period, which chose the "
-            "network: targets are scored on it as well"
-        )
-    return replace(regimes, targets=tuple(scores), notes=tuple(notes))
-
-
-def _origin(regimes: Regimes, cube: Cube) -> Origin:
-    """Report what the regimes come from."""
-    embedding, method, null = regimes.embedding, regimes.model.method, None
-    if regimes.seed is not None and method != "hdbscan":
-        rows = np.flatnonzero((regimes.labels > 0) & embedding.warm)
-        apart = steps_apart(embedding.time, rows)
-        null = partial(red_noise_regimes, method, embedding.values[rows], apart, regimes.k, seed=regimes.seed)
-    matched = match_steps(cube.time, embedding.time)
-    modes = np.where(matched[:, None] >= 0, embedding.values[matched], np.nan)
-    return Origin(frozenset(embedding.channels), modes, null)
-
-
 def _shared_steps(regimes: Regimes, known: KnownRegimes) -> int:
     rows = match_steps(regimes.embedding.time, known.time)
     return int(((regimes.labels > 0) & (rows >= 0) & (known.labels[rows] > 0)).sum())
-
-
-def _significance_notes(found: Composites, regimes: Regimes) -> list[str]:
-    by_test: dict[str, list[str]] = {}
-    for channel, test in zip(found.channels, found.tests, strict=True):
-        by_test.setdefault(test, []).append(channel.name)
-    notes = [f"p-values of {', '.join(names)}: {test}" for test, names in by_test.items()]
-    for channel, test, embedded, told in zip(
-        found.channels, found.tests, found.embedded, found.told, strict=True
-    ):
-        if test == T_TEST and (doubt := _doubt(channel.name, embedded, told, regimes)):
-            notes.append(doubt)
-    return notes
-
-
-def _doubt(name: str, embedded: bool, told: float, regimes: Regimes) -> str:
-    """Report where a t test finds too much significant; empty if there is no sign of that."""
-    if regimes.assigned and not regimes.refound:
-        return ""
-    if embedded and regimes.assigned:
-        return (
-            f"{name} was embedded, and {regimes.refound} of the steps have a regime in {regimes.assigned} "
-            "too: on steps that the regimes were found on, the t test calls too much significant"
-        )
-    if embedded:
-        return (
-            f"{name} was embedded, and {regimes.model.method} finds no regimes in red noise to compare with: "
-            "the t test calls too much significant"
-        )
-    if told > DOUBT:
-        return (
-            f"{told:.0%} of the embedding's variance can be told from {name}: were it embedded under another "
-            "name, the t test would call too much significant"
-        )
-    return ""
-
-
-def season_rows(embedding: Embedding, season: Season) -> np.ndarray:
-    """(t,) valid steps of the season.
-
-    Raises:
-        InputError: there are none.
-    """
-    if len(season.months) < 12:
-        embedding.time.need_dates(f"--season {season.name}")
-    valid, within = embedding.valid, np.isin(embedding.time.month, season.months)
-    if not valid.any():
-        raise InputError(
-            f"{embedding.source}: all {len(valid)} rows are missing",
-            wanted="regimes need steps with valid rows",
-            do="check embedding_flag, and the data that faconv embed was given",
-        )
-    if not (valid & within).any():
-        raise InputError(
-            f"{embedding.source}: no valid step lies in season {season.name}",
-            wanted=f"the record has months {', '.join(map(str, np.unique(embedding.time.month[valid])))}",
-            do="choose one of these months",
-        )
-    return np.asarray(valid & within)
 
 
 def _check_enough(embedding: Embedding, x: np.ndarray, clusters: tuple[int, ...]) -> None:

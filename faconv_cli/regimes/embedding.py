@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from faconv_cli import schema
+from faconv_cli.cube.shape.season import Season
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import FaconvError, InputError, UsageError, first_line
 from faconv_cli.guard import reading
@@ -73,6 +74,30 @@ class Embedding:
                 do="give a smaller number, or leave out --modes to use all",
             )
         return replace(self, values=self.values[:, :modes])
+
+
+def season_rows(embedding: Embedding, season: Season) -> np.ndarray:
+    """(t,) valid steps of the season.
+
+    Raises:
+        InputError: there are none.
+    """
+    if len(season.months) < 12:
+        embedding.time.need_dates(f"--season {season.name}")
+    valid, within = embedding.valid, np.isin(embedding.time.month, season.months)
+    if not valid.any():
+        raise InputError(
+            f"{embedding.source}: all {len(valid)} rows are missing",
+            wanted="regimes need steps with valid rows",
+            do="check embedding_flag, and the data that faconv embed was given",
+        )
+    if not (valid & within).any():
+        raise InputError(
+            f"{embedding.source}: no valid step lies in season {season.name}",
+            wanted=f"the record has months {', '.join(map(str, np.unique(embedding.time.month[valid])))}",
+            do="choose one of these months",
+        )
+    return np.asarray(valid & within)
 
 
 def read_embedding(path: Path) -> Embedding:

@@ -10,8 +10,8 @@ import numpy as np
 from faconv_cli.cube.grid import Grid
 from faconv_cli.errors import UsageError
 from faconv_cli.files import atomic_output, check_no_folder, check_output
-from faconv_cli.regimes.analysis import Regimes
 from faconv_cli.regimes.composites import Composites
+from faconv_cli.regimes.result import Regimes
 from faconv_cli.regimes.significance import LEVEL
 from faconv_cli.regimes.statistics import UNCLASSIFIED
 

@@ -22,10 +22,10 @@ from faconv_cli.cube.units.units import units_metadata
 from faconv_cli.errors import InputError
 from faconv_cli.files import atomic_output
 from faconv_cli.regimes import selection
-from faconv_cli.regimes.analysis import KnownRegimes, Regimes
 from faconv_cli.regimes.cluster import METHODS, SEQUENTIAL, RegimeModel
 from faconv_cli.regimes.composites import Composites
 from faconv_cli.regimes.embedding import open_netcdf
+from faconv_cli.regimes.result import KnownRegimes, Regimes
 from faconv_cli.regimes.selection import Criterion
 from faconv_cli.regimes.statistics import MISSING, UNCLASSIFIED, Persistence, Separation
 from faconv_cli.regimes.target import CONFIDENCE, EXTREME, TargetScores

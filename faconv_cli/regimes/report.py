@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from faconv_cli.regimes import selection
-from faconv_cli.regimes.analysis import Regimes
 from faconv_cli.regimes.cluster import RegimeModel
+from faconv_cli.regimes.result import Regimes
 from faconv_cli.regimes.statistics import MISSING, Separation
 from faconv_cli.regimes.target import TargetScores
 

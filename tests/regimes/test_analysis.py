@@ -11,10 +11,12 @@ from faconv_cli import schema
 from faconv_cli.cube.shape.season import WHOLE_YEAR, parse_season
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
-from faconv_cli.regimes import analysis, significance
-from faconv_cli.regimes.analysis import KnownRegimes, add_data, assign_regimes, find_regimes
+from faconv_cli.regimes import additions, significance
+from faconv_cli.regimes.additions import add_data
+from faconv_cli.regimes.analysis import assign_regimes, find_regimes
 from faconv_cli.regimes.cluster import METHODS
 from faconv_cli.regimes.report import summary
+from faconv_cli.regimes.result import KnownRegimes
 from tests.regimes.planted import SHA, days, embedding, planted
 from tests.regimes.test_composites import cube_of, red_fields
 
@@ -207,7 +209,7 @@ def test_data_give_composites_and_separation_on_the_input(monkeypatch):
     found = add_data(find_regimes(embedding(x), clusters=(2,)), cube_of(fields))
     assert found.input_separation.silhouette > 0.3
     assert (found.composites.mean[1] > found.composites.mean[0]).all()
-    monkeypatch.setattr(analysis, "input_separation", lambda cube, labels: None)
+    monkeypatch.setattr(additions, "input_separation", lambda cube, labels: None)
     later = cube_of(fields[20:], days(120)[20:])
     partial = add_data(find_regimes(embedding(x), clusters=(2,)), later)
     assert partial.composites.steps.sum() == 100

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from faconv_cli.errors import OutputError, UsageError
-from faconv_cli.regimes.analysis import add_data, find_regimes
+from faconv_cli.regimes.additions import add_data
+from faconv_cli.regimes.analysis import find_regimes
 from faconv_cli.regimes.figures import check_figure, draw_composites, draw_modes, save_figure
 from tests.regimes.planted import embedding, planted
 from tests.regimes.test_composites import cube_of

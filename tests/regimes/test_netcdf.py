@@ -7,7 +7,8 @@ from faconv_cli.cube.cube import Cube
 from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError, OutputError
-from faconv_cli.regimes.analysis import add_data, find_regimes
+from faconv_cli.regimes.additions import add_data
+from faconv_cli.regimes.analysis import find_regimes
 from faconv_cli.regimes.cluster import METHODS
 from faconv_cli.regimes.netcdf import read_known, write_regimes
 from tests.regimes.planted import SHA, days, embedding, planted

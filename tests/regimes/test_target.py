@@ -10,9 +10,11 @@ from faconv_cli.cube.grid import Grid
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import InputError
 from faconv_cli.regimes import target as room
-from faconv_cli.regimes.analysis import KnownRegimes, add_targets, assign_regimes, find_regimes
+from faconv_cli.regimes.additions import add_targets
+from faconv_cli.regimes.analysis import assign_regimes, find_regimes
 from faconv_cli.regimes.netcdf import write_regimes
 from faconv_cli.regimes.report import summary
+from faconv_cli.regimes.result import KnownRegimes
 from faconv_cli.regimes.target import periods_of, score_target, stability_of, year_blocks
 from tests.reference.target import skill
 from tests.regimes.planted import embedding, planted
