@@ -11,7 +11,7 @@ from faconv_cli import schema
 from faconv_cli.cube.shape.season import WHOLE_YEAR, parse_season
 from faconv_cli.cube.time.timeaxis import TimeAxis
 from faconv_cli.errors import CheckpointError, InputError, UsageError
-from faconv_cli.regimes import additions, significance
+from faconv_cli.regimes import additions, selection, significance
 from faconv_cli.regimes.additions import add_data
 from faconv_cli.regimes.analysis import assign_regimes, find_regimes
 from faconv_cli.regimes.cluster import METHODS
@@ -110,7 +110,7 @@ def test_a_range_chooses_by_the_criterion_and_says_so():
 
 
 def test_a_continuum_is_called_one(monkeypatch):
-    monkeypatch.setattr(analysis.selection.Criterion, "significant", property(lambda self: False))
+    monkeypatch.setattr(selection.Criterion, "significant", property(lambda self: False))
     found = find_regimes(embedding(planted(steps=300)[0]), clusters=(2, 3))
     assert any("partition of a continuum" in note for note in found.notes)
 
