@@ -1,4 +1,4 @@
-"""What an embedding file holds already, and whether more can be added to it."""
+"""The contents of an embedding file, and whether rows can be appended to it."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def rows_done(path: Path, embedder: Embedder, start: int) -> int:
 
 
 def compare_input(path: Path, embedder: Embedder, start: int, check: Check) -> str:
-    """Compare the data with what the rows of a file were made from; tell what was not compared.
+    """Compare the data with those that the rows of a file were made from; report what was not compared.
 
     Args:
         path: the file.
-        embedder: checkpoint and data to go on with.
+        embedder: checkpoint and data to continue with.
         start: step of the first row.
-        check: how many of the old steps to compare.
+        check: how many of the old steps are compared.
 
     Raises:
-        OutputError: they differ; names the first step.
+        OutputError: they differ; the message names the first step.
     """
     if check == "none":
         return f"The data behind the rows of {path} were not compared with the earlier ones (--check none)."
@@ -118,10 +118,10 @@ def _check_times(path: Path, stamps: xr.DataArray, time: TimeAxis, start: int) -
 
 
 def layout_of(path: Path) -> Layout:
-    """Read the layout of a file, to go on with it.
+    """Read the layout of a file, to append to it.
 
     Raises:
-        OutputError: modes were taken out of it, or put in another order.
+        OutputError: modes were removed or reordered.
     """
     with _open(path) as file:
         modes = file[schema.MODE].values.tolist()

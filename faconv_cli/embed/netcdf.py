@@ -1,4 +1,4 @@
-"""The embedding file: CF NetCDF, written row by row, whole or not at all."""
+"""The embedding file: CF NetCDF, written row by row, completely or not at all."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Layout:
     """What a file holds besides the embedding.
 
     Attributes:
-        attention: maps of the attention received, where the encoder has axial attention.
+        attention: maps of the attention received, if the encoder has axial attention.
         temporal_lags: lags of the temporal attention, in steps back; empty for none.
-        queries: (lat, lon) of the points whose teleconnections are kept.
+        queries: (lat, lon) of the points whose teleconnection maps are kept.
         tile_centres: (lat, lon) of each tile; empty for one tile.
         modes: numbers of a row, the first of the checkpoint's.
     """
@@ -62,7 +62,7 @@ class Layout:
 def create_embedding_file(
     path: Path, checkpoint: Checkpoint, cube: Cube, layout: Layout, *, command: str, overwrite: bool
 ) -> Iterator[EmbeddingWriter]:
-    """Open a new file for rows; it appears under its name only when all went well.
+    """Open a new file for rows; it appears under its name only when it is complete.
 
     Raises:
         OutputError: it exists, or cannot be written.
@@ -77,7 +77,7 @@ def create_embedding_file(
 
 @contextmanager
 def append_embedding_file(path: Path, cube: Cube, *, command: str) -> Iterator[EmbeddingWriter]:
-    """Open a copy of a file for more rows; it takes the place of the old one only when all went well.
+    """Open a copy of a file for more rows; it replaces the old one only when it is complete.
 
     Raises:
         OutputError: it cannot be written.
@@ -92,7 +92,7 @@ def append_embedding_file(path: Path, cube: Cube, *, command: str) -> Iterator[E
 
 
 def _grid_of(file: netCDF4.Dataset, grid: Grid) -> Grid:
-    """The grid in the order of a file that holds maps on it: the data may have been turned since."""
+    """The grid in the order of a file that holds maps on it; the data may have another order now."""
     if not grid.regular or not {"lat", "lon"} <= file.variables.keys():
         return grid
     return Grid.from_coordinates(np.asarray(file["lat"][:]), np.asarray(file["lon"][:]))
@@ -128,7 +128,7 @@ class EmbeddingWriter:
                 self._write_maps(rows, cube)
 
     def _encoded(self, time: TimeAxis) -> np.ndarray:
-        """Encode stamps as the file counts them: its calendar may have another name than that of the data."""
+        """Encode stamps in the units of the file; its calendar may have another name than that of the data."""
         return encode_stamps(time.to_variable().variable, self._units, self._calendar)
 
     def _write_maps(self, rows: Rows, cube: Cube) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint over a cube: a stream of rows, one batch of windows at a time."""
+"""Apply a checkpoint to a cube: a stream of rows, one batch of windows at a time."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class Rows:
 
 
 class Embedder:
-    """Runs a checkpoint over a cube that `match_cube` has passed; memory is bounded by one batch.
+    """Applies a checkpoint to a cube that `match_cube` has accepted; memory is bounded by one batch.
 
     Args:
         checkpoint: what to run.
         cube: what to run it on.
         device: where to compute.
-        batch: windows at a time, None for as many as are cheap; rows agree between batch sizes to float
-            tolerance, and bit for bit at one.
-        attention: also give maps and weights of the attention that is in use.
+        batch: windows at a time, None to choose; rows agree between batch sizes to float tolerance, and
+            bit for bit for one size.
+        attention: also return maps and weights of the attention that is in use.
         queries: points (y, x) of the canonical grid for teleconnection maps.
 
     Raises:
@@ -119,7 +119,7 @@ class Embedder:
 
     @property
     def has_maps(self) -> bool:
-        """Maps of the axial attention are asked for, and z depends on it."""
+        """Whether maps of the axial attention are asked for, and z depends on it."""
         return self._attention and self._encoder.uses_axial_attention
 
     @property
@@ -131,7 +131,7 @@ class Embedder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is left out of what was asked for, and why."""
+        """What was asked for but is not written, and why."""
         if not self._attention:
             return ()
         axial = has_axial_attention(self._checkpoint.config.encoder) and not self.has_maps
@@ -224,7 +224,7 @@ class Embedder:
                 )
 
     def _missing(self, batch: Batch) -> np.ndarray:
-        """Mark the steps (b, t) of which too little is there in some channel."""
+        """Mark the steps (b, t) with too few values in some channel."""
         h, w = self._cube.grid.shape
         area = torch.from_numpy(self._cube.grid.area).float()
         share = (batch.valid[..., :h, :w] * area).sum((-2, -1)).numpy()
@@ -273,7 +273,7 @@ class Embedder:
         )
 
     def _maps(self, maps: Tensor | None, number: int, kept: np.ndarray) -> np.ndarray | None:
-        """Take the maps of a window that are kept, cropped to the grid, NaN where it is never valid."""
+        """Return the maps of a window that are kept, cropped to the grid, NaN where it is never valid."""
         if maps is None or not self.has_maps:
             return None
         h, w = self._cube.grid.shape

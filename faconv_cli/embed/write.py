@@ -1,4 +1,4 @@
-"""From an embedder to its file: new, or grown by the steps that are new."""
+"""Write the rows of an embedder to a file, a new one or one that grows by new steps."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def write_embedding(
         path: the file.
         rows: steps of the data.
         command: command line for ``history``.
-        modes: numbers of a row, the first of the checkpoint's; None for all, or as many as a file that is
-            gone on with has.
-        append: go on with the file where it exists.
-        check: how many of the old steps have their input compared with that of the file.
-        tell: takes what there is to say about that.
+        modes: numbers of a row, the first ones of the checkpoint; None for all, or for as many as the file
+            has that is appended to.
+        append: append to the file if it exists.
+        check: how many of the old steps are compared with the input of the file.
+        tell: called with notes about that comparison.
         overwrite: replace a file that exists.
 
     Yields:
@@ -49,7 +49,7 @@ def write_embedding(
 
     Raises:
         OutputError: the file exists or cannot be written; with ``append``, it does not fit.
-        InputError: no step of a new file has enough input.
+        InputError: no step of a new file has enough valid values.
         UsageError: the checkpoint has fewer modes.
     """
     first, stop = rows

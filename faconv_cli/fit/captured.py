@@ -1,6 +1,6 @@
 """Loss and gradients of a batch as one CUDA graph.
 
-A recurrence is thousands of small kernels, which take a GPU less time than their launches take the host.
+A recurrence is thousands of small kernels, which a GPU runs faster than the host can launch them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ WARM_UPS = 3  # before a capture, so that libraries have chosen their kernels an
 class CapturedLoss:
     """The loss of batches of one shape, and its gradients: recorded once, then replayed.
 
-    A replay overwrites the gradients of the weights, which must neither be set to None nor be zeroed. What
-    the loss does must not depend on values on the host, and each batch must be of the shape of the first.
+    A replay overwrites the gradients of the weights, so they must not be set to None or zeroed. The loss must
+    not depend on values on the host, and every batch must have the shape of the first.
 
     Args:
-        model: the network; its weights stay in their place.
+        model: the network; its weights stay where they are.
         loss: of a batch on the device.
         batch: the first one, on the device.
     """

@@ -1,4 +1,4 @@
-"""The task of forecasting frame by frame: some of a window teacher-forced, the rest in closed loop."""
+"""The task of forecasting frame by frame: part of a window teacher-forced, the rest in closed loop."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from faconv_cli.windows.plan import Window
 class ClosedLoopTask:
     """A `Task`: mean squared error of every frame of a window but the first, area-weighted.
 
-    The first ``teacher_forced`` frames are given; each gives the next one in parallel. The network then goes
-    on from its own frames to the end of the window (Horuz et al. 2025, arXiv 2508.03614).
+    The first ``teacher_forced`` frames are given; each predicts the next one in parallel. The network then
+    continues from its own frames to the end of the window (Horuz et al. 2025, arXiv 2508.03614).
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -63,7 +63,7 @@ class ClosedLoopTask:
         )
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
-        """Do nothing: all there is, is in the weights."""
+        """Do nothing: everything is in the weights."""
 
     def validation_windows(self) -> list[Window]:
         """List the whole windows within the validation period."""

@@ -1,4 +1,4 @@
-"""The task of embedding: forecast EOF coordinates at the leads, and keep the subspace of it all."""
+"""The task of embedding: forecast EOF coordinates at the lead times, and keep the subspace of them all."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class EmbeddingTask:
         prepared: the data.
         reader: of its windows.
         domain: constants of the grid.
-        like: EOFs that a network was trained with, to which those of other steps are turned.
+        like: EOFs that a network was trained with, towards which those of other steps are rotated.
 
     Raises:
-        InputError: the data cannot carry an embedding of this size.
+        InputError: the data are too few for an embedding of this size.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class EmbeddingTask:
         self.shares = shares / shares.sum()
 
     def _what_to_train(self, encoder: SubspaceEncoder) -> list[int]:
-        """List the forecasts that a network corrects: all but targets which validation could not hold it to.
+        """List the forecasts that a network corrects: all but targets without validation values.
 
-        Those are told linearly, their correction is not trusted.
+        Those are predicted linearly, as a correction could not be checked.
         """
         prepared, leads = self._prepared, len(self._prepared.config.leads)
         if encoder.layer is None:
@@ -137,9 +137,9 @@ class EmbeddingTask:
         return found.errors(torch.ones_like(found.linear))[self._trained]
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Trust each correction as far as it helps, and give what is left (s,), 1 being climatology.
+        """Trust each correction as far as it helps, and return the remaining errors (s,), 1 for climatology.
 
-        None where nothing is known at some lead, beyond the end or in a gap: its error is not 0 but unknown.
+        None if nothing is known at some lead time, after the end or in a gap: its error is unknown, not 0.
         """
         encoder = cast("EmbeddingModel", model).encoder
         parts = [self._objective(encoder, batch, domain) for batch in batches]
@@ -167,5 +167,5 @@ class EmbeddingTask:
 
 
 def _values(prepared: Prepared) -> int:
-    """Most numbers that a field holds."""
+    """The largest number of values that a field holds."""
     return int(np.count_nonzero(prepared.normalizer.valid))

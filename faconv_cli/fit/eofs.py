@@ -52,9 +52,9 @@ class Eofs:
     known: np.ndarray
 
     def turned_towards(self, other: EofCoordinates) -> Eofs:
-        """Rotate the EOFs among each other until they are as near to others as they come.
+        """Rotate the EOFs among each other so that they are as close to others as possible.
 
-        Their space stays the same; what was trained with the others may then use these in their place.
+        Their space stays the same; a network trained with the others can then use these.
         """
         ours, theirs = self.patterns[0].reshape(len(self.patterns[0]), -1), other.on_x[0].double().flatten(1)
         left, _, right = np.linalg.svd(theirs.cpu().numpy() @ ours.T)
@@ -71,13 +71,13 @@ class Eofs:
         """Fit PC(t + lead) = PC(t) A by regression over pairs without a gap: A (d, d).
 
         The linear inverse model of Penland and Sardeshmukh (1995), shrunk towards the damped persistence of
-        each component: how much, is what forecasts blocks of the pairs best that the fit has not seen.
+        each component by as much as best predicts blocks of pairs that the fit has not seen.
         """
         now, later = self._pairs(lead, segments)
         return regress(self.components[now], self.components[later], persist=True)
 
     def skill(self, lead: int, segments: Segments, propagator: np.ndarray) -> float:
-        """Share of the variance of PC(t + lead) that ``propagator`` (d, d) foretells in training, 0 to 1."""
+        """Share of the variance of PC(t + lead) that ``propagator`` (d, d) predicts in training, 0 to 1."""
         now, later = self._pairs(lead, segments)
         truth = self.components[later]
         rest = truth - self.components[now] @ propagator
@@ -86,10 +86,10 @@ class Eofs:
     def tendencies(
         self, lead: int, segments: Segments, propagator: np.ndarray, changes: int
     ) -> list[np.ndarray]:
-        """Fit what the last changes of the components tell of PC(t + lead), beside ``propagator`` (d, d).
+        """Fit what the last changes of the components add to ``propagator`` (d, d) in predictions.
 
         Term n is a regression, on PC(t) and its n last changes PC(t) - PC(t - 1), ..., of what the terms
-        before leave; each is shrunk towards nothing as unseen blocks ask for.
+        before leave unexplained, shrunk towards zero by as much as unseen blocks require.
 
         Returns:
             B_n (n + 1, d, d) for n = 1..changes.
@@ -105,9 +105,9 @@ class Eofs:
     def advection(
         self, lead: int, segments: Segments, propagator: np.ndarray, terms: list[np.ndarray]
     ) -> np.ndarray:
-        """Fit what products of the components tell of what those linear forecasts leave: C (m, d).
+        """Fit what products of the components predict of the residuals of those linear forecasts: C (m, d).
 
-        In the units of the coordinates, shrunk towards nothing as unseen blocks ask for.
+        In the units of the coordinates, shrunk towards zero by as much as unseen blocks require.
         """
         now, later = self._pairs(lead, segments, before=len(terms))
         rest = self.components[later] - self._told(now, propagator, terms)
@@ -157,14 +157,14 @@ class Eofs:
 
 
 def regress(x: np.ndarray, y: np.ndarray, *, persist: bool) -> np.ndarray:
-    """Fit y = x A by ridge regression, in time order: A (d, k).
+    """Fit y = x A by ridge regression, rows in time order: A (d, k).
 
-    Shrunk as much as forecasts best the blocks of the rows that a fit has not seen.
+    It is shrunk as much as best predicts blocks of rows that a fit has not seen.
 
     Args:
         x: (n, d) without a mean.
         y: (n, k) without a mean.
-        persist: shrink towards the regression of each number on itself, y being x later; else towards 0.
+        persist: shrink towards the regression of each number on itself, where y is x later; else towards 0.
     """
     blocks = [_Pairs.of(x[rows], y[rows]) for rows in np.array_split(np.arange(len(x)), BLOCKS) if len(rows)]
     whole = _sum(blocks)
@@ -230,7 +230,7 @@ def fit_eofs(
     """Fit EOFs to the steps in ``segments``, area-weighted, missing values counting as the mean.
 
     With more than one lag these are extended EOFs (Weare and Nasstrom 1982): of each step joined with the
-    ``lags - 1`` steps before it, where there is no gap between.
+    ``lags - 1`` steps before it, if there is no gap between them.
 
     Args:
         reader: of the fields.
@@ -241,7 +241,7 @@ def fit_eofs(
         seed: of the decomposition.
         lags: see above.
         share: of the variance; no more EOFs than explain it are kept.
-        least: but no fewer than this.
+        least: at least this many.
         compared: look for the points that a step and the one before both hold, which costs one more pass over
             a record with gaps; else changes are those of the components.
 
@@ -305,7 +305,7 @@ def fit_eofs(
 
 
 def _has_gaps(reader: WindowReader) -> bool:
-    """Whether there are points that hold values at some training steps alone."""
+    """Return whether some points hold values only at some of the training steps."""
     valid = reader.normalizer.valid
     return bool(((valid > 0) & (valid < 1)).any())
 
@@ -347,8 +347,8 @@ def _decompose(
 def _solver(shape: tuple[int, ...], count: int) -> Literal["covariance_eigh", "full", "arpack"]:
     """Choose how to decompose a matrix exactly.
 
-    As scikit-learn's ``auto`` does, but never by random projections: where variances are close to each other
-    these mix modes, another way for each seed.
+    Like scikit-learn's ``auto``, but never by random projections: these mix modes of similar variance,
+    differently for each seed.
     """
     rows, columns = shape
     if columns <= 1000 and rows >= 10 * columns:
@@ -399,7 +399,7 @@ def start_encoder(
         eofs: of the field.
         leads: of the forecasts.
         segments: of the training period.
-        targets: (K, K) of each target, what tells it from the EOFs.
+        targets: (K, K) of each target, its regression on the EOFs.
     """
     start_coordinates(encoder.eofs, eofs)
     propagators = [*(eofs.propagator(lead, segments) for lead in leads), *targets]

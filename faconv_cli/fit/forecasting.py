@@ -31,15 +31,15 @@ class ForecastTask:
     """A `Task`: mean squared error at each lead, in the space of the EOFs, from the later rows of a window.
 
     The network sees the given steps of a window; the rest are leads of its last row. Leads are weighted by
-    the share of the variance that the linear forecasts explain in training: where nothing can be told, a
-    network learns noise by heart. Each lead trusts the correction as far as it helps in the validation
+    the share of the variance that the linear forecasts explain in training: where nothing can be predicted,
+    a network only learns noise. Each lead trusts the correction as far as it helps in the validation
     period, so that no lead is worse there than the forecast that training starts from.
 
     Args:
         prepared: the data.
         reader: of its windows.
         domain: constants of the grid.
-        like: EOFs that a network was trained with, to which those of other steps are turned.
+        like: EOFs that a network was trained with, towards which those of other steps are rotated.
 
     Raises:
         InputError: fewer steps or values than the EOFs that were asked for.
@@ -101,7 +101,7 @@ class ForecastTask:
 
     @torch.no_grad()
     def _keep_fine_scales(self, batches: Iterable[Batch], domain: Domain) -> None:
-        """Regress what is finer than the EOFs on itself, some leads before."""
+        """Regress what is finer than the EOFs on itself at earlier steps."""
         kept, eofs = self._model.decoder.kept, self._model.encoder.eofs
         products, squares = torch.zeros_like(kept), torch.zeros_like(kept)
         for batch in batches:
@@ -126,9 +126,9 @@ class ForecastTask:
         return found.errors(torch.ones_like(found.linear))
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Trust the correction of each lead as far as it helps, and give the losses that are left (s,).
+        """Trust the correction of each lead time as far as it helps, and return the remaining losses (s,).
 
-        None where no field is known at some lead.
+        None if no field is known at some lead time.
         """
         encoder = cast("LeadForecaster", model).encoder
         parts = [self._objective(encoder, self._rows(batch), domain) for batch in batches]
@@ -139,7 +139,7 @@ class ForecastTask:
         return found.errors(encoder.confidence) / found.climatology.clamp_min(1e-12)
 
     def _rows(self, batch: Batch) -> Batch:
-        """Count the rows that are warmed up and have all their leads in the window."""
+        """Count the rows after the warm-up that have all their lead times in the window."""
         return replace(
             batch,
             windows=tuple(
@@ -149,7 +149,7 @@ class ForecastTask:
         )
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
-        """Do nothing: all there is, is in the weights."""
+        """Do nothing: everything is in the weights."""
 
     def validation_windows(self) -> list[Window]:
         """List whole windows within the validation period, so that each of its starts counts once."""

@@ -1,4 +1,4 @@
-"""The training loop: a generator of reports that neither prints nor parses."""
+"""The training loop, a generator of reports; it does not print or parse anything."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class UpdateReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A look at the validation period; the first is of the untrained network (`Task.start`).
+    """A check on the validation period; the first is of the untrained network (`Task.start`).
 
     Attributes:
         update: number of updates behind it.
@@ -81,7 +81,7 @@ def make_task(
     """Make the task that the settings name, with EOFs ``like`` those that its network was trained with.
 
     Raises:
-        InputError: the data cannot carry it.
+        InputError: the data are too few for it.
     """
     if prepared.config.closed_loop:
         return ClosedLoopTask(prepared)
@@ -101,7 +101,7 @@ def _constants(prepared: Prepared, device: torch.device) -> tuple[WindowReader, 
 
 
 class Training:
-    """A training that can be run, stopped and taken up again; same seed and machine, same bytes.
+    """A training that can be run, stopped and resumed; same seed and machine, same bytes.
 
     Args:
         prepared: the data.
@@ -109,7 +109,7 @@ class Training:
         device: where to compute.
 
     Raises:
-        InputError: the data cannot carry an embedding of this size.
+        InputError: the data are too few for an embedding of this size.
     """
 
     def __init__(self, prepared: Prepared, path: Path, device: torch.device) -> None:
@@ -149,10 +149,10 @@ class Training:
         self._finish()
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from the last checkpoint of the same training.
+        """Continue from the last checkpoint of the same training.
 
         Raises:
-            CheckpointError: it is not one of this training.
+            CheckpointError: the checkpoint belongs to another training.
         """
         ours, theirs = self._prepared.config.model_dump(), checkpoint.config.model_dump()
         different = [
@@ -190,7 +190,7 @@ class Training:
         self._history = list(state["history"])
 
     def _data_changed(self, checkpoint: Checkpoint) -> bool:
-        """Whether the climatology or the scaling of the training period, or any sampled step, is another."""
+        """Return whether climatology or scaling of the training period, or any sampled step, has changed."""
         ours, theirs = self._prepared.normalizer, checkpoint.normalizer
         spread = theirs.std[:, None, None]
         pairs = [
@@ -225,7 +225,7 @@ class Training:
 
     @property
     def updates_saved(self) -> int:
-        """Updates the last checkpoint has behind it."""
+        """Updates at the last checkpoint."""
         return self._update
 
     @property
@@ -263,7 +263,7 @@ class Training:
         return [math.ceil(self._planned * number / CHECKS) for number in range(1, CHECKS + 1)]
 
     def _train_to(self, stop: int) -> Iterator[UpdateReport]:
-        """Train up to an update; windows are drawn anew between any two checks, so that it can be resumed."""
+        """Train up to an update; windows are drawn again after each check, so that it can be resumed."""
         torch.manual_seed(int(np.random.default_rng([self._fit.seed, self._update]).integers(2**62)))
         windows = self._draw(np.random.default_rng([self._fit.seed, self._update]), stop - self._update)
         self._model.train()
@@ -293,7 +293,7 @@ class Training:
             return self._total(self._losses(self._model, batch))
 
     def _draw(self, rng: np.random.Generator, batches: int) -> list[Window]:
-        """Draw windows from the training steps, passing over them again where they are too few."""
+        """Draw windows from the training steps, in several passes if they are too few."""
         wanted, windows = batches * self._batch, list[Window]()
         while len(windows) < wanted:
             windows += self._prepared.training_windows(rng, wanted - len(windows))
@@ -301,10 +301,10 @@ class Training:
 
     @torch.no_grad()
     def _check_start(self) -> None:
-        """Refuse data on which the untrained network makes no finite errors.
+        """Refuse data on which the errors of the untrained network are not finite.
 
         Raises:
-            InputError: they are.
+            InputError: they are not finite.
         """
         if not self._task.targets:
             return
@@ -315,10 +315,10 @@ class Training:
                 raise _not_finite_at_the_start(self._prepared, self._task, losses)
 
     def _check_finite(self, *numbers: Tensor) -> None:
-        """Stop before anything is changed or saved where a loss or its gradient is no number.
+        """Stop before anything is changed or saved if a loss or its gradient is not finite.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is not finite.
         """
         if all(torch.isfinite(number).all() for number in numbers):
             return
@@ -374,7 +374,7 @@ class Training:
 
     @torch.no_grad()
     def _trust_training(self) -> None:
-        """Trust the averaged network as far as it helps in training, where nothing is held out."""
+        """If nothing is held out, trust the averaged network as far as it helps in training."""
         windows = self._prepared.training_windows(np.random.default_rng(self._fit.seed), 1)
         batches = self._reader.batches(evenly(windows, VALIDATION_WINDOWS))
         model = self._average.module.eval()
@@ -382,13 +382,13 @@ class Training:
 
     @torch.no_grad()
     def _settle(self, windows: list[Window]) -> None:
-        """Let the task take what it needs from training windows into the averaged network."""
+        """Let the task fit what it needs from training windows in the averaged network."""
         model = self._average.module.eval()
         batches = (batch.to(self._device) for batch in self._reader.batches(windows))
         self._task.finish(model, batches, self._domain)
 
     def _finish(self) -> None:
-        """Settle the best network on the whole training period, or fit what is fitted to all steps again."""
+        """Finish the best network on the training period, or fit again to all steps what is fitted."""
         if self.refits:
             self._refit(read_checkpoint(self._path))
             return
@@ -403,13 +403,13 @@ class Training:
 
     @property
     def refits(self) -> bool:
-        """All that is fitted is, in the end, fitted to the held-out steps as well."""
+        """Whether everything that is fitted is fitted again in the end, including the held-out steps."""
         held_out = self._prepared.split.validation_count
         return bool(self._fit.refit and held_out and not self._prepared.config.closed_loop)
 
     @torch.no_grad()
     def _refit(self, best: Checkpoint) -> None:
-        """Fit again all that is fitted, now to all steps; the network's weights and the trust in it stay."""
+        """Fit again to all steps what is fitted; the network's weights and the trust in it stay."""
         if best.record["training"].get("refitted"):  # by the run before, which was stopped after it
             return
         whole = prepare_whole(self._prepared)

@@ -1,4 +1,4 @@
-"""What training asks for: the leading EOF coordinates of the field at the leads, from the field so far."""
+"""The objective of training: leading EOF coordinates at the lead times, from the field so far."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Products(NamedTuple):
     """Mean products of errors over the counted rows, (l,) each, in variances of the field.
 
     Attributes:
-        linear: mean square of what the forecasts without the network leave, r.
+        linear: mean square of r, the residual of the forecasts without the network.
         cross: mean product of r and the correction c.
         correction: mean square of c.
-        climatology: mean square of what came, the error of forecasting no anomaly.
-        rows: that they are means of.
+        climatology: mean square of the truth, the error of forecasting no anomaly.
+        rows: number of rows averaged.
     """
 
     linear: Tensor
@@ -40,12 +40,12 @@ class Products(NamedTuple):
         return self.linear - 2 * confidence * self.cross + confidence**2 * self.correction
 
     def confidence(self) -> Tensor:
-        """The g (l,) from 0 to 1 that leaves the least; 0 where the correction does not help."""
+        """The g (l,) from 0 to 1 with the smallest error; 0 if the correction does not help."""
         return (self.cross / self.correction.clamp_min(1e-30)).clamp(0, 1)
 
 
 def pooled(parts: Sequence[Products]) -> Products:
-    """Put the products of several batches together."""
+    """Combine the products of several batches."""
     count = torch.stack([part.rows for part in parts])
     total = count.sum(0)
     share = count / total.clamp_min(1e-12)
@@ -56,10 +56,10 @@ def pooled(parts: Sequence[Products]) -> Products:
 
 
 def trusted(parts: Sequence[Products]) -> tuple[Products, Tensor]:
-    """Put the products of a period together, and say how far to trust each correction (l,).
+    """Combine the products of a period, and return how far to trust each correction (l,).
 
-    As far as it helps in either half of the period: what helps in one alone may be chance. A half in which
-    little is known says nothing.
+    It is trusted as far as it helps in both halves of the period: what helps in only one may be chance.
+    A half with few values is ignored.
     """
     whole, middle = pooled(parts), (len(parts) + 1) // 2
     halves = [pooled(half) for half in (parts[:middle], parts[middle:]) if half]
@@ -77,11 +77,11 @@ def expected_area(valid: np.ndarray, domain: Domain) -> Tensor:
 class Objective:
     """Squared error of the forecasts in the space of the EOFs, in units of the field's variance.
 
-    Cost does not depend on the grid. Steps with too little of the field carry no weight, as targets.
+    The cost does not depend on the grid. Steps with too little of the field do not count as targets.
 
     Attributes:
         leads: in steps.
-        window: steps of a window; a batch holds the steps of the longest lead beside them.
+        window: steps of a window; a batch also holds the steps up to the longest lead time.
         expected: (c,) share of the area that has values in training.
         targets: (steps, k) coordinates of each target at the steps of the record, NaN where unknown.
     """
@@ -94,12 +94,12 @@ class Objective:
     def __call__(
         self, encoder: SubspaceEncoder, batch: Batch, domain: Domain, *, beside: bool = False
     ) -> Products:
-        """Compare the forecasts from the counted rows with what came.
+        """Compare the forecasts from the counted rows with the truth.
 
-        A correction is of all that the forecasts without the network leave, or, ``beside`` what changes and
-        products tell, of what the linear inverse model leaves. That is the better thing to learn where
-        validation tells how much of it to add to the rest: in what all of them leave there is little, and a
-        network learns it by heart.
+        A correction predicts the residual of all forecasts without the network or, if it is ``beside`` the
+        terms of changes and products, the residual of the linear inverse model. The latter is the better
+        objective when validation decides how much of it to add: the residual of all terms is small, and a
+        network only overfits it.
         """
         encoding = encode(encoder, batch, domain, self.window)
         with torch.no_grad():
@@ -132,7 +132,7 @@ def encode(encoder: SubspaceEncoder, batch: Batch, domain: Domain, window: int) 
 
 
 def counted_rows(batch: Batch, window: int) -> Tensor:
-    """Mark the rows (b, t) that belong to their window: past its warm-up, before its end."""
+    """Mark the rows (b, t) that count in their window: after its warm-up, before its end."""
     counted = torch.zeros(batch.x.shape[0], window)
     for row, span in enumerate(batch.windows):
         counted[row, span.first_row - span.start : span.stop - span.start] = 1

@@ -1,4 +1,4 @@
-"""How weights move: decay, learning rate, moving average."""
+"""How weights change: decay, learning rate, moving average."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def average_weights(average: Any, current: Any, updates: Any) -> None:
 
 
 def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> AdamW:
-    """Make AdamW that decays all weights but biases and the like; a gain that decays damps its correction."""
+    """Make an AdamW that decays all weights but biases; the decay of a gain damps its correction."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
     kept = [parameter for parameter in model.parameters() if parameter.ndim < 2]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]

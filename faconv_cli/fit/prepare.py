@@ -1,4 +1,4 @@
-"""Before training: the split, the climatology, the scaling; all from the training period alone."""
+"""Before training: split, climatology and scaling, all from the training period only."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def split_time(time: TimeAxis, validation: str) -> Split:
 
 
 def _validation_range(time: TimeAxis, one: Segment, validation: str) -> Segment:
-    """What is held out of one pass through time."""
+    """The steps held out of one pass through time."""
     first, last = one
     if ":" in validation:
         begin, end = time.slice(first, last).indices_of(validation)
@@ -97,11 +97,11 @@ class Prepared:
 
     Attributes:
         cube: all steps, training and validation.
-        split: which are which.
+        split: which of them are for training and for validation.
         config: with every default resolved.
         climatology: of the training period.
         normalizer: of the training period.
-        targets: what an embedding must tell beside the fields.
+        targets: what an embedding should predict beside the fields.
     """
 
     cube: Cube
@@ -112,7 +112,7 @@ class Prepared:
     targets: tuple[Target, ...] = ()
 
     def validation_windows(self) -> list[Window]:
-        """List the windows an embedding would use for the validation steps; their rows are counted only."""
+        """List the windows that an embedding would use for the validation steps; only their rows count."""
         tiling = self.config.tiling
         windows = plan_windows(
             self.cube.time.segments,
@@ -156,9 +156,9 @@ class Prepared:
     def training_windows(self, generator: np.random.Generator, at_least: int) -> list[Window]:
         """Draw the windows of a pass in random order, from the training steps alone.
 
-        Each pass over the period starts at another offset, a multiple of the attended steps; a short
-        record is passed over until there are ``at_least`` windows or every offset has had its turn. Windows
-        to forecast are drawn from all offsets: the steps after a gap may be unlike those long after it.
+        Each pass over the period starts at another offset, a multiple of the steps with attention. A short
+        record is used several times, until there are ``at_least`` windows or all offsets have been used.
+        Windows to forecast are drawn from all offsets: steps after a gap may differ from those long after it.
         """
         tiling, every = self.config.tiling, self.config.encoder.attention_every
         stride = tiling.stride or tiling.window
@@ -185,7 +185,7 @@ class Plan:
     Attributes:
         config: with every default resolved.
         split: steps to train on and steps held out.
-        notes: what was chosen instead of a default, and what is left out.
+        notes: what was chosen instead of a default, and what is dropped.
     """
 
     config: RunConfig
@@ -198,12 +198,12 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
 
     Args:
         cube: the record.
-        config: as asked for; its defaults give way on a small record.
-        valid: (c, h, w) above 0 where a point ever holds a value, where that is known; else all count.
+        config: as given; its defaults adapt to a small record.
+        valid: (c, h, w) above 0 where a point ever holds a value; if None, all points count.
 
     Raises:
         UsageError: options that contradict the data.
-        InputError: a record too short to be trained on, or for what was asked for.
+        InputError: the record is too short to train on, or for the given settings.
     """
     config, split, notes = _hold_out(cube.time, config)
     runs = [end - begin for begin, end in split.training]
@@ -232,7 +232,7 @@ def plan_training(cube: Cube, config: RunConfig, valid: np.ndarray | None = None
 
 
 def _smaller_batch(config: RunConfig, split: Split) -> RunConfig:
-    """Take no more windows at a time than cover the training period: they would hold the same steps twice."""
+    """Use no more windows at a time than cover the training period, or they would repeat steps."""
     there = len(covering_windows(config, split))
     batch = min(config.fit.batch or 1, max(there, 1))
     return config.model_copy(update={"fit": config.fit.model_copy(update={"batch": batch})})
@@ -250,7 +250,7 @@ def covering_windows(config: RunConfig, split: Split) -> list[Window]:
 
 
 def _hold_out(time: TimeAxis, config: RunConfig) -> tuple[RunConfig, Split, list[str]]:
-    """Split the time as asked for; unasked, hold nothing out of a record that is too short to be split."""
+    """Split the time as given; by default, hold nothing out of a record that is too short to split."""
     data = config.data
     split = split_time(time, data.validation)
     if "validation" in data.model_fields_set or not split.validation_count:
@@ -289,8 +289,8 @@ def _left_out(runs: Sequence[int], window: int) -> list[str]:
 def prepare(cube: Cube, config: RunConfig) -> Prepared:
     """Split a cube, and fit climatology and scaling to its training period in two streaming passes.
 
-    Channels without values or without variation are left out, and noted, unless they were asked for. Targets
-    are opened and prepared alike.
+    Channels without values or without variation are dropped with a note, unless they were asked for. Targets
+    are opened and prepared in the same way.
 
     Raises:
         UsageError: options that contradict the data.
@@ -345,7 +345,7 @@ def _target_notes(target: Target, split: Split) -> list[str]:
 
 
 def training_anomalies(time: TimeAxis, settings: DataConfig) -> tuple[Kind, np.ndarray]:
-    """Choose the seasonal cycle to take off a record, and the steps to fit it to.
+    """Choose the seasonal cycle to subtract from a record, and the steps to fit it to.
 
     Raises:
         UsageError: see `split_time`.
@@ -355,7 +355,7 @@ def training_anomalies(time: TimeAxis, settings: DataConfig) -> tuple[Kind, np.n
 
 
 def _cycle(training: Cube, settings: DataConfig) -> Kind:
-    """The seasonal cycle to take off; none of channels that are anomalies already."""
+    """The seasonal cycle to subtract; none if channels are anomalies already."""
     done = next((channel for channel in training.channels if channel.anomaly), None)
     if done is None:
         return resolve_anomaly(settings.anomaly, training.time)

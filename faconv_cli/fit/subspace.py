@@ -1,4 +1,4 @@
-"""Canonical coordinates: the principal subspace of what z is to tell, over the training period."""
+"""Canonical coordinates: the principal subspace of what z should predict, over the training period."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PartMoments:
         self.products = np.zeros((parts * count, parts * count))
 
     def add(self, f: np.ndarray) -> None:
-        """Take in rows (n, parts, k)."""
+        """Add rows (n, parts, k)."""
         flat = f.reshape(len(f), -1).astype(np.float64)
         self.rows += len(flat)
         self.sum += flat.sum(axis=0)

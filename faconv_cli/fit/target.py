@@ -1,4 +1,4 @@
-"""Targets: what an embedding must tell beside the fields; aligned in time, made anomalies."""
+"""Targets: what an embedding should predict beside the fields, aligned in time and as anomalies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Target:
 
     Attributes:
         name: of its channel; numbered where another target has the same.
-        text: FILE[:VARIABLE] as asked for.
+        text: FILE[:VARIABLE] as given.
         lead: steps of the record by which it is later.
         cube: its own steps, which may be others than those of the record.
         rows: (t,) its step for each of the record, -1 where there is none or too little of the field.
@@ -43,7 +43,7 @@ class Target:
 
     @property
     def training_steps(self) -> np.ndarray:
-        """Steps of the record to fit on, of which the target is known."""
+        """Steps of the record to fit on, at which the target is known."""
         steps = np.concatenate([np.arange(begin, end) for begin, end in self.training])
         return np.asarray(steps[self.rows[steps] >= 0])
 
@@ -58,8 +58,8 @@ def prepare_targets(cube: Cube, training: Segments, config: RunConfig, kind: Kin
     Args:
         cube: the record.
         training: runs of steps to train on.
-        config: which targets, and what is asked for of them.
-        kind: seasonal cycle that is taken off the record, and so off the targets.
+        config: the targets and their settings.
+        kind: seasonal cycle that is subtracted from the record, and so from the targets.
 
     Raises:
         InputError: a target that cannot be read or shares too few steps, or is constant there.

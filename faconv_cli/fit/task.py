@@ -1,4 +1,4 @@
-"""What a training works at: a network, where it starts, and what is asked of it."""
+"""What a training works on: a network, its start, and its objective."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Task(Protocol):
     def losses(self, model: nn.Module, batch: Batch, domain: Domain, *, checked: bool = False) -> Tensor:
         """Return the loss of each target (s,), in variances of the fields.
 
-        Whether the network is ``checked`` on a validation period, which decides how far it is trusted, may
-        change what it is asked to learn.
+        The objective may depend on whether the network is ``checked`` on a validation period, which decides
+        how far it is trusted.
         """
 
     def validate(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> Tensor | None:
-        """Return the mean loss of each target (s,), None where some has none; what it decides is set."""
+        """Return the mean loss of each target (s,), None if one is unknown; it sets the trust."""
 
     def finish(self, model: nn.Module, batches: Iterable[Batch], domain: Domain) -> None:
-        """Set what a network takes from the training period once its weights are known."""
+        """Fit what a network needs from the training period once its weights are known."""
 
     def validation_windows(self) -> Sequence[Window]:
-        """List the windows the validation loss is taken over; none where nothing is held out."""
+        """List the windows of the validation loss; none if nothing is held out."""

@@ -1,4 +1,4 @@
-"""Targets in the space of their EOFs, told linearly at first."""
+"""Targets in the space of their EOFs, predicted linearly at first."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from faconv_cli.windows.resolve import STEPS_PER_EOF
 
 @dataclass(frozen=True, eq=False)
 class ToldTarget:
-    """A target in the space of its EOFs, and how the state tells it linearly.
+    """A target in the space of its EOFs, and how the state predicts it linearly.
 
     Attributes:
-        coordinates: its EOFs, whose mean is what the mean state tells.
+        coordinates: its EOFs, whose mean is the prediction of the mean state.
         propagator: (K, K) of K EOFs of the field to the coordinates, zero beyond these.
         truth: (t, K) its coordinates for each step of the record, zero beyond them, NaN where unknown.
     """
@@ -37,7 +37,7 @@ class ToldTarget:
 def tell_target(target: Target, field: Eofs, config: RunConfig) -> ToldTarget:
     """Fit the EOFs of a target, and the regression of their coordinates on those of the field.
 
-    There are no more EOFs than the field has: what is told linearly of K numbers has K dimensions at most.
+    There are at most as many EOFs as the field has: a linear function of K numbers has at most K dimensions.
 
     Args:
         target: as prepared.
