@@ -1,1 +1,1 @@
-"""Several encoders trained at an equal budget, and what they cost and are worth."""
+"""Several encoders trained at an equal budget, their costs and scores."""

@@ -1,4 +1,4 @@
-"""What a network costs: operations per time step, and memory."""
+"""The cost of a network: operations per time step, and memory."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def read_labels(path: Path, time: TimeAxis) -> dict[str, np.ndarray]:
     """Read the columns of a CSV file that are labels, in the order of ``time``.
 
     The first column holds dates such as 2001-01-31, or 2001-01 for monthly records; every other column of
-    text or whole numbers with 2 to 50 classes is a label. Columns of decimal numbers are passed over.
+    text or whole numbers with 2 to 50 classes is a label. Columns of decimal numbers are skipped.
 
     Returns:
         Labels (t,) by column as text; empty where the table has no row for a step.

@@ -45,7 +45,7 @@ def encoder_config(toml: Path | None, given: Mapping[str, Any], encoder: str) ->
 def prepare_all(
     data: Data, configs: Sequence[RunConfig], *, equal_parameters: bool, parameters: int | None
 ) -> list[Prepared]:
-    """Prepare the data for each encoder, and give each as many parameters where they are to be equal.
+    """Prepare the data for each encoder, with equal numbers of parameters if asked for.
 
     Args:
         data: what to train on.

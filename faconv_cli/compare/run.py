@@ -101,7 +101,7 @@ def finished(job: Job) -> Result | None:
 
 
 def run(job: Job, device: torch.device) -> Iterator[Report | Result]:
-    """Train, score, and keep the result; a training that was stopped is gone on with.
+    """Train, score, and keep the result; a training that was stopped is resumed.
 
     Yields:
         The reports of the training, and at last the result.
@@ -136,7 +136,7 @@ def run(job: Job, device: torch.device) -> Iterator[Report | Result]:
 
 
 def _take_up(training: Training, job: Job) -> None:
-    """Go on with a training that was stopped, where its last checkpoint is of the same one."""
+    """Resume a training that was stopped, if its last checkpoint belongs to it."""
     last = last_path(job.checkpoint)
     if last.exists():
         try:

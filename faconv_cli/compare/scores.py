@@ -1,4 +1,4 @@
-"""What a trained network is worth on steps it has not been trained on."""
+"""Scores of a trained network on steps that it was not trained on."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def score_embedding(
 def score_forecasts(
     checkpoint: Checkpoint, cube: Cube, test: Steps, steps: int, device: torch.device
 ) -> dict[str, float]:
-    """Forecast from every start in the test steps, and compare with what came true.
+    """Forecast from every start in the test steps, and compare with the observed fields.
 
     Returns:
         Frames forecast per second; RMSE (in standard deviations, mean over channels) and anomaly correlation

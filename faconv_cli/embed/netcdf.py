@@ -128,7 +128,7 @@ class EmbeddingWriter:
                 self._write_maps(rows, cube)
 
     def _encoded(self, time: TimeAxis) -> np.ndarray:
-        """Encode stamps in the units of the file; its calendar may have another name than that of the data."""
+        """Encode stamps in the units of the file, whose calendar may have another name than in the data."""
         return encode_stamps(time.to_variable().variable, self._units, self._calendar)
 
     def _write_maps(self, rows: Rows, cube: Cube) -> None:

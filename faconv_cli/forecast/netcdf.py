@@ -1,4 +1,4 @@
-"""The forecast file: CF NetCDF, written start by start, whole or not at all."""
+"""The forecast file: CF NetCDF, written one initial time after the other, completely or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TOLD = {
 def create_forecast_file(
     path: Path, run: ForecastRun, *, command: str, overwrite: bool
 ) -> Iterator[ForecastWriter]:
-    """Open a new file for forecasts; it appears under its name only when all went well.
+    """Open a new file for forecasts; it appears under its name only when it is complete.
 
     Raises:
         OutputError: it exists, or cannot be written.

@@ -1,4 +1,4 @@
-"""A forecasting network over a cube: forecasts from many starts, a batch of them at a time."""
+"""Apply a forecasting network to a cube: forecasts from many initial times, a batch at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Forecasts:
         anomalies: (n, lead, c, h, w) normalised anomalies, NaN where the grid is never valid, and everywhere
             where the start has too little input.
         seen: (n, c, h, w) the anomalies at the start, NaN where missing.
-        truth: (n, lead, c, h, w) the anomalies that came true, NaN where missing or beyond the segment.
+        truth: (n, lead, c, h, w) the observed anomalies, NaN where missing or beyond the segment.
     """
 
     starts: np.ndarray
@@ -40,7 +40,7 @@ class Forecasts:
 
 
 class ForecastRun:
-    """Runs a checkpoint forward from steps of a cube that fits it; memory is bounded by one batch.
+    """Forecasts from steps of a cube that fits a checkpoint; memory is bounded by one batch.
 
     The network is warmed up on as many steps as it was given in training, up to and including the start.
 
@@ -49,8 +49,8 @@ class ForecastRun:
         cube: what to start from.
         steps: lead times.
         device: where to compute.
-        batch: starts at a time, None for as many as are cheap.
-        truth: also read what came true.
+        batch: initial times at a time, None to choose.
+        truth: also read the observed fields.
     """
 
     def __init__(

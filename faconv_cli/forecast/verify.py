@@ -1,4 +1,4 @@
-"""How good forecasts were: error and anomaly correlation by lead, beside persistence and climatology."""
+"""Verification: error and anomaly correlation by lead time, beside persistence and climatology."""
 
 from __future__ import annotations
 

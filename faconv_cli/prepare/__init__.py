@@ -1,1 +1,1 @@
-"""A record stored anew for repeated training: rechunked, and made anomalies where asked for."""
+"""A record rewritten for repeated training: rechunked, and as anomalies if asked for."""

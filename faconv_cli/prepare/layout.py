@@ -76,10 +76,10 @@ def _chunk_steps(steps: int, points: int) -> int:
 
 
 def _steps_at_once(cube: Cube) -> int:
-    """Time steps that the files give at once, wanted or not."""
+    """Time steps that a read of the files returns at once, needed or not."""
     return max((wasted(reader.file) for reader in cube.readers if reader.file is not None), default=1)
 
 
 def _reads_bands(cube: Cube) -> bool:
-    """Whether rows can be read without the others: not so where something is made of the fields first."""
+    """Whether rows can be read without the others; not if something is computed from whole fields first."""
     return cube.grid.regular and all(isinstance(reader, Series) for reader in cube.readers)

@@ -1,6 +1,6 @@
-"""A cube written as a Zarr store, piece by piece; a run that was killed goes on where it stopped.
+"""A cube written as a Zarr store, piece by piece; a run that was killed continues where it stopped.
 
-While it is made the store has another name, and the last thing done is to rename it, so that an unfinished
+Until it is complete the store has another name, and it is renamed at the very end, so that an unfinished
 store never looks finished.
 """
 
@@ -44,7 +44,7 @@ _AREA = "cell_area"
 
 @dataclass(frozen=True)
 class Anomalies:
-    """What is taken off.
+    """What is subtracted.
 
     Attributes:
         kind: the seasonal cycle.
@@ -105,7 +105,7 @@ def write_store(
     memory_bytes: int,
     overwrite: bool,
 ) -> Iterator[tuple[int, int]]:
-    """Write a cube as a Zarr store, or go on with one that was left unfinished by the same command.
+    """Write a cube as a Zarr store, or continue one that the same command left unfinished.
 
     Yields:
         How many pieces are done, and of how many; at first those done before.
@@ -160,7 +160,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _key(cube: Cube, settings: DataConfig, anomalies: Anomalies) -> dict[str, Any]:
-    """What must be the same for a run to go on with another's work."""
+    """What must be the same for a run to continue the work of another."""
     return {
         "faconv": faconv_cli.__version__,
         "sources": [[source, *_identity(Path(source))] for source in cube.sources],
@@ -172,7 +172,7 @@ def _key(cube: Cube, settings: DataConfig, anomalies: Anomalies) -> dict[str, An
 
 
 def _identity(path: Path) -> tuple[int | str, ...]:
-    """What changes when a file, or any file of a store, is written anew; nothing for what is elsewhere."""
+    """What changes when a file, or any file of a store, is rewritten; nothing for remote data."""
     if path.is_file():
         return _status(path)
     names = sorted(Path(folder, name) for folder, _, inside in os.walk(path) for name in inside)
@@ -265,7 +265,7 @@ def _attributes(channel: Channel, cube: Cube, anomalies: Anomalies) -> dict[str,
 
 
 def anomalies_told(cube: Cube, anomalies: Anomalies) -> str:
-    """What was taken off, in words."""
+    """What was subtracted, in words."""
     first, last = (cube.time.labels[int(anomalies.training[end])] for end in (0, -1))
     what = " and ".join(
         [*([f"{anomalies.kind} cycle"] if anomalies.kind != "none" else []), *["trend"] * anomalies.detrend]
@@ -320,7 +320,7 @@ def _write_piece(unfinished: Path, cube: Cube, piece: Piece, fields: npt.NDArray
 
 
 def _finish(unfinished: Path, path: Path, cube: Cube) -> None:
-    """Write what was masked, make sure that all is on the disk, and give the store its name."""
+    """Write what was masked, make sure that everything is on disk, and rename the store."""
     import zarr
 
     with _zarr_quiet():
@@ -341,7 +341,7 @@ def _finish(unfinished: Path, path: Path, cube: Cube) -> None:
 
 @contextmanager
 def _zarr_quiet() -> Iterator[None]:
-    """Leave out what zarr and xarray say of formats and of metadata that are not consolidated yet."""
+    """Silence warnings of zarr and xarray about formats and metadata that are not consolidated yet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -65,11 +65,11 @@ def add_data(regimes: Regimes, cube: Cube, advance: Callable[[], None] = lambda:
 
 
 def add_targets(regimes: Regimes, targets: Sequence[tuple[str, Cube, int]]) -> Regimes:
-    """Add what the regimes tell of targets outside the training period of the embedding's checkpoint.
+    """Add how well the regimes predict targets outside the training period of the embedding's checkpoint.
 
     Args:
         regimes: found or assigned.
-        targets: FILE[:VARIABLE] as asked for, opened, and the steps by which it is later.
+        targets: FILE[:VARIABLE] as given, opened, and the lead time in steps.
 
     Raises:
         InputError: see `score_target`.

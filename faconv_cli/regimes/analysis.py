@@ -52,9 +52,9 @@ def find_regimes(
 ) -> Regimes:
     """Cluster the steps of a season; several ``clusters`` let `selection.choose` decide.
 
-    Fitted on steps whose state had warmed up; cold-start steps are labelled too, by the nearest centroid
+    Fitted to steps after the warm-up; steps within it are labelled too, by the nearest centroid
     (``gmm`` and `SEQUENTIAL`: the most probable regime). Of the embedding, the first ``modes`` are clustered:
-    by default all, for `SEQUENTIAL` as many as the likelihood of held-out steps asks for.
+    by default all, for `SEQUENTIAL` as many as maximise the likelihood of held-out steps.
 
     Raises:
         InputError: no usable steps, fewer than regimes, or all the same.

@@ -36,7 +36,7 @@ _log = logging.getLogger("faconv")
 
 @dataclass(frozen=True, eq=False)
 class RegimeModel:
-    """Regimes as numbers, enough to label steps the model has never seen.
+    """Regimes as numbers, sufficient to label new steps.
 
     Attributes:
         method: one of `METHODS`.
@@ -68,7 +68,7 @@ class RegimeModel:
 
     @property
     def dynamics(self) -> Dynamics | None:
-        """How each regime goes on; None but for ``hmm-ar``."""
+        """How each regime evolves; only for ``hmm-ar``."""
         if self.coefficients is None or self.intercept is None or self.innovations is None:
             return None
         return Dynamics(self.coefficients, self.intercept, self.innovations)
@@ -134,7 +134,7 @@ def fit_regimes(
 ) -> Fit:
     """Cluster steps x (n, d) into k regimes by one of `METHODS`; HDBSCAN finds k itself.
 
-    ``follows`` (n - 1,) says which steps follow the one before them, which `SEQUENTIAL` ask; default: all.
+    ``follows`` (n - 1,) says which steps directly follow the one before them, for `SEQUENTIAL`; default: all.
 
     Raises:
         InputError: HDBSCAN finds fewer than two dense regions.

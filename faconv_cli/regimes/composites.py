@@ -1,4 +1,4 @@
-"""What each regime looks like on the map: means of the input fields over its steps, in physical units."""
+"""Composites: means of the input fields over the steps of each regime, in physical units."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Composites:
         mean: (k, c, h, w) mean of the field over the steps of each regime, in the channel's units.
         anomaly: (k, c, h, w) mean of its anomalies over the same steps: from the mean of all labelled steps
             of the calendar month (of the same hour, below a day) at which the point has a value. Otherwise
-            the seasonal cycle of a regime that is rare in summer would pass for its pattern.
+            the seasonal cycle of a regime that is rare in summer would look like its pattern.
         p_value: (k, c, h, w) of the anomaly, by the test that `tests` names.
         p_adjusted: (k, c, h, w) the same adjusted for the false discovery rate over each map.
         tests: (c,) `significance.T_TEST` or `significance.SURROGATE_TEST`.
         embedded: (c,) whether the channel is one of those that were embedded, by its name or by `told`.
-        told: (c,) share of the embedding's variance that can be told from the channel; NaN where unknown.
+        told: (c,) share of the embedding's variance that the channel predicts; NaN where unknown.
         steps: (k,) labelled steps that the data have.
     """
 
@@ -97,7 +97,7 @@ def composites(
     """Average a cube over regimes, a block of time steps in memory at once.
 
     The data are read twice, as the normals of the months must be known at each point before the first
-    anomaly is; a small record is held.
+    anomaly is; a small record is kept in memory.
 
     Args:
         cube: the data, any length.
@@ -129,7 +129,7 @@ def blocks(cube: Cube) -> list[tuple[int, int]]:
 
 
 def _anomalies(modes: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Take off an embedding (t, d) what the basis (t, p) of the normals tells of it."""
+    """Subtract from an embedding (t, d) what the basis (t, p) of the normals predicts."""
     known = np.nan_to_num(modes)
     return np.asarray(known - basis @ np.linalg.lstsq(basis, known, rcond=None)[0])
 
@@ -155,7 +155,7 @@ class _Sums:
         spell: np.ndarray,
         follows: np.ndarray,
     ) -> None:
-        """Take in fields and anomalies (t, c, h, w) with labels 0..k and numbers of spells.
+        """Add fields and anomalies (t, c, h, w) with labels 0..k and numbers of spells.
 
         ``follows`` (t,) says which steps follow the one before them, that of the last call included.
         """
@@ -313,7 +313,7 @@ def _check_alike(data: TimeAxis, time: TimeAxis, sources: str, step: str) -> Non
 def input_separation(cube: Cube, labels: np.ndarray) -> Separation | None:
     """Score regimes on the input itself: cells and channels of each step, each scaled to 0..1 over time.
 
-    Cells missing at any labelled step are left out. None where none is left, where the input has more than
+    Cells missing at any labelled step are dropped. None if none is left, if the input has more than
     `MAX_INPUT_NUMBERS` numbers, or fewer than two regimes have members.
     """
     rows = np.flatnonzero(labels > 0)

@@ -60,7 +60,7 @@ class Embedding:
         return np.asarray(self.valid & (self.flag != schema.COLD_START))
 
     def cut(self, modes: int | None) -> Embedding:
-        """Keep the first modes alone; None keeps all.
+        """Keep only the first modes; None keeps all.
 
         Raises:
             UsageError: more than there are.

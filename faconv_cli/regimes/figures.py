@@ -119,7 +119,7 @@ def _map(axes: Axes, found: Composites, row: int, column: int, limit: float) -> 
 
 
 def draw_map(axes: Axes, grid: Grid, field: np.ndarray, limit: float) -> Any:
-    """Draw a field (h, w) in colours that are even about 0; gives what a colour bar is made of."""
+    """Draw a field (h, w) in colours symmetric about 0; return what a colour bar needs."""
     axes.set(xlabel="longitude", ylabel="latitude")
     masked = np.ma.masked_invalid(field)
     return axes.pcolormesh(

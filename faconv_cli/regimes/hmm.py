@@ -1,9 +1,9 @@
-"""Hidden Markov models: regimes told by how steps spread and follow each other, not by centres.
+"""Hidden Markov models: regimes that differ in how steps vary and follow each other, not in their centres.
 
-Regimes in which other patterns vary lie in subspaces that cross at zero. No centroid tells them apart, but a
-full covariance does, once the chain gathers the evidence of neighbouring steps. A wave that goes east varies
-as the same wave going west; the autoregressive kind tells them apart, in which each regime is a linear model
-of a step given the step before (Hamilton 1989, Econometrica 57).
+Regimes with different patterns of variation lie in subspaces that cross at zero. Centroids cannot separate
+them, but full covariances can, once the chain combines the evidence of neighbouring steps. A wave that
+travels east varies like the same wave travelling west; the autoregressive kind separates them, as each
+regime is a linear model of a step given the step before (Hamilton 1989, Econometrica 57).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _log = logging.getLogger("faconv")
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """How a regime goes on: a step is N(intercept + coefficients @ step before, innovations).
+    """How a regime evolves: a step is N(intercept + coefficients @ step before, innovations).
 
     Attributes:
         coefficients: (k, d, d).
         intercept: (k, d).
-        innovations: (k, d, d) covariances of what the step before does not tell.
+        innovations: (k, d, d) covariances of the residuals.
     """
 
     coefficients: np.ndarray
@@ -164,11 +164,11 @@ def follows_among(follows: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def fit_chain(
     x: np.ndarray, k: int, follows: np.ndarray, *, seed: int, restarts: int, autoregressive: bool = False
 ) -> Chain:
-    """Fit a chain of k regimes to steps x (n, d) by EM from many starts; the likeliest is kept.
+    """Fit a chain of k regimes to steps x (n, d) by EM from many starts; the most likely one is kept.
 
-    Half of the starts are k-means partitions, half random spells: at a k-means partition, regimes that
-    share a centre are a saddle that EM hardly leaves. In many dimensions random starts hardly ever reach the
-    likeliest chain, so those of the first few modes are starts as well.
+    Half of the starts are k-means partitions, half random spells: for regimes with a common centre, a k-means
+    partition is a saddle point that EM hardly leaves. In many dimensions random starts rarely reach the most
+    likely chain, so fits to the first few modes are starts as well.
 
     Args:
         x: steps in time order.

@@ -54,7 +54,7 @@ def write_reconstruction(
 
     Raises:
         OutputError: the file exists or cannot be written.
-        UsageError: the embedding does not tell of ``lead``; a climatology that is not known.
+        UsageError: the embedding does not hold ``lead``, or the climatology is not known.
     """
     checkpoint, part = fields.checkpoint, fields.part(lead)
     if full:
@@ -127,7 +127,7 @@ def _define_fields(
 def _define_rows(
     file: netCDF4.Dataset, rows: Coordinates, valid_time: TimeAxis | None, lead: int, step: str
 ) -> tuple[str, tuple[str, ...]]:
-    """Write what the rows are of; give their dimension and further coordinates."""
+    """Write the coordinates of the rows; return their dimension and further coordinates."""
     if rows.time is None or valid_time is None:
         assert rows.clusters is not None, "rows have times or numbers"
         define_coordinate(file, schema.CLUSTER, rows.clusters, "number of the regime")
