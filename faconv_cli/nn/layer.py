@@ -62,14 +62,19 @@ class RecurrentLayer2d(nn.Module):
     """A stack of recurrent layers with one signature: ``layer(x, state) -> (y, state)``.
 
     The first layer maps ``in_channels`` to ``hidden_channels``; each further one is
-    y <- norm(y + layer(y)). Subclasses only build the list of recurrences.
+    y <- norm(y + layer(y)). Subclasses only build the list of recurrences; all of them take
+
+    - in_channels: C of the input (b, t, C, h, w),
+    - hidden_channels: F of the hidden states (b, t, F, h, w),
+    - kernel_size: k of the kernels, odd (3 by default),
+    - num_layers: number of layers (1 by default),
+    - padding: "zeros" (default), "circular", or "longitude" (circular in x only),
+    - return_sequences: return every hidden state (default), else only the last (b, F, h, w),
+    - return_state: return (y, state) (default), else only y.
 
     Args:
         layers: recurrences, the first from the input's channels, the others from ``hidden_channels``.
-        in_channels: C.
-        hidden_channels: F.
-        return_sequences: give every hidden state (b, t, f, h, w), else the last (b, f, h, w).
-        return_state: give (y, state), else y alone.
+        in_channels, hidden_channels, return_sequences, return_state: see above.
     """
 
     def __init__(

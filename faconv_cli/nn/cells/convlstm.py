@@ -129,14 +129,9 @@ class ConvLSTM2d(RecurrentLayer2d):
     torch.Size([2, 10, 8, 16, 32])
     >>> y, state = layer(torch.randn(2, 5, 3, 16, 32), state)  # the next five steps
 
+    The arguments are those that `RecurrentLayer2d` lists and:
+
     Args:
-        in_channels: C of the input (b, t, C, h, w).
-        hidden_channels: F of the hidden states (b, t, F, h, w).
-        kernel_size: k, odd.
-        num_layers: layers; each after the first is y <- norm(y + layer(y)).
-        padding: "zeros", "circular", or "longitude" (circular in x only).
-        return_sequences: give every hidden state, else the last.
-        return_state: give (y, state), else y alone.
         peephole: gates also read the cell state c.
 
     Raises:

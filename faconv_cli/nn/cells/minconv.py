@@ -76,14 +76,7 @@ class MinConvCell(nn.Module):
 class MinConvLayer2d(RecurrentLayer2d):
     """A stack of MinConv cells with the signature of `ConvLSTM2d`, free of batch and grid size.
 
-    Args:
-        in_channels: C of the input (b, t, C, h, w).
-        hidden_channels: F of the hidden states (b, t, F, h, w).
-        kernel_size: k, odd.
-        num_layers: layers; each after the first is y <- norm(y + layer(y)).
-        padding: "zeros", "circular", or "longitude" (circular in x only).
-        return_sequences: give every hidden state, else the last.
-        return_state: give (y, state), else y alone.
+    The arguments are those that `RecurrentLayer2d` lists.
 
     Raises:
         UsageError: an even kernel size.

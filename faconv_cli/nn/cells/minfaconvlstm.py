@@ -173,14 +173,10 @@ class _Mix(torch.autograd.Function):
 class MinFAConvLSTM2d(RecurrentLayer2d):
     """A stack of `MinFAConvLSTMCell` layers with the signature of `ConvLSTM2d`, free of batch and grid size.
 
+    The arguments are those that `RecurrentLayer2d` lists and:
+
     Args:
-        in_channels: C of the input (b, t, C, h, w).
-        hidden_channels: F of the hidden states (b, t, F, h, w).
         kernel_size: k of the depthwise branches, odd.
-        num_layers: layers; each after the first is y <- norm(y + layer(y)).
-        padding: "zeros", "circular", or "longitude" (circular in x only).
-        return_sequences: give every hidden state, else the last.
-        return_state: give (y, state), else y alone.
         bottleneck, dilations, squeeze_excitation, axial, attention_every, attention_heads, attention_pool:
             as for `MinFAConvLSTMCell`.
 
