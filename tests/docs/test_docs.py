@@ -204,9 +204,12 @@ def test_fidelity_names_what_exists():
         assert name in definitions(path), f"{file} has no {name}"
 
 
-@pytest.mark.parametrize("room", ["", "open", "time", "sphere", "read", "units", "axes", "join", "shape"])
-def test_a_room_of_the_cube_tells_of_each_of_its_files_and_rooms(room):
-    folder = REPOSITORY / "faconv_cli" / "cube" / room
+CUBE = ["", "/open", "/time", "/sphere", "/read", "/units", "/axes", "/join", "/shape"]
+
+
+@pytest.mark.parametrize("room", [*(f"cube{name}" for name in CUBE), "nn/cells", "nn/mechanisms", "nn/scans"])
+def test_a_room_lists_each_of_its_files_and_rooms(room):
+    folder = REPOSITORY / "faconv_cli" / room
     told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     lists = re.findall(r"(?:^- |; |\. )([\w, ]+):", told, re.MULTILINE)
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(", ".join(lists).split(", "))
